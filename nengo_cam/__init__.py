@@ -1,0 +1,48 @@
+"""Class-activation maps of spiking networks over time, for Nengo and NengoDL.
+
+Importing this package is cheap: TensorFlow and Nengo load with the first name that needs them.
+"""
+
+from importlib import import_module as _import_module
+
+from . import compat as _compat
+from .version import __version__
+
+_compat.prepare()
+
+_HOME = {
+    "animate": "plotting",
+    "class_activation_map": "cam",
+    "rate_cam": "cam",
+    "spiking_cam": "cam",
+    "CAMHead": "head",
+    "find_head": "head",
+    "CAMNetwork": "convert",
+    "Verification": "convert",
+    "convert": "convert",
+    "IntegrateAndFire": "neurons",
+    "inference_model": "simplify",
+    "overlay": "plotting",
+    "timeline": "plotting",
+    "correlation": "agreement",
+    "cumulative": "agreement",
+    "CAMError": "exceptions",
+}
+_MODULES = ("agreement", "backends", "calibrate", "compat", "datasets", "exceptions", "plotting")
+
+__all__ = ["__version__", *sorted(_HOME), *_MODULES]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(_import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = _import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

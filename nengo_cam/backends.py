@@ -1,0 +1,282 @@
+"""Run a converted network on any of Nengo's simulators, one chunk of time after the other."""
+
+import abc
+import contextlib
+
+import nengo
+import numpy as np
+
+from . import compat
+from .exceptions import ParameterError, SimulatorError
+
+__all__ = ["Backend", "Chunk", "NengoBackend", "NengoDLBackend", "open_backend", "register_backend"]
+
+_BACKENDS = {}
+
+
+def register_backend(simulator_class):
+    """Register a `Backend` for a simulator class and its subclasses.
+
+    Parameters
+    ----------
+    simulator_class : callable
+        Gives the class; called when a backend is looked up, so that the simulator's package need not be imported.
+
+    Returns
+    -------
+    callable
+        Class decorator.
+    """
+
+    def decorate(backend):
+        _BACKENDS[simulator_class] = backend
+        return backend
+
+    return decorate
+
+
+class Chunk:
+    """What a network did in some consecutive time steps.
+
+    Parameters
+    ----------
+    start : int
+        Index of the first step.
+    features : ndarray of shape (N, steps, Y * X * K)
+        Activity that is pooled.
+    logits : ndarray of shape (N, steps, L)
+        Output.
+    """
+
+    def __init__(self, start, features, logits):
+        self.start = start
+        self.features = features
+        self.logits = logits
+
+    @property
+    def steps(self):
+        """The steps as a slice."""
+        return slice(self.start, self.start + self.logits.shape[1])
+
+
+class Backend(abc.ABC):
+    """A simulator of one converted network, made when the context is entered and closed when it is left.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        What to run.
+    simulator : type or simulator
+        A class, to be made with the other arguments; or an open simulator of ``network.net``, which keeps its own
+        settings and weights and is left open, its state reset.
+    minibatch_size : int
+        Images that run at a time.
+    dt : float
+        Time step [s].
+    seed : int
+        Seed of the network and the simulator.
+    """
+
+    #: Name in the provenance of results.
+    name = None
+
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
+        self.network = network
+        self.minibatch_size = minibatch_size
+        self._simulator = simulator
+        self._own = isinstance(simulator, type)
+        self.dt = dt
+        self.seed = seed
+        self.sim = None
+
+    def __enter__(self):
+        self.sim = self._build() if self._own else self._simulator
+        return self
+
+    def __exit__(self, *exc_info):
+        if self._own:
+            self.sim.close()
+        else:
+            self._reset()
+
+    def readout_parameters(self):
+        """Return kernel (K, L) and bias (L,) of the readout as the simulator has them now."""
+        return self.network.readout_parameters(self.sim)
+
+    @abc.abstractmethod
+    def _build(self):
+        """Make the simulator."""
+
+    @abc.abstractmethod
+    def _reset(self):
+        """Put the simulator's state back to the start, its weights and the user's probes left as they are."""
+
+    @abc.abstractmethod
+    def run(self, images, n_steps, chunk_steps):
+        """Run images from the initial state and yield `Chunk` after `Chunk`.
+
+        Parameters
+        ----------
+        images : ndarray of shape (minibatch_size, 1 or n_steps, size)
+            Flattened images; with one frame they stand still.
+        n_steps : int
+            Number of steps.
+        chunk_steps : int
+            Steps in a chunk; the last one may be shorter.
+        """
+
+
+@contextlib.contextmanager
+def _seeded(net, seed):
+    """Build with the seed as the network's own: initial voltages are drawn from it."""
+    before, net.seed = net.seed, seed
+    try:
+        yield
+    finally:
+        net.seed = before
+
+
+@register_backend(lambda: compat.import_nengo_dl().Simulator)
+class NengoDLBackend(Backend):
+    """`nengo_dl.Simulator`: a minibatch at a time, in TensorFlow."""
+
+    name = "nengo_dl.Simulator"
+
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
+        super().__init__(network, simulator, minibatch_size=minibatch_size, dt=dt, seed=seed)
+        if not self._own:
+            # An open simulator cannot change the size of its minibatches.
+            self.minibatch_size = simulator.minibatch_size
+
+    def _build(self):
+        with compat.without_gpu_advice(), _seeded(self.network.net, self.seed):
+            return self._simulator(
+                self.network.net,
+                dt=self.dt,
+                seed=self.seed,
+                minibatch_size=self.minibatch_size,
+                progress_bar=False,
+            )
+
+    def _reset(self):
+        self.sim.reset(include_trainable=False, include_probes=False)
+
+    def run(self, images, n_steps, chunk_steps):
+        self._reset()
+        for start in range(0, n_steps, chunk_steps):
+            stop = min(start + chunk_steps, n_steps)
+            frames = images[:, start:stop] if images.shape[1] > 1 else np.repeat(images, stop - start, axis=1)
+            values = self.sim.predict_on_batch({self.network.input: frames}, stateful=True)
+            yield Chunk(start, values[self.network.features], values[self.network.logits])
+
+
+@register_backend(lambda: nengo.Simulator)
+class NengoBackend(Backend):
+    """`nengo.Simulator`, the reference: one image after the other, in NumPy and double precision."""
+
+    name = "nengo.Simulator"
+
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
+        if network.tensor_nodes:
+            raise SimulatorError(
+                f"nengo.Simulator: it cannot run TensorFlow layers; expected native Nengo objects only, got the "
+                f"TensorNodes {list(network.tensor_nodes)}. Use nengo_dl.Simulator."
+            )
+        if not isinstance(simulator, type):
+            raise SimulatorError(
+                "nengo.Simulator: an open simulator cannot be fed with new images; expected the class, got an "
+                "instance. Call its network's freeze_params and pass simulator=nengo.Simulator."
+            )
+        super().__init__(network, simulator, minibatch_size=1, dt=dt, seed=seed)
+        self._frames = None
+
+    def _build(self):
+        node, blank = self.network.input, self.network.input.output
+        self._frames = np.zeros((1, node.size_out))
+        # The simulator keeps the function that it was built with; the node gets its own output back.
+        node.output = self._current_frame
+        try:
+            with compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
+                return self._simulator(self.network.net, dt=self.dt, seed=self.seed, progress_bar=False)
+        finally:
+            node.output = blank
+
+    def _current_frame(self, t):
+        step = round(t / self.dt) - 1
+        return self._frames[min(max(step, 0), len(self._frames) - 1)]
+
+    def _reset(self):
+        self.sim.reset()
+
+    def run(self, images, n_steps, chunk_steps):
+        self._frames = np.asarray(images[0], dtype=float)
+        self._reset()
+        for start in range(0, n_steps, chunk_steps):
+            self.sim.run_steps(min(chunk_steps, n_steps - start), progress_bar=False)
+            features, logits = (self.sim.data[p][None] for p in (self.network.features, self.network.logits))
+            self.sim.clear_probes()
+            yield Chunk(start, features, logits)
+
+
+def open_backend(network, simulator, *, minibatch_size, dt, seed):
+    """Choose the backend for a simulator.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        What to run.
+    simulator : type or simulator
+        A simulator class, or an open `nengo_dl.Simulator` of ``network.net``.
+    minibatch_size : int
+        Images that run at a time.
+    dt : float
+        Time step [s]; an open simulator has to have the same.
+    seed : int or None
+        Seed. None means the network's own if it has one, else a random one; an open simulator keeps its own.
+
+    Returns
+    -------
+    Backend
+        To be entered as a context.
+
+    Raises
+    ------
+    SimulatorError
+        If there is no backend for ``simulator``, or it is closed, or simulates another network, or cannot run this
+        one.
+    ParameterError
+        If ``dt`` or ``seed`` contradict an open simulator.
+    """
+    is_class = isinstance(simulator, type)
+    classes = {lookup(): backend for lookup, backend in _BACKENDS.items()}
+    for cls in simulator.__mro__ if is_class else type(simulator).__mro__:
+        if cls in classes:
+            break
+    else:
+        names = sorted(backend.name for backend in classes.values())
+        raise SimulatorError(
+            f"simulator: expected a simulator class or an open simulator of {names}, got {simulator!r}. Pass one."
+        )
+    if not is_class:
+        _check_open_simulator(network, simulator, dt, seed)
+        seed = simulator.seed
+    elif seed is None:
+        seed = network.net.seed
+    if seed is None:
+        seed = np.random.default_rng().integers(np.iinfo(np.int32).max)
+    return classes[cls](network, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed))
+
+
+def _check_open_simulator(network, simulator, dt, seed):
+    if getattr(simulator, "closed", False):
+        raise SimulatorError("simulator: expected an open simulator, got a closed one. Call inside its `with` block.")
+    if simulator.model.toplevel is not network.net:
+        raise SimulatorError(
+            f"simulator: it simulates {simulator.model.toplevel!r}; expected the network of this CAMNetwork, got "
+            "another one. Build it with net.net."
+        )
+    for name, given, own in (("dt", dt, simulator.dt), ("seed", seed, simulator.seed)):
+        if given is not None and given != own:
+            raise ParameterError(
+                f"{name}: an open simulator keeps its own; expected {own!r}, got {given!r}. Pass {name}={own!r}."
+            )

@@ -1,0 +1,378 @@
+"""Class-activation maps of a spiking network over time, and of the CNN that it came from."""
+
+import dataclasses
+import json
+import math
+import numbers
+import warnings
+
+import numpy as np
+import xarray as xr
+from tqdm.auto import tqdm
+
+from . import compat
+from .backends import open_backend
+from .convert import CAMNetwork
+from .exceptions import ChannelMismatchError, LabelError, ModelTypeError, SilentFeaturesWarning
+from .head import find_head
+from .images import check_images
+from .parameters import check_count, check_positive
+from .simplify import inference_model
+from .version import __version__
+
+__all__ = ["class_activation_map", "rate_cam", "spiking_cam"]
+
+nengo_dl = compat.import_nengo_dl()
+
+#: A chunk's features take up to this many bytes; probes and copies take some times more.
+_CHUNK_BYTES = 16 * 2**20
+
+
+def class_activation_map(activity, kernel):
+    r"""Weight feature maps by the kernel of a linear readout.
+
+    Computes :math:`M_l(y, x) = \sum_k w_{kl}\, a_k(y, x)` [1]_. Nothing is rectified, normalised or shifted by the
+    bias, so the mean of the map over positions plus the bias is the logit.
+
+    Parameters
+    ----------
+    activity : array_like of shape (..., K)
+        Features, channels last, in the units of the layer's activation.
+    kernel : array_like of shape (K, L)
+        Readout weights [logit per unit of activity].
+
+    Returns
+    -------
+    ndarray of shape (..., L)
+        Maps [logit].
+
+    Raises
+    ------
+    ChannelMismatchError
+        If ``activity.shape[-1] != kernel.shape[0]``, or if ``kernel`` is not a matrix.
+
+    References
+    ----------
+    .. [1] Zhou et al. (2016). Learning Deep Features for Discriminative Localization. CVPR. arXiv:1512.04150, eq. 2.
+    """
+    activity, kernel = np.asarray(activity), np.asarray(kernel)
+    if kernel.ndim != 2 or activity.ndim < 1 or activity.shape[-1] != kernel.shape[0]:
+        raise ChannelMismatchError(
+            f"activity: its last axis has to match the rows of the kernel; expected (..., K) and (K, L), got "
+            f"{activity.shape} and {kernel.shape}. Put channels last, and pass the kernel of the readout."
+        )
+    return activity @ kernel
+
+
+def spiking_cam(
+    net,
+    images,
+    *,
+    n_steps,
+    labels=None,
+    label_names=None,
+    simulator=nengo_dl.Simulator,
+    minibatch_size=None,
+    chunk_steps=None,
+    dt=0.001,
+    seed=None,
+    keep_features=False,
+    progress_bar=True,
+):
+    """Run a converted network, and measure its class-activation maps at every time step.
+
+    The readout's weights are the simulator's (``sim.data[net.readout].weights``), so a network that was trained
+    further is explained by the weights that it has. They do not change while it runs; the maps do, because the
+    activity does. Time runs in chunks: a chunk's features are projected onto the labels and dropped, so memory beyond
+    the result itself does not grow with ``n_steps``.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        Made by `nengo_cam.convert`.
+    images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
+        Still images, or moving ones with one frame per time step, in the range that the model was trained on.
+    n_steps : int
+        Number of time steps.
+    labels : int, str or sequence of them, optional
+        Labels to map, by index or name. Default: all.
+    label_names : sequence of str, optional
+        Names of all L labels, in the order of the readout.
+    simulator : type or nengo_dl.Simulator
+        ``nengo_dl.Simulator``, ``nengo.Simulator`` or a subclass; or an open `nengo_dl.Simulator` of ``net.net``, whose
+        weights and minibatch size are used and whose state is reset.
+    minibatch_size : int, optional
+        Images that run at a time. A last, smaller minibatch is padded. Does not change the result. Default: at most 16.
+    chunk_steps : int, optional
+        Time steps that are kept at a time. Does not change the result. Default: what fits a budget of 16 MiB.
+    dt : float
+        Time step [s].
+    seed : int, optional
+        Seed of initial voltages and of stochastic neurons. Default: ``net.net.seed``, or else a random one. It is
+        recorded in the result.
+    keep_features : bool
+        Whether to keep the features of all time steps and channels; they are large.
+    progress_bar : bool
+        Whether to show the progress.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``cam`` (image, time, label, y, x) [logit], ``logits`` (image, time, label) [logit], ``bias`` (label) [logit],
+        and ``features`` (image, time, channel, y, x) if asked for. ``time`` [s] is ``(i + 1) * dt``; ``y`` and
+        ``x`` are the centres of the map's cells in pixels of the image, which the cells divide evenly. ``attrs`` say how
+        it was made.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``net`` is not a `CAMNetwork`.
+    ImageError
+        If ``images`` does not fit the network, is empty, or holds NaN or infinity.
+    ParameterError
+        If ``n_steps``, ``minibatch_size`` or ``chunk_steps`` is not a whole number of at least 1, or ``dt`` is not
+        positive.
+    LabelError
+        If a label does not exist, or ``label_names`` does not name all labels once.
+    SimulatorError
+        If ``simulator`` is unknown or cannot run the network.
+
+    Warns
+    -----
+    SilentFeaturesWarning
+        If no pooled neuron was active at any time: the maps are zero.
+    InputRangeWarning
+        If images lie far outside the range of the images that the network was calibrated on.
+    """
+    if not isinstance(net, CAMNetwork):
+        raise ModelTypeError(
+            f"net: expected a CAMNetwork, got {type(net).__module__}.{type(net).__name__}. Convert the Keras model "
+            "with nengo_cam.convert."
+        )
+    check_count("n_steps", n_steps)
+    check_count("minibatch_size", minibatch_size, optional=True)
+    check_count("chunk_steps", chunk_steps, optional=True)
+    check_positive("dt", dt, unit="seconds")
+    images = check_images(images, net.head.input_shape, n_steps=n_steps)
+    net.warn_of_range(images)
+    chosen, coordinate = _choose_labels(net.head, labels, label_names)
+    backend = open_backend(net, simulator, minibatch_size=minibatch_size or min(len(images), 16), dt=dt, seed=seed)
+    step_bytes = backend.minibatch_size * net.features.size_in * 4
+    chunk_steps = chunk_steps or _even_chunks(n_steps, max(1, _CHUNK_BYTES // step_bytes))
+    result = _Recorder(net.head, len(images), n_steps, chosen, keep_features)
+    frames = images.reshape(len(images), 1 if images.ndim == 4 else n_steps, -1)
+    with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
+        kernel, bias = backend.readout_parameters()
+        for start in range(0, len(images), backend.minibatch_size):
+            batch = frames[start : start + backend.minibatch_size]
+            n_real = len(batch)
+            # NengoDL takes whole minibatches only.
+            batch = np.concatenate([batch, np.repeat(batch[-1:], backend.minibatch_size - n_real, axis=0)])
+            for chunk in backend.run(batch, n_steps, chunk_steps):
+                result.add(slice(start, start + n_real), chunk, kernel)
+                progress.update(n_real * (chunk.steps.stop - chunk.start))
+    if not result.any_activity:
+        _warn_of_silence(net, n_steps)
+    coords = {"time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"})}
+    attrs = {
+        "simulator": backend.name,
+        "dt": float(dt),
+        "seed": backend.seed,
+        "synapse": str(net.synapse),
+        "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
+        "firing_rate_scales": json.dumps(net.firing_rate_scales),
+    }
+    return _dataset(net.head, result.arrays, bias[chosen], coordinate, coords, attrs)
+
+
+def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, minibatch_size=32):
+    """Compute the class-activation maps of the CNN itself, without spikes.
+
+    Parameters
+    ----------
+    net_or_model : CAMNetwork or tf.keras.Model
+        A converted network, for the maps of the Keras model that it came from; or such a model.
+    images : array_like of shape (N, Y, X, channels) or (N, T, Y, X, channels)
+        Images, as for `spiking_cam`. For moving images the result has a time axis: the map of each frame by itself.
+    labels, label_names
+        As for `spiking_cam`.
+    dt : float
+        Time from one frame to the next, for moving images [s].
+    minibatch_size : int
+        Images that run at a time.
+
+    Returns
+    -------
+    xarray.Dataset
+        As from `spiking_cam`, without ``time``: ``cam`` (image, label, y, x), ``logits`` (image, label) and ``bias``.
+
+    Raises
+    ------
+    ModelTypeError, HeadError
+        If it is not a Keras model with a GAP head.
+    ImageError, ParameterError, LabelError
+        As for `spiking_cam`.
+    """
+    check_count("minibatch_size", minibatch_size)
+    check_positive("dt", dt, unit="seconds")
+    if isinstance(net_or_model, CAMNetwork):
+        model, head = net_or_model.converter.model, net_or_model.head
+    else:
+        model, source_head = inference_model(net_or_model), find_head(net_or_model)
+        head = dataclasses.replace(find_head(model), model=source_head.model, activation=source_head.activation)
+    images = check_images(images, head.input_shape)
+    chosen, coordinate = _choose_labels(head, labels, label_names)
+    frames = images.reshape((-1, *head.input_shape))
+    maps = np.empty((len(frames), len(chosen), *head.map_shape), np.float32)
+    logits = np.empty((len(frames), len(chosen)), np.float32)
+    outputs = rate_outputs(model)
+    for start in range(0, len(frames), minibatch_size):
+        batch = slice(start, start + minibatch_size)
+        features, batch_logits = outputs(frames[batch], training=False)
+        maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
+        logits[batch] = batch_logits.numpy()[:, chosen]
+    coords = {}
+    if images.ndim == 5:
+        maps = maps.reshape((*images.shape[:2], *maps.shape[1:]))
+        logits = logits.reshape((*images.shape[:2], *logits.shape[1:]))
+        coords["time"] = ("time", np.arange(1, images.shape[1] + 1) * dt, {"units": "s", "long_name": "time"})
+    attrs = {"simulator": "none, the Keras model"}
+    return _dataset(head, {"cam": maps, "logits": logits}, head.bias[chosen], coordinate, coords, attrs)
+
+
+class _Recorder:
+    """Projects chunks of features onto labels, and keeps the projections."""
+
+    def __init__(self, head, n_images, n_steps, chosen, keep_features):
+        self._head = head
+        self._chosen = chosen
+        self._shapes = {"cam": (len(chosen), *head.map_shape), "logits": (len(chosen),)}
+        if keep_features:
+            self._shapes["features"] = (head.n_channels, *head.map_shape)
+        self._leading = (n_images, n_steps)
+        self.arrays = {}
+        self.any_activity = False
+
+    def add(self, rows, chunk, kernel):
+        """Record a chunk for the images ``rows``; the chunk may hold padding beyond them."""
+        n_rows = rows.stop - rows.start
+        features = chunk.features[:n_rows]
+        features = features.reshape((*features.shape[:2], *self._head.map_shape, self._head.n_channels))
+        self.any_activity = self.any_activity or bool(features.any())
+        maps = class_activation_map(features, kernel[:, self._chosen])
+        self._put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
+        self._put("logits", rows, chunk.steps, chunk.logits[:n_rows, :, self._chosen])
+        if "features" in self._shapes:
+            self._put("features", rows, chunk.steps, np.moveaxis(features, -1, 2))
+
+    def _put(self, name, rows, steps, values):
+        if name not in self.arrays:
+            # In the simulator's own precision, which the first chunk tells.
+            self.arrays[name] = np.empty((*self._leading, *self._shapes[name]), values.dtype)
+        self.arrays[name][rows, steps] = values
+
+
+def rate_outputs(model):
+    """Build a Keras model that gives the pooled features and the logits.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `nengo_cam.inference_model`.
+
+    Returns
+    -------
+    tf.keras.Model
+        From images to features (N, Y, X, K) and logits (N, L).
+    """
+    tf = compat.import_tensorflow()
+    pooling = model.get_layer(find_head(model).pooling)
+    return tf.keras.Model(model.inputs, [pooling.get_input_at(0), model.outputs[0]])
+
+
+def _choose_labels(head, labels, label_names):
+    """Turn labels and names into indices and the coordinate of the label dimension."""
+    names = np.arange(head.n_labels)
+    if label_names is not None:
+        given = list(label_names) if not isinstance(label_names, str) else [label_names]
+        if len(given) != head.n_labels or len(set(given)) != len(given) or not all(isinstance(n, str) for n in given):
+            raise LabelError(
+                f"label_names: expected {head.n_labels} different names, one for each label of {head.readout!r}, got "
+                f"{len(given)} names, {len(set(given))} of them different. Name every label once."
+            )
+        names = np.array(given)
+    if labels is None:
+        return np.arange(head.n_labels), names
+    wanted = [labels] if isinstance(labels, (str, numbers.Integral)) else list(labels)
+    valid = names.tolist()
+    chosen = []
+    for label in wanted:
+        if isinstance(label, numbers.Integral) and not isinstance(label, bool) and 0 <= label < head.n_labels:
+            chosen.append(int(label))
+        elif isinstance(label, str) and label in valid:
+            chosen.append(valid.index(label))
+        else:
+            raise LabelError(
+                f"labels: {label!r} does not exist; expected an index from 0 to {head.n_labels - 1}"
+                + (f" or one of {valid}" if label_names is not None else "")
+                + f", got {label!r}. "
+                + ("Choose one of these." if label_names is not None else "Pass label_names to use names."),
+                label=label,
+            )
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise LabelError(f"labels: expected at least one label, each once, got {wanted!r}. Leave it out for all.")
+    return np.array(chosen), names[chosen]
+
+
+def _even_chunks(n_steps, at_most):
+    """Length of chunks that are as equal as can be: simulators compile for each length anew."""
+    return math.ceil(n_steps / math.ceil(n_steps / at_most))
+
+
+def _warn_of_silence(net, n_steps):
+    warnings.warn(
+        f"network of model {net.model.name!r}: {net.head.features!r} was silent for all images in {n_steps} steps, so "
+        "the maps are zero. Raise the firing rates: convert(model, calibrate_on=images), or a larger scale_firing_rates.",
+        SilentFeaturesWarning,
+        stacklevel=3,
+    )
+
+
+def _cell_centres(n_cells, n_pixels):
+    """Centres of cells that divide an axis evenly, in pixels, the centre of the first pixel being 0."""
+    return (np.arange(n_cells) + 0.5) * n_pixels / n_cells - 0.5
+
+
+def _dataset(head, arrays, bias, labels, coords, attrs):
+    """Put arrays under names, units and provenance."""
+    leading = ("image", "time") if "time" in coords else ("image",)
+    units = {"units": "logit"}
+    variables = {
+        "cam": ((*leading, "label", "y", "x"), arrays["cam"], {**units, "long_name": "class-activation map"}),
+        "logits": ((*leading, "label"), arrays["logits"], {**units, "long_name": "logit"}),
+        "bias": (("label",), bias, {**units, "long_name": "bias of the readout"}),
+    }
+    if "features" in arrays:
+        variables["features"] = (
+            (*leading, "channel", "y", "x"),
+            arrays["features"],
+            {"units": "activation", "long_name": f"activity of {head.features}"},
+        )
+    pixels = {"units": "pixel"}
+    coords = {
+        "image": np.arange(len(arrays["logits"])),
+        **coords,
+        "label": labels,
+        "y": ("y", _cell_centres(head.map_shape[0], head.input_shape[0]), {**pixels, "long_name": "row"}),
+        "x": ("x", _cell_centres(head.map_shape[1], head.input_shape[1]), {**pixels, "long_name": "column"}),
+    }
+    versions = {name: compat.package_version(name) for name in ("nengo", "nengo-dl", "tensorflow", "numpy")}
+    attrs = {
+        "model": head.model,
+        "head": str(head),
+        "input_shape": list(head.input_shape),
+        **attrs,
+        "nengo_cam": __version__,
+        **{name.replace("-", "_"): version for name, version in versions.items()},
+    }
+    return xr.Dataset(variables, coords, attrs)

@@ -1,0 +1,259 @@
+"""The one place that knows versions of TensorFlow, Keras and NengoDL and touches their private parts.
+
+NengoDL 3.6.0 imports two names from places where Keras no longer has them:
+
+* ``keras.engine.functional``, which Keras 2.13 moved to ``keras.src.engine.functional``;
+* ``keras.layers.BatchNormalizationV1`` and ``V2``, which left the public namespace with it.
+
+From TensorFlow 2.16 on, ``keras`` is Keras 3 and the Keras that NengoDL needs is the package ``tf_keras``, which
+TensorFlow uses only if ``TF_USE_LEGACY_KERAS=1`` is set before it is imported. `prepare` arranges both: it sets the
+variable, and makes ``import nengo_dl`` find what it needs. The names exist only while NengoDL is being imported;
+everybody else sees Keras unchanged.
+"""
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.metadata
+import os
+import sys
+import warnings
+
+from .exceptions import CompatibilityError
+
+__all__ = [
+    "import_nengo_dl",
+    "import_tensorflow",
+    "is_functional",
+    "is_symbolic",
+    "model_nodes",
+    "package_version",
+    "prepare",
+    "quiet_tensorflow",
+    "tensor_key",
+    "without_decoder_cache",
+    "without_gpu_advice",
+]
+
+_LEGACY_SWITCH = "TF_USE_LEGACY_KERAS"
+
+
+def package_version(name):
+    """Return the version of an installed package without importing it, or None if it is not installed."""
+    # TensorFlow is published under several names, one per kind of machine.
+    names = (name, "tensorflow-cpu", "tensorflow-macos", "tf-nightly") if name == "tensorflow" else (name,)
+    for candidate in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(candidate)
+    return None
+
+
+def _major_minor(version):
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def prepare():
+    """Make ``import nengo_dl`` work from now on; called once by ``import nengo_cam``.
+
+    Loads neither TensorFlow nor NengoDL. Does nothing where nothing is needed.
+    """
+    version = package_version("tensorflow")
+    if version is not None and _major_minor(version) >= (2, 16) and "tensorflow" not in sys.modules:
+        os.environ.setdefault(_LEGACY_SWITCH, "1")
+    if "nengo_dl" not in sys.modules and not any(isinstance(f, _NengoDLFinder) for f in sys.meta_path):
+        sys.meta_path.insert(0, _NengoDLFinder())
+
+
+class _NengoDLFinder(importlib.abc.MetaPathFinder):
+    """Finds NengoDL where it is, and has it loaded with the names in place that it needs."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != "nengo_dl":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _NengoDLLoader(spec.loader)
+        return spec
+
+
+class _NengoDLLoader(importlib.abc.Loader):
+    """A loader around NengoDL's own."""
+
+    def __init__(self, loader):
+        self._loader = loader
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        with _legacy_keras_names(), warnings.catch_warnings():
+            # It says so of every Nengo later than itself; those that this package allows are tested.
+            warnings.filterwarnings("ignore", message="This version of NengoDL has not been tested with your Nengo")
+            self._loader.exec_module(module)
+
+    def __getattr__(self, name):
+        # get_data, get_resource_reader and the like are the original loader's.
+        return getattr(self._loader, name)
+
+
+@contextlib.contextmanager
+def _legacy_keras_names():
+    """Let the names that NengoDL imports from Keras resolve, inside the block only."""
+    tf = import_tensorflow()
+    keras_name = tf.keras.Model.__module__.split(".")[0]  # "keras" or "tf_keras"
+    keras = importlib.import_module("keras")
+    missing = object()
+    saved_modules, saved_attributes = {}, []
+
+    def put_module(name, module):
+        saved_modules[name] = sys.modules.get(name, missing)
+        sys.modules[name] = module
+
+    def put_attribute(owner, name, value):
+        saved_attributes.append((owner, name, getattr(owner, name, missing)))
+        setattr(owner, name, value)
+
+    with contextlib.suppress(ImportError):
+        engine = importlib.import_module(f"{keras_name}.src.engine")
+        put_module("keras.engine", engine)
+        put_module("keras.engine.functional", importlib.import_module(f"{keras_name}.src.engine.functional"))
+    if keras_name != "keras" or not hasattr(keras.layers, "BatchNormalizationV2"):
+        home = importlib.import_module(f"{keras_name}.src.layers.normalization")
+        v1 = importlib.import_module(f"{home.__name__}.batch_normalization_v1").BatchNormalization
+        put_attribute(keras.layers, "BatchNormalizationV1", v1)
+        put_attribute(keras.layers, "BatchNormalizationV2", tf.keras.layers.BatchNormalization)
+    try:
+        yield
+    finally:
+        for owner, name, value in reversed(saved_attributes):
+            delattr(owner, name) if value is missing else setattr(owner, name, value)
+        for name, module in saved_modules.items():
+            if module is missing:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+def import_tensorflow():
+    """Import TensorFlow and check that its Keras is the one that NengoDL needs.
+
+    Returns
+    -------
+    module
+        ``tensorflow``.
+
+    Raises
+    ------
+    CompatibilityError
+        If TensorFlow is missing, if ``tf_keras`` is missing beside TensorFlow 2.16 or later, or if Keras 3 is already
+        active as ``tf.keras``.
+    """
+    prepare_needed = "tensorflow" not in sys.modules
+    try:
+        import tensorflow as tf
+    except ImportError as err:
+        raise CompatibilityError(
+            "TensorFlow: cannot be imported; expected TensorFlow 2.10 or later. Install it with nengo-cam: "
+            "pip install nengo-cam."
+        ) from err
+    if _major_minor(tf.__version__) < (2, 16):
+        return tf
+    if package_version("tf-keras") is None:
+        raise CompatibilityError(
+            f"TensorFlow {tf.__version__}: NengoDL needs Keras 2, which comes as the package 'tf-keras'; expected it "
+            f"to be installed, got none. Run: pip install 'tf-keras~={tf.__version__.rsplit('.', 1)[0]}.0'."
+        )
+    if not tf.keras.Model.__module__.startswith("tf_keras"):
+        how = "is set to another value" if prepare_needed else "was not set when TensorFlow was imported"
+        raise CompatibilityError(
+            f"TensorFlow {tf.__version__}: Keras 3 is active as tf.keras because {_LEGACY_SWITCH} {how}; expected "
+            f"Keras 2. Set the environment variable {_LEGACY_SWITCH}=1, or import nengo_cam before tensorflow."
+        )
+    return tf
+
+
+def import_nengo_dl():
+    """Import NengoDL, whatever the version of TensorFlow.
+
+    Returns
+    -------
+    module
+        ``nengo_dl``.
+
+    Raises
+    ------
+    CompatibilityError
+        If TensorFlow or NengoDL cannot be used, see `import_tensorflow`.
+    """
+    import_tensorflow()
+    prepare()
+    try:
+        import nengo_dl
+    except ImportError as err:
+        raise CompatibilityError(
+            f"NengoDL: cannot be imported ({err}); expected nengo-dl 3.6 beside TensorFlow "
+            f"{package_version('tensorflow')}. Install it with nengo-cam: pip install nengo-cam."
+        ) from err
+    return nengo_dl
+
+
+def model_nodes(model):
+    """List the layer calls of a functional model in the order in which they run.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        Functional or built Sequential model.
+
+    Returns
+    -------
+    list of keras.engine.node.Node
+        Each has ``layer``, ``is_input``, ``call_args``, ``call_kwargs`` and ``outputs``; tensors in them have
+        ``_keras_history``.
+    """
+    nengo_dl = import_nengo_dl()
+    nodes, _ = nengo_dl.compat._build_map(model.outputs)
+    return nodes
+
+
+def is_functional(layer):
+    """Tell whether a layer is a functional model (a built Sequential model is one)."""
+    return isinstance(layer, import_nengo_dl().compat.Functional) and bool(layer.inputs)
+
+
+def tensor_key(tensor):
+    """Identify a symbolic tensor by the layer call that made it; the same in every structure that holds it."""
+    history = tensor._keras_history
+    return id(history.layer), history.node_index, history.tensor_index
+
+
+def is_symbolic(value):
+    """Tell whether a value is a symbolic Keras tensor."""
+    return hasattr(value, "_keras_history")
+
+
+def quiet_tensorflow():
+    """Keep TensorFlow's start-up messages off the terminal; has an effect only before TensorFlow is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextlib.contextmanager
+def without_decoder_cache():
+    """Build without Nengo's decoder cache: converted networks have no decoders, and a first use logs an error."""
+    import nengo
+
+    before = nengo.rc.get("decoder_cache", "enabled")
+    nengo.rc.set("decoder_cache", "enabled", "False")
+    try:
+        yield
+    finally:
+        nengo.rc.set("decoder_cache", "enabled", before)
+
+
+@contextlib.contextmanager
+def without_gpu_advice():
+    """Hide NengoDL's advice on installing GPU support, which it repeats for every simulator."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No GPU support detected", category=UserWarning)
+        yield

@@ -1,0 +1,404 @@
+"""From a Keras CNN to a Nengo network whose class-activation maps can be read."""
+
+import dataclasses
+import numbers
+import warnings
+
+import nengo
+import numpy as np
+
+from . import compat
+from .calibrate import calibrate_layers
+from .exceptions import (
+    InputRangeWarning,
+    NonSpikingWarning,
+    ParameterError,
+    UnsupportedModelError,
+    VerificationError,
+)
+from .head import find_head
+from .images import check_images
+from .neurons import IntegrateAndFire
+from .parameters import check_positive
+from .simplify import inference_model, rectified_layers
+from .verify import Verification, verify
+
+__all__ = ["CAMNetwork", "Verification", "convert"]
+
+_DEFAULT_NEURONS = IntegrateAndFire()
+
+
+def convert(
+    model,
+    *,
+    neurons=_DEFAULT_NEURONS,
+    scale_firing_rates=None,
+    calibrate_on=None,
+    target_rate=200,
+    percentile=99.9,
+    synapse=None,
+    **converter_options,
+):
+    """Convert a Keras CNN with a GAP head to a Nengo network, with probes for its class-activation maps.
+
+    The model is first reduced to what inference needs (`nengo_cam.inference_model`), then handed to
+    ``nengo_dl.Converter``. The features are probed through the same synapse as their connection into the pooling, so
+    that at every time step the mean of the map plus the readout's bias is the logit.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        Functional or built Sequential model that `nengo_cam.find_head` accepts. It is not changed.
+    neurons : nengo.neurons.NeuronType or None
+        What replaces ReLU units: any spiking or rate type. None keeps rectified-linear rate neurons.
+    scale_firing_rates : float or dict of {str or tf.keras.layers.Layer: float}, optional
+        Firing rate per unit of activity [Hz], for all rectified layers or by layer. Inputs of neurons are multiplied by
+        it and outputs divided, so that activity keeps its units. Exact for neurons that are linear above threshold.
+    calibrate_on : array_like of shape (N, Y, X, channels), optional
+        Sample images, as fed to the model. Finds one scale per layer so that its strong activity fires at
+        ``target_rate``; see `nengo_cam.calibrate.calibrate_layers`. Layers named in ``scale_firing_rates`` keep theirs.
+    target_rate : float
+        Firing rate for activity at the percentile [Hz].
+    percentile : float
+        Percentile of a layer's activity that fires at ``target_rate``, from 0 to 100.
+    synapse : nengo.synapses.Synapse, float or None
+        Filter on the output of all neurons; a float is the time constant of a lowpass filter [s].
+    **converter_options
+        Further options of ``nengo_dl.Converter``: ``allow_fallback``, ``inference_only``, ``max_to_avg_pool``,
+        ``split_shared_weights``, ``swap_activations``.
+
+    Returns
+    -------
+    CAMNetwork
+        The network, its parts and its probes.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``model`` is not a Keras model whose layers can be read.
+    HeadError
+        If it has no GAP head.
+    UnsupportedModelError
+        If NengoDL cannot convert a layer.
+    ParameterError
+        If an option has a wrong type or value, or names a layer that is not there.
+    ImageError
+        If ``calibrate_on`` does not fit the model.
+
+    Warns
+    -----
+    NonSpikingWarning
+        If spiking neurons were asked for and some layers with a nonlinearity do not spike.
+    """
+    _check_neurons(neurons)
+    synapse = _as_synapse(synapse)
+    simple = inference_model(model)
+    head = find_head(simple)
+    source_head = find_head(model)
+    scales = _given_scales(simple, scale_firing_rates)
+    calibration_range = None
+    if calibrate_on is not None:
+        images = check_images(calibrate_on, head.input_shape, name="calibrate_on")
+        images = images.reshape((-1, *head.input_shape))
+        calibration_range = (float(images.min()), float(images.max()))
+        found = calibrate_layers(simple, images, target_rate=target_rate, percentile=percentile)
+        # A single number for all layers gives way to calibration; scales by layer are the user's word.
+        scales = {**found, **scales} if isinstance(scale_firing_rates, dict) else found
+    converter = _run_converter(simple, neurons, scales, synapse, converter_options)
+    parts = _find_parts(converter, head)
+    network = CAMNetwork(
+        model=model,
+        head=dataclasses.replace(head, model=source_head.model, activation=source_head.activation),
+        neurons=neurons,
+        synapse=synapse,
+        firing_rate_scales=scales,
+        calibration_range=calibration_range,
+        converter_options=converter_options,
+        **parts,
+    )
+    _warn_if_not_spiking(network)
+    return network
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class CAMNetwork:
+    """A converted network and what is needed to read class-activation maps from it; made by `convert`.
+
+    Attributes
+    ----------
+    net : nengo.Network
+        The network, for any Nengo simulator.
+    converter : nengo_dl.Converter
+        NengoDL's converter; ``converter.model`` is the reduced Keras model, with logits as output.
+    model : tf.keras.Model
+        The model that was converted.
+    head : CAMHead
+        Features, pooling and readout, by the layer names of ``converter.model``.
+    input : nengo.Node
+        The node that takes the image, flattened.
+    readout : nengo.Connection
+        The connection from pooling to logits; its weights (L, K) are the kernel of the map, transposed.
+    readout_bias : nengo.Connection or None
+        The connection that adds the bias.
+    features, logits : nengo.Probe
+        Probes of size Y * X * K and L.
+    neurons : nengo.neurons.NeuronType or None
+        What replaced ReLU units.
+    synapse : nengo.synapses.Synapse or None
+        Filter on the output of all neurons.
+    firing_rate_scales : dict of {str: float}
+        Firing rate per unit of activity [Hz] by layer name; layers that are not listed have 1.
+    calibration_range : tuple of float or None
+        Smallest and largest value of the images that the scales were calibrated on.
+    converter_options : dict
+        Options that ``nengo_dl.Converter`` was given besides.
+    """
+
+    net: nengo.Network
+    converter: object
+    model: object
+    head: object
+    input: nengo.Node
+    readout: nengo.Connection
+    readout_bias: object
+    features: nengo.Probe
+    logits: nengo.Probe
+    neurons: object
+    synapse: object
+    firing_rate_scales: dict
+    calibration_range: object
+    converter_options: dict
+
+    @property
+    def spiking(self):
+        """Whether any layer spikes."""
+        return any(ensemble.neuron_type.spiking for ensemble in self.net.all_ensembles)
+
+    @property
+    def tensor_nodes(self):
+        """Names of the layers that only NengoDL can run, as TensorFlow operations."""
+        tensor_node = compat.import_nengo_dl().TensorNode
+        return tuple(node.label for node in self.net.all_nodes if isinstance(node, tensor_node))
+
+    @property
+    def n_neurons(self):
+        """Number of neurons."""
+        return self.net.n_neurons
+
+    def readout_parameters(self, sim):
+        """Return the readout's weights as a simulator has them now.
+
+        Parameters
+        ----------
+        sim : nengo.Simulator or nengo_dl.Simulator
+            An open simulator of ``net``.
+
+        Returns
+        -------
+        kernel : ndarray of shape (K, L)
+            Weights [logit per unit of activity].
+        bias : ndarray of shape (L,)
+            Bias [logit].
+        """
+        n_labels = self.head.n_labels
+        kernel = np.reshape(sim.data[self.readout].weights, (n_labels, -1)).T
+        if self.readout_bias is None:
+            return kernel, np.zeros(n_labels, kernel.dtype)
+        # The bias is a connection from a node that always says 1.
+        return kernel, np.reshape(sim.data[self.readout_bias].weights, n_labels)
+
+    def warn_of_range(self, images):
+        """Warn if images lie far outside the range of those that the firing rates were calibrated on.
+
+        Parameters
+        ----------
+        images : ndarray
+            Checked images.
+
+        Warns
+        -----
+        InputRangeWarning
+            If they reach beyond the calibration range by more than its width.
+        """
+        if self.calibration_range is None:
+            return
+        low, high = self.calibration_range
+        margin = max(high - low, np.finfo(np.float32).eps)
+        if images.min() < low - margin or images.max() > high + margin:
+            warnings.warn(
+                f"images: values from {images.min():g} to {images.max():g}, but the firing rates were calibrated on "
+                f"images from {low:g} to {high:g}. Scale them as the model was trained.",
+                InputRangeWarning,
+                stacklevel=3,
+            )
+
+    def verify(self, images, *, n_steps=10, atol=1e-4, completeness_tol=1e-5):
+        """Check the conversion on images, and state the largest differences.
+
+        The rate form of the network has to give the output, the logits and the maps of the Keras model; and the
+        network as it is has to satisfy, at every time step, *mean of the map + bias = logit*.
+
+        Parameters
+        ----------
+        images : array_like of shape (N, Y, X, channels)
+            Images, as fed to the model; a handful will do, they run together.
+        n_steps : int
+            Time steps for the second check.
+        atol : float
+            Largest difference allowed between rate form and Keras, as a fraction of the largest magnitude.
+        completeness_tol : float
+            Largest difference allowed in the identity, as a fraction of the largest logit.
+
+        Returns
+        -------
+        Verification
+            The differences; prints as sentences.
+
+        Raises
+        ------
+        VerificationError
+            If a difference is larger than allowed. The differences are in its ``verification``.
+        ImageError, ParameterError
+            If an argument is out of its range.
+
+        Notes
+        -----
+        The rate form is converted from the Keras model anew. If the network was trained further after conversion, only
+        the second check speaks of it.
+        """
+        rate_form = convert(
+            self.model, neurons=None, scale_firing_rates=self.firing_rate_scales, **self.converter_options
+        )
+        result = verify(self, rate_form, images, n_steps=n_steps)
+        failed = result.failures(atol=atol, completeness_tol=completeness_tol)
+        if failed:
+            raise VerificationError(
+                f"network of model {self.model.name!r}: {'; '.join(failed)}. Check the layers that became TensorNodes "
+                f"({list(self.tensor_nodes)}) and what swap_activations replaces.",
+                verification=result,
+            )
+        return result
+
+    def __repr__(self):
+        kinds = sorted({type(e.neuron_type).__name__ for e in self.net.all_ensembles})
+        scales = ", ".join(f"{name} {scale:.4g}" for name, scale in self.firing_rate_scales.items()) or "none"
+        return "\n".join(
+            (
+                f"<CAMNetwork of model {self.model.name!r}",
+                f"  input     {'x'.join(map(str, self.head.input_shape))}",
+                f"  head      {self.head}",
+                f"  neurons   {self.n_neurons} {' and '.join(kinds)}, synapse {self.synapse}",
+                f"  scales    {scales} [Hz per unit of activity]",
+                f"  TensorNodes  {', '.join(self.tensor_nodes) or 'none'}>",
+            )
+        )
+
+
+def _check_neurons(neurons):
+    if neurons is not None and not isinstance(neurons, nengo.neurons.NeuronType):
+        hint = " Call it: make an instance of it." if isinstance(neurons, type) else " Try IntegrateAndFire()."
+        raise ParameterError(f"neurons: expected a Nengo neuron type or None, got {neurons!r}.{hint}")
+    if isinstance(neurons, nengo.Direct):
+        raise ParameterError("neurons: nengo.Direct has no activity to read; expected neurons, got Direct(). Use None.")
+
+
+def _as_synapse(synapse):
+    if synapse is None or isinstance(synapse, nengo.synapses.Synapse):
+        return synapse
+    if isinstance(synapse, numbers.Real) and not isinstance(synapse, bool) and np.isfinite(synapse) and synapse > 0:
+        return nengo.Lowpass(float(synapse))
+    raise ParameterError(
+        f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try 0.005."
+    )
+
+
+def _given_scales(model, scale_firing_rates):
+    """Spell out the user's scales by layer name."""
+    names = [layer.name for layer in rectified_layers(model)]
+    if scale_firing_rates is None:
+        return {}
+    by_name = scale_firing_rates
+    if not isinstance(scale_firing_rates, dict):
+        by_name = dict.fromkeys(names, scale_firing_rates)
+    by_name = {getattr(key, "name", key): scale for key, scale in by_name.items()}
+    unknown = [name for name in by_name if name not in names]
+    if unknown:
+        raise ParameterError(
+            f"scale_firing_rates: {unknown[0]!r} is not a rectified layer of model {model.name!r}; expected one of "
+            f"{names}, got {unknown[0]!r}. Name layers that end in a ReLU."
+        )
+    for scale in by_name.values():
+        check_positive("scale_firing_rates", scale, unit="Hz per unit of activity")
+    return {name: float(scale) for name, scale in by_name.items()}
+
+
+def _run_converter(model, neurons, scales, synapse, options):
+    """Run NengoDL's converter, its refusals in our words."""
+    nengo_dl = compat.import_nengo_dl()
+    if options.get("temporal_model"):
+        raise ParameterError(
+            "temporal_model: time belongs to the simulation here; expected False, got True. Pass moving images of "
+            "shape (N, T, Y, X, channels) to spiking_cam."
+        )
+    swap = dict(options.get("swap_activations") or {})
+    if neurons is not None and rectified_layers(model):
+        swap.setdefault(nengo.RectifiedLinear(), neurons)
+    known = ("allow_fallback", "inference_only", "max_to_avg_pool", "split_shared_weights", "swap_activations")
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ParameterError(
+            f"convert: {unknown[0]!r} is not an option; expected options of nengo_dl.Converter, {list(known)}, got "
+            f"{unknown[0]!r}. Check the spelling."
+        )
+    try:
+        return nengo_dl.Converter(
+            model,
+            scale_firing_rates={model.get_layer(name): scale for name, scale in scales.items()},
+            synapse=synapse,
+            **{**options, "swap_activations": swap},
+        )
+    except (TypeError, ValueError) as err:
+        raise UnsupportedModelError(
+            f"model {model.name!r}: NengoDL cannot convert it; expected layers that NengoDL knows, got: {err}. "
+            "Replace the layer, or set allow_fallback=True."
+        ) from err
+
+
+def _find_parts(converter, head):
+    """Find the connections of the head in the converted network, and probe the features."""
+    net = converter.net
+    pooling = converter.layers[converter.model.get_layer(head.pooling)]
+    readout_node = converter.layers[converter.model.get_layer(head.readout)]
+    (into_pooling,) = [c for c in net.all_connections if c.post_obj is pooling]
+    into_readout = [c for c in net.all_connections if c.post_obj is readout_node]
+    (readout,) = [c for c in into_readout if c.pre_obj is pooling]
+    biases = [c for c in into_readout if c.pre_obj is not pooling]
+    with net:
+        # Through the same synapse as the connection: otherwise the map is of another moment than the logit.
+        features = nengo.Probe(into_pooling.pre, synapse=into_pooling.synapse, label="features")
+    (logits,) = converter.outputs.values()
+    (node,) = converter.inputs.values()
+    return {
+        "net": net,
+        "converter": converter,
+        "input": node,
+        "readout": readout,
+        "readout_bias": biases[0] if biases else None,
+        "features": features,
+        "logits": logits,
+    }
+
+
+def _warn_if_not_spiking(network):
+    """Say which nonlinearities stay non-spiking although spiking neurons were asked for."""
+    if network.neurons is None or not network.neurons.spiking:
+        return
+    silent = [e.label.rsplit(".", 1)[0] for e in network.net.all_ensembles if not e.neuron_type.spiking]
+    silent += network.tensor_nodes
+    if silent or not network.spiking:
+        warnings.warn(
+            f"model {network.model.name!r}: these layers do not spike: {silent or 'all'}. Only plain ReLU becomes "
+            f"{type(network.neurons).__name__}; replace other nonlinearities, or pass swap_activations.",
+            NonSpikingWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,96 @@
+"""Real images to try things on: handwritten digits that ship with scikit-learn, and MNIST."""
+
+import pathlib
+
+import numpy as np
+
+from . import compat
+from .exceptions import DatasetUnavailableError, MissingDependencyError
+
+__all__ = ["digits", "digits_model", "mnist"]
+
+_DIGITS_SIZE = 28
+_N_DIGITS_FOR_TRAINING = 1437
+
+
+def digits():
+    """Load scikit-learn's handwritten digits, enlarged from 8 x 8 to 28 x 28 pixels.
+
+    The last fifth of the 1,797 digits is for testing. Neighbours in the data set come from the same writers, so most
+    writers of the test digits are not among those of the training digits.
+
+    Returns
+    -------
+    (train_images, train_classes), (test_images, test_classes)
+        Images of shape (1437 or 360, 28, 28, 1), float32 from 0 to 1; classes from 0 to 9.
+
+    Raises
+    ------
+    MissingDependencyError
+        If scikit-learn is not installed.
+
+    References
+    ----------
+    .. [1] Alpaydin and Kaynak (1998). Optical Recognition of Handwritten Digits. UCI Machine Learning Repository.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as err:
+        raise MissingDependencyError(
+            "digits: they come with scikit-learn; expected it to be installed, got none. "
+            "Run: pip install 'nengo-cam[demo]'."
+        ) from err
+    from scipy.ndimage import zoom
+
+    data = load_digits()
+    factor = _DIGITS_SIZE / data.images.shape[1]
+    # Linear between pixel centres, cells of the small image spread evenly over the large one.
+    images = zoom(data.images / 16, (1, factor, factor), order=1, mode="nearest", grid_mode=True)
+    images = images.astype(np.float32)[..., None]
+    n = _N_DIGITS_FOR_TRAINING
+    return (images[:n], data.target[:n]), (images[n:], data.target[n:])
+
+
+def digits_model():
+    """Load the small CNN that ships with the package, trained on the training images of `digits`.
+
+    Five 3 x 3 convolutions with ReLU, global average pooling and a Dense readout with softmax. The script that trained
+    it is ``examples/train_digits_model.py``.
+
+    Returns
+    -------
+    tf.keras.Model
+        The model; takes images of shape (28, 28, 1) from 0 to 1.
+
+    Raises
+    ------
+    CompatibilityError
+        If TensorFlow cannot be used.
+    """
+    tf = compat.import_tensorflow()
+    return tf.keras.models.load_model(pathlib.Path(__file__).with_name("data") / "digits_gap.h5", compile=False)
+
+
+def mnist():
+    """Load MNIST through ``tf.keras.datasets``, which downloads it once and keeps it.
+
+    Returns
+    -------
+    (train_images, train_classes), (test_images, test_classes)
+        Images of shape (60000 or 10000, 28, 28, 1), float32 from 0 to 1; classes from 0 to 9.
+
+    Raises
+    ------
+    DatasetUnavailableError
+        If it is not in Keras's cache and cannot be downloaded.
+    """
+    tf = compat.import_tensorflow()
+    try:
+        train, test = tf.keras.datasets.mnist.load_data()
+    except Exception as err:
+        # Keras turns every failure to download into a bare Exception.
+        raise DatasetUnavailableError(
+            f"MNIST: it is not in Keras's cache and cannot be downloaded ({err}); expected the file mnist.npz in the "
+            "folder .keras/datasets of your home, got none. Put it there."
+        ) from err
+    return tuple((images.astype(np.float32)[..., None] / 255, classes.astype(int)) for images, classes in (train, test))

@@ -1,0 +1,53 @@
+"""Checks of plain arguments that several modules take."""
+
+import numbers
+
+import numpy as np
+
+from .exceptions import ParameterError
+
+__all__ = ["check_count", "check_positive"]
+
+
+def check_count(name, value, *, optional=False):
+    """Check that an argument is a whole number of at least 1.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        What the user gave.
+    optional : bool
+        Whether None will do too.
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+    """
+    if optional and value is None:
+        return
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ParameterError(f"{name}: expected a whole number of at least 1, got {value!r}. Try {name}=10.")
+
+
+def check_positive(name, value, *, unit):
+    """Check that an argument is a positive, finite number.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        What the user gave.
+    unit : str
+        Its unit, for the message.
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+    """
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not np.isfinite(value) or value <= 0:
+        raise ParameterError(f"{name}: expected a positive number of {unit}, got {value!r}. Give a positive {name}.")

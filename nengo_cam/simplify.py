@@ -1,0 +1,132 @@
+"""The same logits with fewer layers: what a converted network has to compute, and no more."""
+
+from . import compat
+from .exceptions import UnsupportedModelError
+from .graph import FlatModel, Ref, flatten
+from .head import INFERENCE_IDENTITIES, locate_head
+
+__all__ = ["inference_model", "rectified_layers"]
+
+# They act in training only, and NengoDL refuses to convert layers that have them.
+_TRAINING_ONLY_OPTIONS = (
+    "activity_regularizer",
+    "beta_regularizer",
+    "bias_constraint",
+    "bias_regularizer",
+    "depthwise_constraint",
+    "depthwise_regularizer",
+    "gamma_regularizer",
+    "kernel_constraint",
+    "kernel_regularizer",
+    "pointwise_constraint",
+    "pointwise_regularizer",
+)
+
+
+def inference_model(model):
+    """Rebuild a model with a GAP head so that it gives logits and holds only what inference needs.
+
+    Nested models are opened; Dropout and noise layers, regularizers and constraints are left out, and so is whatever
+    follows the readout (softmax, sigmoid). BatchNormalization keeps its moving statistics and is marked as not
+    trainable, since its inference form is what gets converted. Layers keep their names and copies of their weights;
+    the source model is not changed.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        Functional or built Sequential model that `nengo_cam.find_head` accepts.
+
+    Returns
+    -------
+    tf.keras.Model
+        Functional model with the same input and the logits as output.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``model`` is not a Keras model whose layers can be read.
+    HeadError
+        If it has no GAP head.
+    UnsupportedModelError
+        If a layer acts at random at inference, or cannot be made again from its configuration.
+    """
+    tf = compat.import_tensorflow()
+    flat = flatten(model)
+    head = locate_head(flat)
+    ((input_key, shape),) = flat.input_shapes.items()
+    tensors = {input_key: tf.keras.Input(batch_shape=shape, name=flat.input_names[input_key])}
+    inputs = tensors[input_key]
+    copies = {}
+    between = {id(call) for call in head.between if call.kind == "Activation"}
+    after = {id(call) for call in head.after}
+    for call in flat.calls:
+        if id(call) in after:
+            continue
+        if id(call) in between or _is_identity(flat, call):
+            tensors[call.outputs[0]] = tensors[call.inputs[0]]
+            continue
+        layer = copies.get(id(call.layer))
+        if layer is None:
+            layer = copies[id(call.layer)] = _copy(flat, call, linear=call is head.readout)
+        args, kwargs = tf.nest.map_structure(
+            lambda value: tensors[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
+        )
+        outputs = tf.nest.flatten(layer(*args, **kwargs))
+        layer.set_weights(call.layer.get_weights())
+        tensors.update(zip(call.outputs, outputs))
+    return tf.keras.Model(inputs, tensors[head.readout.outputs[0]], name=flat.name)
+
+
+def rectified_layers(model):
+    """List the layers of a model that end in a plain ReLU and so become rectified neurons.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `inference_model`.
+
+    Returns
+    -------
+    list of tf.keras.layers.Layer
+        The layers, in the order in which they run. Scaling the firing rates of these, and only of these, leaves the
+        output of the rate network unchanged.
+    """
+    tf = compat.import_tensorflow()
+    relu = (tf.keras.activations.relu, tf.nn.relu)
+
+    def is_plain_relu(layer):
+        if isinstance(layer, tf.keras.layers.ReLU):
+            return layer.max_value is None and layer.threshold == 0 and layer.negative_slope == 0
+        return getattr(layer, "activation", None) in relu
+
+    return [layer for layer in model.layers if is_plain_relu(layer)]
+
+
+def _is_identity(flat: FlatModel, call):
+    """Tell whether a call gives back what it takes, at inference."""
+    if call.kind not in INFERENCE_IDENTITIES:
+        return False
+    if call.kwargs.get("training"):
+        raise UnsupportedModelError(
+            f"model {flat.name!r}: {call.kind} {call.name!r} is called with training=True and acts at random at "
+            "inference; expected a model with one output per image, got random ones. Build it without training=True."
+        )
+    return True
+
+
+def _copy(flat: FlatModel, call, *, linear):
+    """Make a layer again, without its weights and without what only training needs."""
+    config = dict(call.layer.get_config(), name=call.name)
+    config.update({option: None for option in _TRAINING_ONLY_OPTIONS if option in config})
+    if linear:
+        config["activation"] = "linear"
+    try:
+        layer = type(call.layer).from_config(config)
+    except Exception as err:
+        # from_config is the layer author's code and may raise anything.
+        raise UnsupportedModelError(
+            f"model {flat.name!r}: the {call.kind} layer {call.name!r} cannot be made again from its configuration "
+            f"({err}); expected from_config(get_config()) to work, got {type(err).__name__}. Implement get_config."
+        ) from err
+    layer.trainable = call.layer.trainable and "BatchNormalization" not in call.kind
+    return layer

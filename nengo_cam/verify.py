@@ -1,0 +1,153 @@
+"""How far a converted network is from what it should compute."""
+
+import dataclasses
+
+import numpy as np
+
+from . import compat
+from .images import check_images
+from .parameters import check_count
+
+__all__ = ["Verification", "verify"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """Differences found by `nengo_cam.CAMNetwork.verify`, each the largest over everything measured.
+
+    Attributes
+    ----------
+    output_difference : float
+        Between the output of the source model and that of the rate form, its activation applied; as a fraction of
+        the largest output.
+    logit_difference : float
+        Between the logits of the reduced Keras model and the rate form, as a fraction of the largest logit.
+    cam_difference : float
+        The same for the maps of all labels.
+    completeness_error : float
+        Between mean of the map + bias and the logit, over all steps of the network as it is, as a fraction of the
+        largest logit.
+    n_images, n_steps : int
+        What it was measured on.
+    """
+
+    output_difference: float
+    logit_difference: float
+    cam_difference: float
+    completeness_error: float
+    n_images: int
+    n_steps: int
+
+    def failures(self, *, atol, completeness_tol):
+        """List the differences that are larger than allowed, as clauses of a sentence.
+
+        Parameters
+        ----------
+        atol : float
+            Largest difference allowed between rate form and Keras.
+        completeness_tol : float
+            Largest completeness error allowed.
+
+        Returns
+        -------
+        list of str
+            Empty if all is well.
+        """
+        checks = (
+            ("the output of its rate form differs from Keras's", self.output_difference, atol),
+            ("the logits of its rate form differ from Keras's", self.logit_difference, atol),
+            ("the maps of its rate form differ from Keras's", self.cam_difference, atol),
+            ("mean of the map + bias differs from the logits", self.completeness_error, completeness_tol),
+        )
+        return [
+            f"{what}; expected at most {allowed:.1e} of the largest, got {value:.1e}"
+            for what, value, allowed in checks
+            # Not "value > allowed": NaN must fail.
+            if not value <= allowed
+        ]
+
+    def __str__(self):
+        return (
+            f"Rate form against Keras: output within {self.output_difference:.1e}, logits within "
+            f"{self.logit_difference:.1e}, maps within {self.cam_difference:.1e} of the largest. Mean of the map + "
+            f"bias against the logits over {self.n_steps} steps: within {self.completeness_error:.1e}. "
+            f"({self.n_images} images)"
+        )
+
+
+def verify(network, rate_form, images, *, n_steps):
+    """Measure the differences; the working part of `nengo_cam.CAMNetwork.verify`.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        The network as it is.
+    rate_form : CAMNetwork
+        The same Keras model converted with rate neurons and without synapses.
+    images : array_like of shape (N, Y, X, channels)
+        Images, as fed to the model.
+    n_steps : int
+        Time steps for the completeness check.
+
+    Returns
+    -------
+    Verification
+        The differences.
+
+    Raises
+    ------
+    ImageError, ParameterError
+        If an argument is out of its range.
+    """
+    check_count("n_steps", n_steps)
+    images = check_images(images, network.head.input_shape)
+    images = images.reshape((-1, *network.head.input_shape))
+    keras_features, keras_logits = _run_keras(network, images)
+    rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, n_steps=1)
+    rate_output = _apply(network.head.activation, rate_logits[:, 0])
+    model_output = np.reshape(network.model.predict(images, verbose=0), rate_output.shape)
+    features, logits, own_kernel, bias = _run_nengo(network, images, n_steps=n_steps)
+    completed = features.mean(axis=2) @ own_kernel + bias
+    return Verification(
+        output_difference=_relative_difference(rate_output, model_output),
+        logit_difference=_relative_difference(rate_logits[:, 0], keras_logits),
+        cam_difference=_relative_difference(rate_features[:, 0] @ kernel, keras_features @ kernel),
+        completeness_error=_relative_difference(completed, logits),
+        n_images=len(images),
+        n_steps=n_steps,
+    )
+
+
+def _relative_difference(values, reference):
+    largest = np.abs(reference).max()
+    return float(np.abs(values - reference).max() / (largest if largest > 0 else 1))
+
+
+def _run_keras(network, images):
+    """Return features (N, P, K) and logits (N, L) of the reduced Keras model."""
+    tf = compat.import_tensorflow()
+    model = network.converter.model
+    pooled = model.get_layer(network.head.pooling).get_input_at(0)
+    features, logits = tf.keras.Model(model.inputs, [pooled, model.outputs[0]]).predict(images, verbose=0)
+    return features.reshape(len(images), -1, network.head.n_channels).astype(float), logits.astype(float)
+
+
+def _run_nengo(network, images, *, n_steps):
+    """Return features (N, T, P, K), logits (N, T, L), kernel and bias, in NengoDL."""
+    nengo_dl = compat.import_nengo_dl()
+    data = np.repeat(images.reshape(len(images), 1, -1), n_steps, axis=1)
+    with (
+        compat.without_gpu_advice(),
+        nengo_dl.Simulator(network.net, minibatch_size=len(images), progress_bar=False) as sim,
+    ):
+        values = sim.predict_on_batch({network.input: data})
+        kernel, bias = network.readout_parameters(sim)
+    features = values[network.features].reshape(len(images), n_steps, -1, network.head.n_channels)
+    return features.astype(float), values[network.logits].astype(float), kernel.astype(float), bias.astype(float)
+
+
+def _apply(activation, logits):
+    if activation == "softmax":
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+    return 1 / (1 + np.exp(-logits)) if activation == "sigmoid" else logits
