@@ -3,6 +3,8 @@
 Importing this package is cheap: TensorFlow and Nengo load with the first name that needs them.
 """
 
+import sys as _sys
+import types as _types
 from importlib import import_module as _import_module
 
 from . import compat as _compat
@@ -24,6 +26,7 @@ _HOME = {
     "inference_model": "simplify",
     "overlay": "plotting",
     "timeline": "plotting",
+    "completeness_error": "agreement",
     "correlation": "agreement",
     "cumulative": "agreement",
     "CAMError": "exceptions",
@@ -46,3 +49,14 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
+
+
+class _Package(_types.ModuleType):
+    """Keeps the submodule ``convert`` from hiding the function ``convert`` once it is imported."""
+
+    def __setattr__(self, name, value):
+        if not (name in _HOME and isinstance(value, _types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+_sys.modules[__name__].__class__ = _Package

@@ -5,7 +5,7 @@ import xarray as xr
 
 from .exceptions import ResultError
 
-__all__ = ["correlation", "cumulative"]
+__all__ = ["completeness_error", "correlation", "cumulative"]
 
 
 def cumulative(spiking):
@@ -45,6 +45,36 @@ def cumulative(spiking):
     for name, variable in spiking.data_vars.items():
         result[name].attrs = variable.attrs
     return result.assign_coords(spiking.coords).assign_attrs(spiking.attrs, time_reduction="running mean")
+
+
+def completeness_error(maps):
+    """Measure how far *mean of the map over positions + bias* is from the logit.
+
+    The two are equal but for rounding, at every step, if map and logit were measured at the same moment.
+
+    Parameters
+    ----------
+    maps : xarray.Dataset
+        Made by `nengo_cam.spiking_cam` or `nengo_cam.rate_cam`.
+
+    Returns
+    -------
+    float
+        The largest difference, as a fraction of the largest logit; 0 if all is zero.
+
+    Raises
+    ------
+    ResultError
+        If ``cam``, ``logits`` or ``bias`` is missing.
+    """
+    missing = [name for name in ("cam", "logits", "bias") if name not in getattr(maps, "data_vars", ())]
+    if missing:
+        raise ResultError(
+            f"maps: expected a Dataset with cam, logits and bias, got none of {missing}. Pass the result of spiking_cam."
+        )
+    largest = float(abs(maps.logits).max())
+    difference = float(abs(maps.cam.mean(("y", "x"), dtype=float) + maps.bias - maps.logits).max())
+    return difference / largest if largest > 0 else difference
 
 
 def correlation(maps, others):

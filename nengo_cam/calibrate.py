@@ -1,9 +1,12 @@
 """Firing-rate scales from sample images: how fast a neuron fires for the activity that it stands for."""
 
+import numbers
+
 import numpy as np
 
 from . import compat
 from .exceptions import ParameterError
+from .parameters import check_positive
 from .simplify import rectified_layers
 
 __all__ = ["TopValues", "calibrate_layers"]
@@ -45,9 +48,8 @@ def calibrate_layers(model, images, *, target_rate=200, percentile=99.9, batch_s
     .. [2] Rueckauer et al. (2017). Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks
        for Image Classification. Frontiers in Neuroscience 11:682.
     """
-    if not (np.isscalar(target_rate) and np.isfinite(target_rate) and target_rate > 0):
-        raise ParameterError(f"target_rate: expected a positive number of Hz, got {target_rate!r}. Try 200.")
-    if not (np.isscalar(percentile) and 0 < percentile <= 100):
+    check_positive("target_rate", target_rate, unit="Hz")
+    if not isinstance(percentile, numbers.Real) or not 0 < percentile <= 100:
         raise ParameterError(f"percentile: expected a number above 0 and at most 100, got {percentile!r}. Try 99.9.")
     tf = compat.import_tensorflow()
     layers = rectified_layers(model)

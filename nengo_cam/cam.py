@@ -25,7 +25,7 @@ __all__ = ["class_activation_map", "rate_cam", "spiking_cam"]
 nengo_dl = compat.import_nengo_dl()
 
 #: A chunk's features take up to this many bytes; probes and copies take some times more.
-_CHUNK_BYTES = 16 * 2**20
+_CHUNK_BYTES = 64 * 2**20
 
 
 def class_activation_map(activity, kernel):
@@ -104,7 +104,7 @@ def spiking_cam(
     minibatch_size : int, optional
         Images that run at a time. A last, smaller minibatch is padded. Does not change the result. Default: at most 16.
     chunk_steps : int, optional
-        Time steps that are kept at a time. Does not change the result. Default: what fits a budget of 16 MiB.
+        Time steps that are kept at a time. Does not change the result. Default: what fits a budget of 64 MiB.
     dt : float
         Time step [s].
     seed : int, optional
@@ -119,8 +119,8 @@ def spiking_cam(
     -------
     xarray.Dataset
         ``cam`` (image, time, label, y, x) [logit], ``logits`` (image, time, label) [logit], ``bias`` (label) [logit],
-        and ``features`` (image, time, channel, y, x) if asked for. ``time`` [s] is ``(i + 1) * dt``; ``y`` and
-        ``x`` are the centres of the map's cells in pixels of the image, which the cells divide evenly. ``attrs`` say how
+        and ``features`` (image, time, channel, y, x) if asked for. ``time`` [s] is ``(i + 1) * dt``; ``y``
+        and ``x`` are the centres of the map's cells in pixels of the image, which they divide evenly. ``attrs`` say how
         it was made.
 
     Raises
@@ -331,8 +331,8 @@ def _even_chunks(n_steps, at_most):
 
 def _warn_of_silence(net, n_steps):
     warnings.warn(
-        f"network of model {net.model.name!r}: {net.head.features!r} was silent for all images in {n_steps} steps, so "
-        "the maps are zero. Raise the firing rates: convert(model, calibrate_on=images), or a larger scale_firing_rates.",
+        f"network of {net.model.name!r}: {net.head.features!r} was silent for all images in {n_steps} steps, so "
+        "the maps are zero. Raise the firing rates: convert(model, calibrate_on=images), or scale_firing_rates.",
         SilentFeaturesWarning,
         stacklevel=3,
     )

@@ -12,11 +12,13 @@ everybody else sees Keras unchanged.
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import os
+import subprocess
 import sys
 import warnings
 
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _LEGACY_SWITCH = "TF_USE_LEGACY_KERAS"
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 def package_version(name):
@@ -87,7 +90,7 @@ class _NengoDLLoader(importlib.abc.Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
-        with _legacy_keras_names(), warnings.catch_warnings():
+        with _legacy_keras_names(), _quiet_import(), warnings.catch_warnings():
             # It says so of every Nengo later than itself; those that this package allows are tested.
             warnings.filterwarnings("ignore", message="This version of NengoDL has not been tested with your Nengo")
             self._loader.exec_module(module)
@@ -95,6 +98,22 @@ class _NengoDLLoader(importlib.abc.Loader):
     def __getattr__(self, name):
         # get_data, get_resource_reader and the like are the original loader's.
         return getattr(self._loader, name)
+
+
+@contextlib.contextmanager
+def _quiet_import():
+    """Keep the user's TF_CPP_MIN_LOG_LEVEL, which NengoDL overwrites, and the terminal clean.
+
+    NengoDL looks for a GPU by importing TensorFlow in another process, whose start-up messages nobody asked for.
+    """
+    before, call = os.environ.get(_LOG_LEVEL), subprocess.call
+    subprocess.call = functools.partial(call, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        subprocess.call = call
+        if before is not None:
+            os.environ[_LOG_LEVEL] = before
 
 
 @contextlib.contextmanager
@@ -235,7 +254,7 @@ def is_symbolic(value):
 
 def quiet_tensorflow():
     """Keep TensorFlow's start-up messages off the terminal; has an effect only before TensorFlow is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault(_LOG_LEVEL, "3")
 
 
 @contextlib.contextmanager

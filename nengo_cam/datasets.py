@@ -1,6 +1,8 @@
 """Real images to try things on: handwritten digits that ship with scikit-learn, and MNIST."""
 
+import os
 import pathlib
+import zipfile
 
 import numpy as np
 
@@ -72,7 +74,7 @@ def digits_model():
 
 
 def mnist():
-    """Load MNIST through ``tf.keras.datasets``, which downloads it once and keeps it.
+    """Load MNIST from Keras's cache, or through ``tf.keras.datasets``, which downloads it and keeps it there.
 
     Returns
     -------
@@ -82,15 +84,33 @@ def mnist():
     Raises
     ------
     DatasetUnavailableError
-        If it is not in Keras's cache and cannot be downloaded.
+        If it is not in Keras's cache and cannot be downloaded, or if the file in the cache is something else.
     """
+    cached = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras")) / "datasets" / "mnist.npz"
+    # Keras deletes a cached file that is packed in another way than its own, and downloads it again.
+    train, test = _read_mnist(cached) if cached.exists() else _download_mnist(cached)
+    return tuple((images.astype(np.float32)[..., None] / 255, classes.astype(int)) for images, classes in (train, test))
+
+
+def _read_mnist(path):
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            train, test = ((data[f"x_{part}"], data[f"y_{part}"]) for part in ("train", "test"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
+        raise DatasetUnavailableError(
+            f"MNIST: {str(path)!r} cannot be read ({err}); expected arrays x_train, y_train, x_test and y_test, got "
+            "something else. Delete the file, so that it is downloaded again."
+        ) from err
+    return train, test
+
+
+def _download_mnist(path):
     tf = compat.import_tensorflow()
     try:
-        train, test = tf.keras.datasets.mnist.load_data()
+        return tf.keras.datasets.mnist.load_data()
     except Exception as err:
         # Keras turns every failure to download into a bare Exception.
         raise DatasetUnavailableError(
-            f"MNIST: it is not in Keras's cache and cannot be downloaded ({err}); expected the file mnist.npz in the "
-            "folder .keras/datasets of your home, got none. Put it there."
+            f"MNIST: it is not in Keras's cache and cannot be downloaded ({err}); expected {str(path)!r}, got no "
+            "such file. Connect to the network once, or put mnist.npz there."
         ) from err
-    return tuple((images.astype(np.float32)[..., None] / 255, classes.astype(int)) for images, classes in (train, test))

@@ -55,7 +55,7 @@ def load_keras_model(path, *, unsafe=False):
         # Keras raises whatever the layer at fault raises.
         raise InputFileError(
             f"model {str(path)!r}: Keras cannot load it ({type(err).__name__}: {err}); expected a model saved by "
-            f"tf.keras {tf.keras.__version__}. Save it again with model.save."
+            f"TensorFlow {tf.__version__}. Save it again with model.save."
         ) from err
 
 
@@ -133,8 +133,9 @@ def _load_array(path, unsafe):
     except ValueError as err:
         if "allow_pickle" in str(err):
             raise UnsafeFileError(
-                f"images {str(path)!r}: it holds pickled Python objects, and reading them runs code from the file; "
-                "expected plain numbers. Save it as a plain array, or pass --unsafe (unsafe=True) if you trust it."
+                f"images {str(path)!r}: it holds pickled Python objects or is no array at all, and reading it runs "
+                "code from the file; expected plain numbers. Save it as a plain array, or pass --unsafe (unsafe=True) if "
+                "you trust it."
             ) from err
         if isinstance(err, InputFileError):
             raise
@@ -181,16 +182,13 @@ def _check_description(path, description):
             description = json.dumps(json.loads(description), ensure_ascii=False)
         except ValueError as err:
             raise InputFileError(
-                f"model {str(path)!r}: its configuration cannot be read ({err}); expected JSON. Save it with model.save."
+                f"model {str(path)!r}: its configuration cannot be read ({err}); expected JSON. Save "
+                "it with model.save."
             ) from err
-    problem = None
-    if _LAMBDA.search(description):
-        problem = "a Lambda layer"
-    foreign = [name for name in _MODULE.findall(description) if name.split(".")[0] not in _KERAS_MODULES]
-    if foreign:
-        problem = f"an object of the module {foreign[0]!r}"
-    if problem:
+    foreign = sorted({name for name in _MODULE.findall(description) if name.split(".")[0] not in _KERAS_MODULES})
+    problems = ["a Lambda layer"] * bool(_LAMBDA.search(description)) + [f"an object of {name!r}" for name in foreign]
+    if problems:
         raise UnsafeFileError(
-            f"model {str(path)!r}: it contains {problem}, and loading it runs code from the file; expected Keras's own "
-            "layers. Replace the layer, or pass --unsafe (unsafe=True) if you trust it."
+            f"model {str(path)!r}: it contains {' and '.join(problems)}, and loading it runs code from "
+            "the file; expected Keras's own layers. Replace the layer, or pass --unsafe (unsafe=True) if you trust it."
         )

@@ -1,0 +1,105 @@
+"""Accuracy of a converted MNIST network, and how its maps agree with those of the CNN.
+
+Trains the CNN once (five 3x3 convolutions of 16-16-16-16-256 channels, GAP, Dense), keeps it in a file, converts it
+with each kind of neuron and runs test images. Calibration images are training images.
+
+    python benchmarks/mnist_agreement.py --images 500 --target-rate 500
+"""
+
+import argparse
+import pathlib
+
+import nengo
+import numpy as np
+
+import nengo_cam as ncam
+
+ncam.compat.quiet_tensorflow()
+tf = ncam.compat.import_tensorflow()
+
+NEURONS = {
+    "IntegrateAndFire": ncam.IntegrateAndFire(),
+    "SpikingRectifiedLinear": nengo.SpikingRectifiedLinear(),
+}
+
+
+def build_model():
+    """Build the CNN, untrained."""
+    layers = tf.keras.layers
+    return tf.keras.Sequential(
+        [
+            tf.keras.Input((28, 28, 1)),
+            *(
+                layers.Conv2D(
+                    channels, 3, padding="same", activation="relu", kernel_initializer="he_normal", name=f"conv{i}"
+                )
+                for i, channels in enumerate((16, 16, 16, 16, 256))
+            ),
+            layers.GlobalAveragePooling2D(name="gap"),
+            layers.Dense(10, activation="softmax", name="readout"),
+        ],
+        name="mnist_gap",
+    )
+
+
+def trained_model(path, train, epochs):
+    """Load the CNN, or train and save it."""
+    if path.exists():
+        return tf.keras.models.load_model(path)
+    tf.keras.utils.set_random_seed(0)
+    model = build_model()
+    schedule = tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(train[0]) // 64)
+    model.compile(tf.keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", ["accuracy"])
+    model.fit(*train, batch_size=64, epochs=epochs, verbose=2)
+    model.save(path)
+    return model
+
+
+def measure(model, neurons, calibration, images, classes, target_rate, n_steps):
+    """Return accuracy and the correlations of the time-averaged maps of the predicted labels."""
+    net = ncam.convert(model, neurons=neurons, calibrate_on=calibration, target_rate=target_rate)
+    hits, correlations = [], []
+    # All labels of all steps take 3 MB an image, so the images come in portions.
+    for start in range(0, len(images), 50):
+        part = slice(start, start + 50)
+        spiking = ncam.spiking_cam(
+            net, images[part], n_steps=n_steps, seed=0, minibatch_size=25, progress_bar=False
+        ).mean("time")
+        rate = ncam.rate_cam(net, images[part])
+        predicted = spiking.logits.argmax("label")
+        hits.append(predicted.values == classes[part])
+        correlations.append(ncam.correlation(spiking.cam.isel(label=predicted), rate.cam.isel(label=predicted)).values)
+    return np.mean(np.concatenate(hits)), np.concatenate(correlations)
+
+
+def main():
+    """Run and print a line for each kind of neuron."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=500, help="test images")
+    parser.add_argument("--steps", type=int, default=100, help="time steps of 1 ms")
+    parser.add_argument("--target-rate", type=float, default=500, help="rate of strong activity [Hz]")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument(
+        "--model", type=pathlib.Path, default=pathlib.Path("mnist_gap.h5"), help="where the CNN is kept"
+    )
+    args = parser.parse_args()
+
+    train, (test_images, test_classes) = ncam.datasets.mnist()
+    model = trained_model(args.model, train, args.epochs)
+    images, classes = test_images[: args.images], test_classes[: args.images]
+    all_right = model.predict(test_images, verbose=0).argmax(1) == test_classes
+    print(
+        f"rate CNN: accuracy {all_right[: args.images].mean():.3f} on these, {all_right.mean():.4f} on all test images"
+    )
+    for name, neurons in NEURONS.items():
+        accuracy, found = measure(model, neurons, train[0][:500], images, classes, args.target_rate, args.steps)
+        print(
+            f"{name}: accuracy {accuracy:.3f}; correlation of the mean map of the predicted label with the CNN's: "
+            f"median {np.nanmedian(found):.4f}, 5th percentile {np.nanpercentile(found, 5):.4f}, "
+            f"least {np.nanmin(found):.4f}, undefined {np.isnan(found).sum()}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The command ``nengo-cam``: parses, calls, prints."""
+
+import logging
+import pathlib
+import time
+import warnings
+
+import click
+
+from . import agreement, compat, plotting
+from .exceptions import CAMError, CAMWarning, InputFileError, ParameterError
+from .files import atomic_path, check_writable
+from .version import __version__
+
+__all__ = ["main"]
+
+_SIMULATORS = ("nengo_dl", "nengo")
+_RANGES = ("none", "0,1", "-1,1")
+
+
+class _Commands(click.Group):
+    """Shows errors that we raise on purpose as one line, and nothing of TensorFlow's chatter."""
+
+    def invoke(self, ctx):
+        compat.quiet_tensorflow()
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        warnings.showwarning = _show_warning
+        try:
+            return super().invoke(ctx)
+        except CAMError as err:
+            raise click.ClickException(str(err)) from err
+        except KeyboardInterrupt as err:
+            raise click.ClickException("interrupted; nothing half-written was left behind") from err
+
+
+def _show_warning(message, category, *_):
+    # Other packages' warnings are about their internals; on a terminal only ours mean something to the user.
+    if issubclass(category, CAMWarning):
+        click.echo(f"Warning: {message}", err=True)
+
+
+def _run_options(command):
+    """Add the options that every run has."""
+    for option in (
+        click.option("--steps", "n_steps", default=100, show_default=True, type=click.IntRange(1), help="Time steps."),
+        click.option("--dt", default=0.001, show_default=True, help="Time step [s]."),
+        click.option(
+            "--synapse", type=float, help="Time constant of a lowpass filter on all spikes [s]. Default: none."
+        ),
+        click.option(
+            "--target-rate",
+            default=200.0,
+            show_default=True,
+            help="Calibrate strong activity to this firing rate [Hz].",
+        ),
+        click.option("--simulator", type=click.Choice(_SIMULATORS), default=_SIMULATORS[0], show_default=True),
+        click.option("--seed", default=0, show_default=True, help="Seed of initial voltages."),
+        click.option("--quiet", is_flag=True, help="Show no progress bars."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nengo-cam")
+def main():
+    """Show where a spiking network is looking, and when it decides."""
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=pathlib.Path), default="nengo_cam_demo", show_default=True, help="Output folder."
+)
+@click.option("--images", "n_images", default=20, show_default=True, type=click.IntRange(3, 360), help="Digits to run.")
+@_run_options
+def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quiet):
+    """Convert the CNN that ships with the package and film it deciding on handwritten digits."""
+    out.mkdir(parents=True, exist_ok=True)
+    paths = {name: check_writable(out / name) for name in ("cam.gif", "timeline.png", "cam.nc")}
+    began = time.perf_counter()
+    import nengo_cam as ncam
+
+    (train, _), (images, classes) = ncam.datasets.digits()
+    images, classes = images[:n_images], classes[:n_images]
+    net = ncam.convert(ncam.datasets.digits_model(), calibrate_on=train[:200], target_rate=target_rate, synapse=synapse)
+    ran = time.perf_counter()
+    spiking = ncam.spiking_cam(
+        net, images, n_steps=n_steps, dt=dt, seed=seed, simulator=_simulator(simulator), progress_bar=not quiet
+    )
+    finished = time.perf_counter()
+    rate = ncam.rate_cam(net, images)
+    averaged = ncam.cumulative(spiking)
+    settled = averaged.isel(time=-1)
+    predicted = settled.logits.argmax("label")
+    closeness = agreement.correlation(settled.cam.isel(label=predicted), rate.cam.isel(label=predicted))
+    error = (
+        abs(spiking.cam.mean(("y", "x"), dtype=float) + spiking.bias - spiking.logits).max() / abs(spiking.logits).max()
+    )
+
+    with atomic_path(paths["cam.nc"]) as path:
+        spiking.to_netcdf(path, engine="h5netcdf", encoding={"cam": {"zlib": True, "complevel": 1}})
+    with atomic_path(paths["timeline.png"]) as path:
+        plotting.timeline(averaged, rate, images, image=0).figure.savefig(path, dpi=150)
+    film = plotting.animate(averaged, rate, images, image=_three_kinds(classes), progress_bar=not quiet)
+    film.save(paths["cam.gif"])
+
+    _table(
+        ("digits, none of them trained on", f"{n_images}"),
+        ("accuracy of the CNN", f"{float((rate.logits.argmax('label') == classes).mean()):.3f}"),
+        ("accuracy of the spiking network", f"{float((predicted == classes).mean()):.3f}"),
+        ("correlation of mean spiking map and rate map", f"{float(closeness.median()):.3f} (median)"),
+        ("largest completeness error", f"{float(error):.1e} of the largest logit"),
+        ("loading and conversion", f"{ran - began:.1f} s"),
+        (f"{n_steps} steps on {spiking.attrs['simulator']}", f"{finished - ran:.1f} s"),
+        ("pictures and film", f"{time.perf_counter() - finished:.1f} s"),
+    )
+    click.echo("\n".join(f"{path}" for path in paths.values()))
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
+@click.option("--label", help="Label to map, by index or name. Default: the one that wins.")
+@click.option(
+    "--label-names",
+    type=click.Path(path_type=pathlib.Path, exists=True, dir_okay=False),
+    help="File of names, one a line.",
+)
+@click.option("--image", default=0, show_default=True, help="Which of the images to film.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=pathlib.Path),
+    default="cam.gif",
+    show_default=True,
+    help="Film to write, .gif or .mp4.",
+)
+@click.option(
+    "--rescale",
+    type=click.Choice(_RANGES),
+    help="Range that the model expects, for pixels from 0 to 255: '0,1', '-1,1', or 'none' to leave them as they are.",
+)
+@click.option(
+    "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
+)
+@click.option("--raw", is_flag=True, help="Show each step by itself instead of the running mean.")
+@click.option("--unsafe", is_flag=True, help="Load Lambda layers and pickled arrays, which run code from the files.")
+@_run_options
+def animate(model, images, label, label_names, image, out, rescale, scale_firing_rates, raw, unsafe, **run):
+    """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
+    plotting.check_film(out)
+    from . import model_files
+
+    keras_model = model_files.load_keras_model(model, unsafe=unsafe)
+    import nengo_cam as ncam
+
+    input_shape = ncam.find_head(keras_model).input_shape
+    array = _read_images(images, input_shape, rescale, unsafe)
+    if not 0 <= image < len(array):
+        raise ParameterError(
+            f"--image: expected a number from 0 to {len(array) - 1}, got {image}. Choose one of these."
+        )
+    calibrate = {"scale_firing_rates": scale_firing_rates} if scale_firing_rates else {"calibrate_on": array}
+    net = ncam.convert(keras_model, synapse=run["synapse"], target_rate=run["target_rate"], **calibrate)
+    options = {
+        "labels": None if label is None else _as_label(label),
+        "label_names": None if label_names is None else label_names.read_text(encoding="utf-8").splitlines(),
+    }
+    shown = array[image : image + 1]
+    spiking = ncam.spiking_cam(
+        net,
+        shown,
+        n_steps=run["n_steps"],
+        dt=run["dt"],
+        seed=run["seed"],
+        simulator=_simulator(run["simulator"]),
+        progress_bar=not run["quiet"],
+        **options,
+    )
+    rate = ncam.rate_cam(net, shown, **options)
+    film = plotting.animate(
+        spiking if raw else agreement.cumulative(spiking), rate, shown, progress_bar=not run["quiet"]
+    )
+    film.save(out)
+    click.echo(out)
+
+
+def _simulator(name):
+    if name == "nengo":
+        import nengo
+
+        return nengo.Simulator
+    return compat.import_nengo_dl().Simulator
+
+
+def _three_kinds(classes):
+    """Positions of the first three digits that differ."""
+    found = {}
+    for position, value in enumerate(classes):
+        found.setdefault(int(value), position)
+    return list(found.values())[:3]
+
+
+def _as_label(text):
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _read_images(paths, input_shape, rescale, unsafe):
+    """Read files into one array in the range that the model expects."""
+    import numpy as np
+
+    from . import model_files
+
+    arrays = [
+        model_files.load_images(path, size=input_shape[:2], channels=input_shape[-1], unsafe=unsafe) for path in paths
+    ]
+    if len({array.shape[1:] for array in arrays}) > 1:
+        raise InputFileError(
+            f"images: expected one shape in all files, got "
+            f"{sorted({array.shape[1:] for array in arrays})}. Resize them."
+        )
+    array = np.concatenate(arrays)
+    if rescale is None and array.dtype == np.uint8:
+        raise ParameterError(
+            "images: the pixels go from 0 to 255, and nothing says which range the model was trained on; expected "
+            f"--rescale, one of {list(_RANGES)}, got none. Add it."
+        )
+    if rescale in (None, "none"):
+        return array
+    if array.dtype.kind not in "uif":
+        return array  # convert() says what is wrong with it
+    low, high = map(float, rescale.split(","))
+    return array.astype(np.float32) / 255 * (high - low) + low
+
+
+def _table(*rows):
+    width = max(len(name) for name, _ in rows)
+    click.echo("\n".join(f"  {name:<{width}}  {value}" for name, value in rows))

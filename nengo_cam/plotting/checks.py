@@ -1,0 +1,132 @@
+"""What a Dataset must have before anything is drawn from it."""
+
+import numpy as np
+import xarray as xr
+
+from ..exceptions import ResultError
+
+__all__ = ["check_pair", "check_rate", "check_spiking"]
+
+_DIMS = {"cam": ("image", "time", "label", "y", "x"), "logits": ("image", "time", "label")}
+
+
+def check_spiking(spiking, variables=("cam", "logits")):
+    """Check the Dataset of a spiking network.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Result of `nengo_cam.spiking_cam`.
+    variables : sequence of str
+        Those that are needed.
+
+    Raises
+    ------
+    ResultError
+        If it is not a Dataset, a variable, dim or coordinate is missing, or a dim is too many or empty.
+    """
+    _check_variables("spiking", spiking, variables)
+    if "time" not in spiking["cam"].dims:
+        raise ResultError(
+            f"spiking: no dim 'time'; expected maps over {_DIMS['cam']}, got {spiking['cam'].dims}. "
+            "Pass the result of spiking_cam first and that of rate_cam as rate."
+        )
+    _check_dims("spiking", spiking, {name: _DIMS[name] for name in variables})
+    for coordinate in ("time", "y", "x"):
+        if coordinate not in spiking.coords:
+            raise ResultError(
+                f"spiking: no coordinate {coordinate!r}; expected time in seconds and y, x in pixels of the input "
+                f"image, got {sorted(map(str, spiking.coords))}. Assign it."
+            )
+
+
+def check_rate(rate, variables=("cam", "logits")):
+    """Check the Dataset of a rate network.
+
+    Parameters
+    ----------
+    rate : xarray.Dataset
+        Result of `nengo_cam.rate_cam`.
+    variables : sequence of str
+        Those that are needed.
+
+    Raises
+    ------
+    ResultError
+        If it is not a Dataset, has time steps, a variable or dim is missing, or a dim is too many or empty.
+    """
+    _check_variables("rate", rate, variables)
+    if "time" in rate["cam"].dims:
+        raise ResultError(
+            f"rate: has a dim 'time'; expected maps without time, got {rate['cam'].dims}. "
+            "Pass the result of rate_cam, or select one step with .isel(time=-1)."
+        )
+    _check_dims("rate", rate, {name: tuple(dim for dim in _DIMS[name] if dim != "time") for name in variables})
+
+
+def check_pair(spiking, rate):
+    """Check that a rate Dataset has the labels and cells of a spiking one.
+
+    Parameters
+    ----------
+    spiking, rate : xarray.Dataset
+        Both checked by themselves already.
+
+    Raises
+    ------
+    ResultError
+        If labels, y or x differ, or an image of ``spiking`` is not in ``rate``.
+    """
+    for dim in ("label", "y", "x"):
+        ours, theirs = spiking[dim].values, rate[dim].values
+        # Lists, because NumPy warns when names are compared with numbers.
+        same = ours.tolist() == theirs.tolist() if dim == "label" else _close(ours, theirs)
+        if not same:
+            raise ResultError(
+                f"rate: its {dim!r} differs from that of spiking; expected {_brief(ours)}, got {_brief(theirs)}. "
+                "Compute both from the same network, or select the same part of both."
+            )
+    missing = sorted(set(spiking["image"].values.tolist()) - set(rate["image"].values.tolist()))
+    if missing:
+        raise ResultError(
+            f"rate: lacks images of spiking; expected the image coordinates {_brief(spiking['image'].values)}, "
+            f"got {_brief(rate['image'].values)}. Compute both from the same images."
+        )
+
+
+def _check_variables(name, result, variables):
+    if not isinstance(result, xr.Dataset):
+        raise ResultError(
+            f"{name}: not a result; expected an xarray.Dataset with {list(variables)}, got {type(result).__name__}. "
+            f"Pass what {name}_cam returned."
+        )
+    missing = [variable for variable in variables if variable not in result]
+    if missing:
+        raise ResultError(
+            f"{name}: lacks the variables {missing}; expected {list(variables)}, got {sorted(map(str, result))}. "
+            f"Pass what {name}_cam returned."
+        )
+
+
+def _check_dims(name, result, expected):
+    for variable, dims in expected.items():
+        found = result[variable].dims
+        if set(found) != set(dims):
+            raise ResultError(
+                f"{name}: {variable!r} has the wrong dims; expected {dims}, got {found}. "
+                "Keep a dim when you select from it, e.g. .isel(image=[0]); only 2-D maps can be drawn."
+            )
+        if 0 in result[variable].shape:
+            raise ResultError(
+                f"{name}: {variable!r} is empty; expected at least one entry per dim, got sizes "
+                f"{dict(result[variable].sizes)}. Select fewer entries away."
+            )
+
+
+def _close(ours, theirs):
+    return ours.shape == theirs.shape and np.allclose(ours, theirs)
+
+
+def _brief(values, longest=12):
+    values = values.tolist()
+    return repr(values) if len(values) <= longest else f"{len(values)} values {values[:3]!r}...{values[-1:]!r}"

@@ -1,0 +1,50 @@
+"""Animated GIFs whose colours can be trusted."""
+
+import io
+
+from matplotlib.animation import AbstractMovieWriter
+from PIL import Image
+
+__all__ = ["GIFWriter"]
+
+
+class GIFWriter(AbstractMovieWriter):
+    """Write an animated GIF, each frame in the 256 colours that come closest to it.
+
+    Matplotlib's own ``PillowWriter`` leaves the choice to Pillow, which spends the colours on the most frequent ones.
+    Few pixels have the colours near the ends of a colour bar, so these came out wrong, some of them grey.
+    """
+
+    def setup(self, fig, outfile, dpi=None):
+        """Start a film.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure
+            The figure.
+        outfile : str or path-like
+            File to write.
+        dpi : float, optional
+            Pixels per inch, by default those of the figure.
+        """
+        super().setup(fig, outfile, dpi=dpi)
+        self._frames = []
+
+    def grab_frame(self, **savefig_kwargs):
+        """Add the figure as it is now.
+
+        Parameters
+        ----------
+        **savefig_kwargs
+            Passed to ``fig.savefig``.
+        """
+        pixels = io.BytesIO()
+        self.fig.savefig(pixels, **{**savefig_kwargs, "format": "rgba", "dpi": self.dpi})
+        frame = Image.frombuffer("RGBA", self.frame_size, pixels.getbuffer(), "raw", "RGBA", 0, 1).convert("RGB")
+        self._frames.append(frame.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
+
+    def finish(self):
+        """Write the file, if there is a frame."""
+        if self._frames:
+            first, *rest = self._frames
+            first.save(self.outfile, save_all=True, append_images=rest, duration=int(1000 / self.fps), loop=0)

@@ -1,0 +1,232 @@
+"""One class-activation map on its image."""
+
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from ..exceptions import ParameterError, ResultError
+from .extent import check_cover, image_extent, map_extent
+from .pictures import as_images, displayed, grey
+from .scale import centred_colormap, check_scale, color_limits, extends
+from .selection import milliseconds
+
+__all__ = ["Overlay", "add_colorbar", "check_alpha", "draw_map", "overlay"]
+
+# Black is drawn as this grey: under a half-transparent map, a black background would dull all its colours.
+DARKEST = 0.5
+
+
+class Overlay(NamedTuple):
+    """Artists of `overlay`.
+
+    Attributes
+    ----------
+    axes : matplotlib.axes.Axes
+        In pixel coordinates of the input image, row 0 at the top.
+    image : matplotlib.image.AxesImage or None
+        The image in grey.
+    map : matplotlib.image.AxesImage
+        The map; its array holds the values in logits.
+    colorbar : matplotlib.colorbar.Colorbar or None
+        In the colours of the map as they appear on a medium grey of the image.
+    """
+
+    axes: Axes
+    image: Optional[AxesImage]
+    map: AxesImage
+    colorbar: Optional[Colorbar]
+
+
+def overlay(
+    cam, image=None, *, ax=None, scale="frame", cmap="RdBu_r", alpha=0.65, interpolation="nearest", colorbar=True,
+    title=None,
+):  # fmt: skip
+    """Draw one class-activation map on its image.
+
+    The map keeps its sign and its units and its opacity is the same everywhere, so that equal values have equal
+    colours. The image is drawn in greys, lightened, so that all colour belongs to the map. The colour bar is mixed
+    with a medium grey of the image in the same way as the map is.
+
+    Parameters
+    ----------
+    cam : xarray.DataArray of shape (Y, X)
+        Map with dims and coordinates y and x, its cell centres in pixels of the input image [logit].
+    image : array_like of shape (Y_image, X_image) or (Y_image, X_image, C), optional
+        Input image in any units; stretched to its own range. Without it the map is drawn opaque.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. By default on a new figure, which is ``.axes.figure`` of the result.
+    scale : "frame" or (float, float)
+        ``"frame"``: symmetric about zero, up to the largest magnitude in the map. Or ``(vmin, vmax)`` [logit]; zero
+        keeps the neutral colour.
+    cmap : str or matplotlib.colors.Colormap
+        Diverging colour map.
+    alpha : float
+        Opacity of the map in [0, 1] where there is an image.
+    interpolation : str
+        As in matplotlib's ``imshow``. By default the cells are shown as they are.
+    colorbar : bool
+        Whether to add a colour bar.
+    title : str, optional
+        By default made from the label and time that ``cam`` was selected at, if it has them as coordinates.
+
+    Returns
+    -------
+    Overlay
+        The artists.
+
+    Raises
+    ------
+    ResultError
+        If ``cam`` is not a DataArray over y and x with coordinates.
+    ImageError
+        If the image has a wrong shape or does not cover the same pixels.
+    ParameterError
+        If ``scale``, ``cmap`` or ``alpha`` is not valid.
+    """
+    cam = _check_map(cam)
+    check_scale(scale, ("frame",))
+    check_alpha(alpha)
+    values = cam.values
+    extent = map_extent(cam["y"].values, cam["x"].values)
+    clim = color_limits(values[None, None], scale=scale).spiking[0, 0]
+    cmap = centred_colormap(cmap, *clim)
+    picture = None
+    if image is not None:
+        picture = displayed(as_images(np.asarray(image)[None])[0, 0])
+        check_cover(extent, picture.shape, values.shape)
+
+    if ax is None:
+        fig = Figure(figsize=(4.2, 3.6), layout="constrained")
+        FigureCanvasAgg(fig)
+        ax = fig.subplots()
+    look = {"clim": clim, "cmap": cmap, "alpha": alpha, "interpolation": interpolation}
+    drawn, artist = draw_map(ax, values, extent, picture, **look)
+    ax.set_title(_title(cam) if title is None else title)
+    bar = None
+    if colorbar:
+        label = f"CAM [{cam.attrs.get('units') or 'logit'}]"
+        bar = add_colorbar(ax.figure, artist, ax, label=label, extend=extends(values, *clim))
+    return Overlay(ax, drawn, artist, bar)
+
+
+def draw_map(ax, values, extent, picture=None, *, clim, cmap, alpha, interpolation="nearest"):
+    """Draw a map on a displayed picture, without title and colour bar.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    values : ndarray of shape (Y, X)
+        Map [logit].
+    extent : tuple of float
+        ``(left, right, bottom, top)`` of the map [pixel].
+    picture : ndarray of shape (Y_image, X_image) or (Y_image, X_image, 3), optional
+        Image in [0, 1].
+    clim : (float, float)
+        Colour limits [logit].
+    cmap : matplotlib.colors.Colormap
+        Colour map for these limits.
+    alpha : float
+        Opacity of the map; 1 is used without a picture.
+    interpolation : str
+        As in matplotlib's ``imshow``.
+
+    Returns
+    -------
+    tuple of matplotlib.image.AxesImage
+        The picture (or None) and the map.
+    """
+    drawn = None
+    if picture is not None:
+        # Lightened by the colour limits, not by changing the values: these stay what they are for whoever reads them.
+        black = -DARKEST / (1 - DARKEST)
+        drawn = ax.imshow(grey(picture), cmap="gray", vmin=black, vmax=1, extent=image_extent(picture.shape))
+    artist = ax.imshow(
+        values, cmap=cmap, vmin=clim[0], vmax=clim[1], extent=extent, interpolation=interpolation,
+        alpha=1.0 if picture is None else alpha,
+    )  # fmt: skip
+    left, right, bottom, top = extent if picture is None else image_extent(picture.shape)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    return drawn, artist
+
+
+def add_colorbar(fig, artist, axes, *, label, extend, **kwargs):
+    """Add a colour bar that shows the colours of a map as they appear, mixed with the image.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+        The figure.
+    artist : matplotlib.image.AxesImage
+        A map. The bar follows its limits when they change.
+    axes : matplotlib.axes.Axes or sequence of them
+        What to take the space from.
+    label : str
+        Quantity and unit.
+    extend : {"neither", "min", "max", "both"}
+        Where values lie beyond the limits.
+    **kwargs
+        Passed to ``fig.colorbar``.
+
+    Returns
+    -------
+    matplotlib.colorbar.Colorbar
+        The bar.
+    """
+    # Opaque colours mixed beforehand: a half-transparent bar would lie on white, and its ends on whatever is there.
+    alpha = artist.get_alpha()
+    colors = alpha * artist.cmap(np.linspace(0, 1, 256))[:, :3] + (1 - alpha) * (1 + DARKEST) / 2
+    mixed = ScalarMappable(norm=artist.norm, cmap=ListedColormap(colors))
+    return fig.colorbar(mixed, ax=axes, label=label, extend=extend, **kwargs)
+
+
+def check_alpha(alpha):
+    """Check the argument ``alpha`` of a plot.
+
+    Parameters
+    ----------
+    alpha : float
+        Opacity.
+
+    Raises
+    ------
+    ParameterError
+        If it is not a number in [0, 1].
+    """
+    if not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha <= 1:
+        raise ParameterError(f"alpha: not an opacity; expected a number from 0 to 1, got {alpha!r}. Try 0.65.")
+
+
+def _check_map(cam):
+    if not isinstance(cam, xr.DataArray):
+        raise ResultError(
+            f"cam: not a map; expected an xarray.DataArray over y and x, got {type(cam).__name__}. "
+            "Select one, e.g. spiking['cam'].isel(image=0, time=-1, label=0)."
+        )
+    if set(cam.dims) != {"y", "x"}:
+        extra = [dim for dim in cam.dims if dim not in ("y", "x")]
+        selection = ", ".join(f"{dim}=0" for dim in extra)
+        remedy = f"Select one map, e.g. with .isel({selection}) or .sel" if extra else "Only 2-D maps can be drawn"
+        raise ResultError(f"cam: not a single map; expected the dims ('y', 'x'), got {cam.dims}. {remedy}.")
+    missing = [dim for dim in ("y", "x") if dim not in cam.coords]
+    if missing or 0 in cam.shape:
+        raise ResultError(
+            f"cam: its place in the image is not known; expected cells with the coordinates y and x in pixels, got "
+            f"shape {cam.shape} without {missing}. Keep the coordinates of the Dataset."
+        )
+    return cam.transpose("y", "x")
+
+
+def _title(cam) -> Any:
+    parts = [f"label {cam['label'].item()}"] if "label" in cam.coords and cam["label"].ndim == 0 else []
+    if "time" in cam.coords and cam["time"].ndim == 0:
+        parts.append(milliseconds(cam["time"].item()))
+    return ", ".join(parts)

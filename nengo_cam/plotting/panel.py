@@ -1,0 +1,140 @@
+"""The axes of one image in a film, and what changes in them from step to step."""
+
+import numpy as np
+
+from .overlay import draw_map
+from .pictures import grey
+from .selection import milliseconds
+
+__all__ = ["Panel"]
+
+# Neither red nor blue, which mean the sign of a map.
+SHOWN, RUNNER_UP, OTHERS = "#1b7837", "0.35", "0.8"
+
+
+class Panel:
+    """The axes and artists of one image in a film.
+
+    Parameters
+    ----------
+    map_axes : list of matplotlib.axes.Axes
+        For the spiking map and, if there is one, the rate map.
+    logit_axes : matplotlib.axes.Axes
+        For the logits over time.
+    scene : Scene
+        What to show.
+    clims : ndarray of shape (T, 2)
+        Colour limits of each spiking map [logit].
+    rate_clim : ndarray of shape (2,)
+        Colour limits of the rate map [logit].
+    cmap : matplotlib.colors.Colormap
+        Colour map for these limits.
+    alpha : float
+        Opacity of the maps.
+
+    Attributes
+    ----------
+    scene, map_axes, logit_axes, clims
+        As given.
+    pictures, maps : list of matplotlib.image.AxesImage
+        The same for the images (empty without) and the maps.
+    others, runner_up, shown, reference, marker : matplotlib.lines.Line2D or None
+        Logits of all other labels (gaps between them), of the strongest of these, of the label shown, its rate logit,
+        and the line at the current time.
+    """
+
+    def __init__(self, map_axes, logit_axes, scene, clims, rate_clim, cmap, alpha):
+        self.scene, self.clims = scene, clims
+        self.map_axes, self.logit_axes = map_axes, logit_axes
+        values = [scene.spiking[0]] + ([] if scene.rate is None else [scene.rate])
+        drawn = [
+            draw_map(ax, value, scene.extent, scene.picture(0), clim=clim, cmap=cmap, alpha=alpha)
+            for ax, value, clim in zip(self.map_axes, values, (clims[0], rate_clim))
+        ]
+        self.pictures = [picture for picture, _ in drawn if picture is not None]
+        self.maps = [artist for _, artist in drawn]
+        for ax in self.map_axes:
+            ax.set(xticks=[], yticks=[])
+        self.map_axes[0].set_ylabel(f"image {scene.image}")
+        if scene.rate is not None:
+            self.map_axes[1].set_title(f"rate\nlabel {scene.label}", fontsize="medium")
+        self._add_logits()
+
+    def draw(self, step):
+        """Show one step.
+
+        Parameters
+        ----------
+        step : int
+            Position along the dim ``time``.
+
+        Returns
+        -------
+        list of matplotlib.artist.Artist
+            The artists that were changed.
+        """
+        scene = self.scene
+        self.maps[0].set_data(scene.spiking[step])
+        self.maps[0].set_clim(*self.clims[step])
+        for picture in self.pictures:
+            picture.set_data(grey(scene.picture(step)))
+        title = f"{scene.kind}\nlabel {scene.label}, {milliseconds(scene.times[step])}"
+        self.map_axes[0].set_title(title, fontsize="medium")
+        for line, labels in self._curves:
+            line.set_data(*_joined(self._milliseconds[: step + 1], scene.logits[: step + 1, labels]))
+        self.marker.set_xdata([self._milliseconds[step]] * 2)
+        return self.maps + self.pictures + [self.map_axes[0].title, self.marker] + [line for line, _ in self._curves]
+
+    def _add_logits(self):
+        scene, ax = self.scene, self.logit_axes
+        self._milliseconds = 1000 * scene.times
+        chosen = scene.labels.index(scene.label)
+        last = np.where(np.isnan(scene.logits[-1]), -np.inf, scene.logits[-1])
+        others = [i for i in np.argsort(-last, kind="stable").tolist() if i != chosen]
+        self.others = self.runner_up = self.reference = None
+        self._curves = []
+        if len(others) > 1:
+            (self.others,) = ax.plot([], [], color=OTHERS, linewidth=0.8, label="other labels")
+            self._curves.append((self.others, others[1:]))
+        if others:
+            name = f"label {scene.labels[others[0]]} (strongest other)"
+            (self.runner_up,) = ax.plot([], [], color=RUNNER_UP, linewidth=1.2, label=name)
+            self._curves.append((self.runner_up, others[:1]))
+        (self.shown,) = ax.plot([], [], color=SHOWN, linewidth=2, label=f"label {scene.label}")
+        self._curves.append((self.shown, [chosen]))
+        values = scene.logits
+        if scene.rate_logits is not None:
+            rate_logit = float(scene.rate_logits[chosen])
+            self.reference = ax.axhline(
+                rate_logit, color=SHOWN, linewidth=1.2, linestyle="--", label=f"label {scene.label}, rate"
+            )
+            values = np.append(values, rate_logit)
+        self.marker = ax.axvline(self._milliseconds[0], color="black", linewidth=0.8)
+        ax.set(xlabel="time [ms]", ylabel="logit", xlim=_time_limits(self._milliseconds), ylim=_padded(values))
+        ax.spines[["top", "right"]].set_visible(False)
+        handles = [line for line in (self.shown, self.reference, self.runner_up, self.others) if line is not None]
+        ax.legend(
+            handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(self.maps), fontsize="small",
+            frameon=False,
+        )  # fmt: skip
+
+
+def _joined(times, curves):
+    """Join curves (T, L) into one line with gaps, which draws a thousand labels as fast as one."""
+    if curves.shape[1] == 1:
+        return times, curves[:, 0]
+    x = np.tile(np.append(times, np.nan), curves.shape[1])
+    return x, np.vstack([curves, np.full(curves.shape[1], np.nan)]).T.ravel()
+
+
+def _time_limits(times):
+    return (min(0.0, times[0]), times[-1]) if len(times) > 1 else (0.0, 2 * times[-1])
+
+
+def _padded(values):
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return -1.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin

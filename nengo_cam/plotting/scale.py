@@ -1,0 +1,189 @@
+"""How far the colours reach: limits of signed maps, symmetric about zero."""
+
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import ListedColormap
+
+from ..exceptions import ParameterError
+
+__all__ = ["SCALES", "Limits", "centred_colormap", "check_scale", "color_limits", "extends"]
+
+SCALES = ("shared", "image", "frame")
+
+
+class Limits(NamedTuple):
+    """Colour limits of every map.
+
+    Attributes
+    ----------
+    spiking : ndarray of shape (N, T, 2)
+        ``(vmin, vmax)`` of each spiking map [logit].
+    rate : ndarray of shape (N, 2)
+        ``(vmin, vmax)`` of each rate map [logit].
+    """
+
+    spiking: np.ndarray
+    rate: np.ndarray
+
+
+def check_scale(scale, choices=SCALES):
+    """Check the argument ``scale`` of a plot.
+
+    Parameters
+    ----------
+    scale : str or (float, float)
+        One of ``choices``, or a pair ``(vmin, vmax)`` [logit].
+    choices : sequence of str
+        The names that the plot offers.
+
+    Returns
+    -------
+    str or (float, float)
+        The same; a pair as floats.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these, or if the pair is not finite and increasing.
+    """
+    if isinstance(scale, str) and scale in choices:
+        return scale
+    try:
+        vmin, vmax = (float(limit) for limit in scale)
+    except (TypeError, ValueError) as err:
+        names = ", ".join(map(repr, choices))
+        raise ParameterError(
+            f"scale: not a known choice; expected {names} or a pair (vmin, vmax), got {scale!r}. Choose one of them."
+        ) from err
+    if not (np.isfinite(vmin) and np.isfinite(vmax) and vmin < vmax):
+        raise ParameterError(
+            f"scale: not a range; expected finite limits with vmin < vmax, got ({vmin!r}, {vmax!r}). "
+            "Give two different numbers in increasing order."
+        )
+    return vmin, vmax
+
+
+def color_limits(spiking, rate=None, scale="shared"):
+    """Find the colour limits of spiking and rate maps.
+
+    ``"shared"`` gives one limit to all maps of all images, ``"image"`` one to all maps of an image, ``"frame"`` each
+    map its own. The limits are ``(-v, v)``, so that zero has the neutral colour. For ``"shared"`` and ``"image"``, v is
+    the largest magnitude in the *settled* maps, which are the rate maps if there are any, otherwise the spiking maps of
+    the last step; if those are all zero, in all spiking maps.
+
+    The settled maps decide because single steps would not do: one spike in a step of dt has the amplitude
+    1 / (scale * dt), and a running mean starts with the same peaks. A limit that holds them leaves the settled map, the
+    one to be read, nearly white. What lies beyond the limit is drawn in the outermost colour, and colour bars say so by
+    pointed ends (see `extends`).
+
+    Values that are not finite count as missing. Where all values are zero or missing, v is 1.
+
+    Parameters
+    ----------
+    spiking : ndarray of shape (N, T, Y, X)
+        Maps of N images at T steps, signed [logit].
+    rate : ndarray of shape (N, Y, X), optional
+        Rate maps of the same images [logit].
+    scale : {"shared", "image", "frame"} or (float, float)
+        The rule, or limits ``(vmin, vmax)`` for all maps [logit].
+
+    Returns
+    -------
+    Limits
+        Limits of every map; those of the rate maps are there without ``rate`` too.
+
+    Raises
+    ------
+    ParameterError
+        If ``scale`` is none of these.
+    """
+    scale = check_scale(scale)
+    n_images, n_steps = spiking.shape[:2]
+    if isinstance(scale, tuple):
+        vmin, vmax = scale
+        pair = np.array([vmin, vmax])
+        return Limits(np.tile(pair, (n_images, n_steps, 1)), np.tile(pair, (n_images, 1)))
+
+    if scale == "frame":
+        of_steps = np.array([[_peak(frame) for frame in film] for film in spiking])
+        of_rates = of_steps[:, -1] if rate is None else np.array([_peak(frame) for frame in rate])
+    else:
+        if scale == "shared":
+            settled = np.full(n_images, _settled_peak(spiking, rate))
+        else:
+            rates = [None] * n_images if rate is None else rate
+            settled = np.array([_settled_peak(spiking[i][None], rates[i]) for i in range(n_images)])
+        of_steps, of_rates = np.repeat(settled[:, None], n_steps, axis=1), settled
+    return Limits(_symmetric(of_steps), _symmetric(of_rates))
+
+
+def extends(maps, vmin, vmax):
+    """Say on which sides maps reach beyond the colour limits.
+
+    Parameters
+    ----------
+    maps : ndarray
+        Values drawn [logit].
+    vmin, vmax : float
+        Colour limits [logit].
+
+    Returns
+    -------
+    {"neither", "min", "max", "both"}
+        The argument ``extend`` of a matplotlib colour bar.
+    """
+    below, above = bool(np.any(maps < vmin)), bool(np.any(maps > vmax))
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
+
+
+def centred_colormap(cmap, vmin, vmax):
+    """Cut a diverging colour map so that its middle falls on zero and both sides keep the same slope.
+
+    Parameters
+    ----------
+    cmap : str or matplotlib.colors.Colormap
+        Diverging colour map.
+    vmin, vmax : float
+        Colour limits [logit]; for symmetric limits the map stays as it is.
+
+    Returns
+    -------
+    matplotlib.colors.Colormap
+        Colour map to be used with these limits.
+
+    Raises
+    ------
+    ParameterError
+        If matplotlib knows no colour map of this name.
+    """
+    if isinstance(cmap, str):
+        try:
+            cmap = matplotlib.colormaps[cmap]
+        except KeyError as err:
+            raise ParameterError(
+                f"cmap: unknown to matplotlib; expected the name of a diverging colour map, got {cmap!r}. "
+                "Try 'RdBu_r', 'PuOr_r' or 'coolwarm'."
+            ) from err
+    reach = max(abs(vmin), abs(vmax))
+    first, last = 0.5 + 0.5 * vmin / reach, 0.5 + 0.5 * vmax / reach
+    if (first, last) == (0.0, 1.0):
+        return cmap
+    return ListedColormap(cmap(np.linspace(first, last, 256)), name=f"{cmap.name} about 0")
+
+
+def _settled_peak(spiking, rate):
+    settled = _peak(spiking[:, -1] if rate is None else rate)
+    return settled if settled > 0 else _peak(spiking)
+
+
+def _peak(maps):
+    peak = np.max(np.abs(maps), initial=0.0, where=np.isfinite(maps))
+    # A limit near the end of the float range would overflow when colours are computed.
+    return float(peak) if peak > np.finfo(np.float32).tiny else 0.0
+
+
+def _symmetric(peaks):
+    limits = np.where(peaks > 0, peaks, 1.0)
+    return np.stack([-limits, limits], axis=-1)

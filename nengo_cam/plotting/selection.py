@@ -1,0 +1,211 @@
+"""All that a figure shows of one image, cut out of the Datasets as plain arrays."""
+
+import dataclasses
+import operator
+from typing import Any, Optional
+
+import numpy as np
+
+from ..exceptions import LabelError, ParameterError
+from .checks import check_pair, check_rate, check_spiking
+from .extent import check_cover, map_extent
+from .pictures import as_images, displayed, frame_indices, image_index
+
+__all__ = ["Scene", "milliseconds", "nearest_steps", "select_scenes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One image with its maps of one label over time.
+
+    Attributes
+    ----------
+    image : int or str
+        Value of the ``image`` coordinate.
+    label : int or str
+        Label shown.
+    labels : list
+        All labels.
+    times : ndarray of shape (T,)
+        Times of the steps [s].
+    spiking : ndarray of shape (T, Y, X)
+        Spiking maps [logit].
+    rate : ndarray of shape (Y, X) or None
+        Rate map [logit].
+    logits : ndarray of shape (T, L) or None
+        Logits of the spiking network.
+    rate_logits : ndarray of shape (L,) or None
+        Logits of the rate network.
+    extent : tuple of float
+        ``(left, right, bottom, top)`` of the maps [pixel].
+    film : ndarray of shape (F, Y, X) or (F, Y, X, 3), or None
+        The input image as it is displayed, in [0, 1].
+    frames : ndarray of shape (T,) or None
+        Index into ``film`` at each step.
+    reduction : str
+        How the maps were reduced over time, e.g. "running mean"; empty if they were not.
+    units : str
+        Unit of the maps.
+    """
+
+    image: Any
+    label: Any
+    labels: list
+    times: np.ndarray
+    spiking: np.ndarray
+    rate: Optional[np.ndarray]
+    logits: Optional[np.ndarray]
+    rate_logits: Optional[np.ndarray]
+    extent: tuple
+    film: Optional[np.ndarray]
+    frames: Optional[np.ndarray]
+    reduction: str
+    units: str
+
+    def picture(self, step):
+        """Return the displayed input at a time step, or None without images."""
+        return None if self.film is None else self.film[self.frames[step]]
+
+    @property
+    def kind(self):
+        """Name of the spiking maps with their reduction over time."""
+        return f"spiking, {self.reduction}" if self.reduction else "spiking"
+
+
+def select_scenes(spiking, rate, images, positions, label, variables=("cam", "logits")):
+    """Check all input of a figure and cut out what it shows.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Spiking maps.
+    rate : xarray.Dataset or None
+        Rate maps; matched to the spiking ones by their ``image`` coordinate.
+    images : array_like or None
+        Input images, see `nengo_cam.plotting.pictures`.
+    positions : int or sequence of int
+        Positions along the dim ``image`` of ``spiking``; negative ones count from the end.
+    label : int or str or None
+        Label shown; None is the one with the largest logit at the last step, for each image.
+    variables : sequence of str
+        Variables needed of the Datasets.
+
+    Returns
+    -------
+    list of Scene
+        One per position.
+
+    Raises
+    ------
+    ResultError, ParameterError, LabelError, ImageError
+        If something is missing or does not fit.
+    """
+    check_spiking(spiking, variables)
+    if rate is not None:
+        check_rate(rate, variables)
+        check_pair(spiking, rate)
+    positions = _positions(positions, spiking.sizes["image"])
+    labels = _positions_of_labels(spiking, positions, label)
+    if images is not None:
+        images = as_images(images, spiking.attrs.get("input_shape"))
+    return [_scene(spiking, rate, images, position, chosen) for position, chosen in zip(positions, labels)]
+
+
+def nearest_steps(times, wanted):
+    """Find the steps nearest to some times.
+
+    Parameters
+    ----------
+    times : ndarray of shape (T,)
+        Times of the steps, increasing [s].
+    wanted : float or sequence of float
+        Times wanted [s].
+
+    Returns
+    -------
+    list of int
+        Steps, in the order wanted.
+
+    Raises
+    ------
+    ParameterError
+        If none is given, or one is more than half a step before the first or after the last.
+    """
+    wanted = np.atleast_1d(np.asarray(wanted, dtype=float))
+    slack = _step(times) / 2 * (1 + 1e-6)
+    outside = [t for t in wanted.tolist() if not times[0] - slack <= t <= times[-1] + slack]
+    if outside or wanted.size == 0:
+        raise ParameterError(
+            f"times: outside of the simulation; expected at least one time from {times[0]:g} to {times[-1]:g} s, "
+            f"got {outside}. Give times in seconds."
+        )
+    return [int(np.argmin(np.abs(times - t))) for t in wanted]
+
+
+def milliseconds(seconds):
+    """Write a time in milliseconds, as short as it is exact to a microsecond."""
+    return np.format_float_positional(round(1000 * float(seconds), 3), trim="-") + " ms"
+
+
+def _scene(spiking, rate, images, position, chosen):
+    name = spiking["image"].values[position].item()
+    here = spiking.isel(image=position)
+    times = here["time"].values.astype(float)
+    maps = here["cam"].isel(label=chosen).transpose("time", "y", "x").values
+    extent = map_extent(here["y"].values, here["x"].values)
+    rate_map = rate_logits = film = frames = None
+    if rate is not None:
+        there = rate.isel(image=rate["image"].values.tolist().index(name))
+        rate_map = there["cam"].isel(label=chosen).transpose("y", "x").values
+        rate_logits = there["logits"].values if "logits" in there else None
+    if images is not None:
+        index = image_index(len(images), spiking.sizes["image"], position, name)
+        check_cover(extent, images.shape[2:], maps.shape[1:])
+        film = displayed(images[index])
+        frames = frame_indices(len(film), times, float(spiking.attrs.get("dt") or _step(times)))
+    return Scene(
+        image=name,
+        label=here["label"].values[chosen].item(),
+        labels=here["label"].values.tolist(),
+        times=times,
+        spiking=maps,
+        rate=rate_map,
+        logits=here["logits"].transpose("time", "label").values if "logits" in here else None,
+        rate_logits=rate_logits,
+        extent=extent,
+        film=film,
+        frames=frames,
+        reduction=str(spiking.attrs.get("time_reduction") or ""),
+        units=str(spiking["cam"].attrs.get("units") or "logit"),
+    )
+
+
+def _positions(positions, n_images):
+    try:
+        found = [operator.index(i) for i in (positions if np.iterable(positions) else [positions])]
+    except TypeError as err:
+        raise ParameterError(
+            f"image: not a position; expected an int or a sequence of ints, got {positions!r}. Give positions along "
+            "the dim 'image'."
+        ) from err
+    if not found or not all(-n_images <= i < n_images for i in found):
+        raise ParameterError(
+            f"image: not a position in the Dataset; expected at least one of 0 to {n_images - 1}, got {positions!r}. "
+            "Give positions, not values of the image coordinate."
+        )
+    return found
+
+
+def _positions_of_labels(spiking, positions, label):
+    if label is None:
+        last = spiking["logits"].isel(time=-1, image=positions).transpose("image", "label").values
+        return np.where(np.isnan(last), -np.inf, last).argmax(axis=1).tolist()
+    labels = spiking["label"].values.tolist()
+    if label not in labels:
+        shown = repr(labels) if len(labels) <= 20 else f"{labels[:20]!r} and {len(labels) - 20} more"
+        raise LabelError(f"label {label!r}: not in the Dataset; expected one of {shown}, got {label!r}. Choose one.")
+    return [labels.index(label)] * len(positions)
+
+
+def _step(times):
+    return float(np.median(np.diff(times))) if len(times) > 1 else float(times[0])

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+N_IMAGES, N_STEPS, N_LABELS, CELLS, PIXELS = 3, 10, 4, 4, 8
+
+
+def build(rng, with_time):
+    """Maps of random signed values on a 4 x 4 grid over 8 x 8 pixels, whose means are the logits."""
+    dims = ("image", "time", "label", "y", "x") if with_time else ("image", "label", "y", "x")
+    sizes = {"image": N_IMAGES, "time": N_STEPS, "label": N_LABELS, "y": CELLS, "x": CELLS}
+    cam = rng.normal(size=[sizes[dim] for dim in dims]).astype(np.float32)
+    centres = 2.0 * np.arange(CELLS) + 0.5
+    coords = {"image": np.arange(N_IMAGES), "label": ["cat", "dog", "emu", "fox"], "y": centres, "x": centres}
+    if with_time:
+        coords["time"] = 0.001 * (np.arange(N_STEPS) + 1)
+    return xr.Dataset(
+        {"cam": (dims, cam), "logits": (dims[:-2], cam.mean(axis=(-2, -1)))},
+        coords=coords,
+        attrs={"input_shape": [PIXELS, PIXELS, 1], "dt": 0.001},
+    )
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def spiking(rng):
+    return build(rng, with_time=True)
+
+
+@pytest.fixture
+def rate(rng):
+    return build(rng, with_time=False)
+
+
+@pytest.fixture
+def images(rng):
+    return rng.uniform(50, 200, size=(N_IMAGES, PIXELS, PIXELS, 1))

@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from nengo_cam.exceptions import ImageError, LabelError, ParameterError, ResultError
+from nengo_cam.plotting import CAMAnimation, animate
+
+
+def test_maps_follow_the_time(spiking, rate, images):
+    film = animate(spiking, rate, images, image=1, label="dog")
+    assert isinstance(film, CAMAnimation)
+    assert film.steps == list(range(10))
+    (panel,) = film.panels
+    reference = rate["cam"].isel(image=1).sel(label="dog").values
+    peak = np.abs(reference).max()
+    for step in (0, 7, 3):
+        film.draw(step)
+        np.testing.assert_array_equal(panel.maps[0].get_array(), spiking["cam"].isel(image=1).sel(label="dog")[step])
+        np.testing.assert_array_equal(panel.maps[1].get_array(), reference)
+        assert [artist.get_clim() for artist in panel.maps] == [(-peak, peak)] * 2
+        assert panel.map_axes[0].get_title() == f"spiking\nlabel dog, {step + 1} ms"
+        np.testing.assert_allclose(panel.marker.get_xdata(), [step + 1] * 2)
+    assert panel.map_axes[1].get_title() == "rate\nlabel dog"
+    assert panel.map_axes[0].get_ylabel() == "image 1"
+
+
+def test_starts_with_the_first_frame(spiking):
+    film = animate(spiking, label="dog", stride=4)
+    assert film.steps == [1, 5, 9]
+    assert film.panels[0].map_axes[0].get_title() == "spiking\nlabel dog, 2 ms"
+
+
+def test_logits_grow_in_fixed_axes(spiking, rate):
+    film = animate(spiking, rate, image=2, label="emu")
+    (panel,) = film.panels
+    limits = panel.logit_axes.get_xlim(), panel.logit_axes.get_ylim()
+    logits = spiking["logits"].values[2]
+    film.draw(5)
+    np.testing.assert_allclose(panel.shown.get_xdata(), np.arange(1, 7))
+    np.testing.assert_array_equal(panel.shown.get_ydata(), logits[:6, 2])
+    second, *rest = [i for i in np.argsort(-logits[-1]) if i != 2]
+    np.testing.assert_array_equal(panel.runner_up.get_ydata(), logits[:6, second])
+    assert panel.runner_up.get_label() == f"label {spiking['label'].values[second]} (strongest other)"
+    gap = np.full((1, 2), np.nan)
+    np.testing.assert_array_equal(panel.others.get_ydata().reshape(2, 7).T, np.vstack([logits[:6, rest], gap]))
+    np.testing.assert_array_equal(panel.reference.get_ydata(), [rate["logits"].values[2, 2]] * 2)
+    assert panel.reference.get_linestyle() == "--"
+    assert panel.shown.get_color() == panel.reference.get_color() != panel.others.get_color()
+    film.draw(9)
+    assert (panel.logit_axes.get_xlim(), panel.logit_axes.get_ylim()) == limits
+    assert limits[0] == (0, 10)
+    assert limits[1][0] < logits.min() and logits.max() < limits[1][1]
+    assert panel.logit_axes.get_xlabel() == "time [ms]" and panel.logit_axes.get_ylabel() == "logit"
+
+
+def test_rate_logit_stays_in_the_axes(spiking, rate):
+    rate["logits"][:] = 50
+    assert animate(spiking, rate).panels[0].logit_axes.get_ylim()[1] > 50
+
+
+def test_a_single_step(spiking, rate):
+    film = animate(spiking.isel(time=[0]), rate, stride=7)
+    film.figure.canvas.draw()
+    assert film.steps == [0]
+    assert film.panels[0].logit_axes.get_xlim() == (0, 2)
+
+
+@pytest.mark.parametrize(("n_labels", "runner_up", "others"), [(1, False, False), (2, True, False), (3, True, True)])
+def test_few_labels(spiking, n_labels, runner_up, others):
+    (panel,) = animate(spiking.isel(label=range(n_labels))).panels
+    assert (panel.runner_up is not None, panel.others is not None) == (runner_up, others)
+    assert len(panel.logit_axes.get_legend().get_texts()) == n_labels
+
+
+def test_images_side_by_side_share_one_limit(spiking, rate, images):
+    film = animate(spiking, rate, images, image=[2, 0], label="cat")
+    peak = np.abs(rate["cam"].isel(image=[0, 2], label=0).values).max()
+    assert [panel.map_axes[0].get_ylabel() for panel in film.panels] == ["image 2", "image 0"]
+    assert {artist.get_clim() for panel in film.panels for artist in panel.maps} == {(-peak, peak)}
+    bars = [ax for ax in film.figure.axes if ax.get_ylabel() == "CAM [logit]"]
+    assert len(bars) == 1
+    lefts = [ax.get_position().x0 for panel in film.panels for ax in panel.map_axes]
+    assert lefts == sorted(lefts)
+
+
+def test_one_limit_per_image(spiking, rate):
+    film = animate(spiking, rate, image=[0, 1], label="cat", scale="image")
+    peaks = np.abs(rate["cam"].values[:2, 0]).max(axis=(1, 2))
+    assert [panel.maps[0].get_clim()[1] for panel in film.panels] == peaks.tolist()
+    assert len([ax for ax in film.figure.axes if ax.get_xlabel() == "CAM [logit]"]) == 2
+
+
+def test_one_limit_per_frame(spiking):
+    film = animate(spiking, label="cat", scale="frame")
+    for step in (0, 9):
+        film.draw(step)
+        assert film.panels[0].maps[0].get_clim()[1] == np.abs(spiking["cam"].values[0, step, 0]).max()
+    (bar,) = [ax for ax in film.figure.axes if ax.get_xlabel() == "CAM [logit]"]
+    assert bar.get_xlim() == film.panels[0].maps[0].get_clim()
+
+
+def test_film_plays_along(spiking):
+    moving = np.zeros((3, 10, 8, 8, 3))
+    moving[:, 6] = 1
+    film = animate(spiking, None, moving, label="cat")
+    for step, brightness in [(5, 0), (6, 1)]:
+        film.draw(step)
+        np.testing.assert_allclose(film.panels[0].pictures[0].get_array(), np.full((8, 8), brightness))
+
+
+def test_running_mean_is_named(spiking):
+    spiking.attrs["time_reduction"] = "running mean"
+    assert animate(spiking, label="cat").panels[0].map_axes[0].get_title() == "spiking, running mean\nlabel cat, 1 ms"
+
+
+def test_silent_frames_draw_zero(spiking, rate):
+    film = animate(spiking * 0, rate * 0, label="cat")
+    film.figure.canvas.draw()
+    assert film.panels[0].maps[0].get_clim() == (-1, 1)
+    assert np.all(film.panels[0].maps[0].get_array() == 0)
+
+
+def test_missing_logits_are_gaps(spiking):
+    spiking["logits"][:, :2] = np.nan
+    film = animate(spiking)
+    film.figure.canvas.draw()
+    assert np.all(np.isfinite(film.panels[0].logit_axes.get_ylim()))
+
+
+@pytest.mark.parametrize("width", [8, 10])
+@pytest.mark.parametrize("positions", [0, [0, 1, 2]])
+@pytest.mark.parametrize("scale", ["shared", "image"])
+def test_nothing_overlaps_or_is_cut_off(spiking, rate, width, positions, scale):
+    centres = (np.arange(4) + 0.5) * width / 4 - 0.5
+    spiking, rate = spiking.assign_coords(x=centres), rate.assign_coords(x=centres)
+    spiking.attrs.update(time_reduction="running mean", input_shape=[8, width, 1])
+    film = animate(spiking, rate, np.random.default_rng(0).random((3, 8, width)), image=positions, scale=scale)
+    film.draw(9)
+    film.figure.canvas.draw()
+    boxes = [ax.get_tightbbox() for ax in film.figure.axes]
+    whole = film.figure.bbox
+    for i, first in enumerate(boxes):
+        assert min(first.x0, first.y0) >= -1 and first.x1 <= whole.x1 + 1 and first.y1 <= whole.y1 + 1
+        for second in boxes[i + 1 :]:
+            width = min(first.x1, second.x1) - max(first.x0, second.x0)
+            height = min(first.y1, second.y1) - max(first.y0, second.y0)
+            assert min(width, height) <= 1
+
+
+def test_axes_do_not_tremble(spiking, rate):
+    """Titles of another height would move the axes if they were laid out anew."""
+    film = animate(spiking, rate)
+    axes = film.panels[0].map_axes[0]
+    before = axes.get_position().bounds
+    axes.set_title("one\ntwo\nthree\nfour")
+    film.figure.canvas.draw()
+    assert axes.get_position().bounds == before
+
+
+def test_a_given_figure_keeps_its_layout(spiking):
+    fig = Figure(layout="tight")
+    engine = fig.get_layout_engine()
+    assert animate(spiking, fig=fig).figure is fig
+    assert fig.get_layout_engine() is engine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"image": [0, 7]}, ParameterError, r"image: not a position .* got \[0, 7\]"),
+        ({"label": "gnu"}, LabelError, "label 'gnu'"),
+        ({"scale": (3, 1)}, ParameterError, "scale: not a range"),
+        ({"fps": 0}, ParameterError, "fps: not a frame rate; .* got 0"),
+        ({"fps": "fast"}, ParameterError, "fps: not a frame rate; .* got 'fast'"),
+        ({"stride": 0}, ParameterError, "stride: not a number of steps; .* got 0"),
+        ({"stride": 1.5}, ParameterError, "stride: not a number of steps; .* got 1.5"),
+        ({"alpha": 2}, ParameterError, "alpha: not an opacity"),
+        ({"cmap": "nope"}, ParameterError, "cmap: unknown"),
+        ({"images": np.zeros((3, 5, 5))}, ImageError, "wrong number of pixels"),
+        ({"images": np.zeros((2, 8, 8)), "image": 2}, ImageError, "none for the image coordinate 2"),
+    ],
+)
+def test_errors_come_before_drawing(spiking, arguments, error, message):
+    fig = Figure()
+    with pytest.raises(error, match=message):
+        animate(spiking, fig=fig, **arguments)
+    assert not fig.axes
+
+
+def test_pair_that_does_not_fit(spiking, rate):
+    with pytest.raises(ResultError, match="spiking: no dim 'time'"):
+        animate(rate, spiking)
+    with pytest.raises(ResultError, match="rate: has a dim 'time'"):
+        animate(spiking, spiking)
+    with pytest.raises(ResultError, match="rate: its 'y' differs"):
+        animate(spiking, rate.isel(y=[0, 1]))

@@ -1,0 +1,161 @@
+import gc
+import subprocess
+
+import numpy as np
+import pytest
+from matplotlib import animation
+from PIL import Image
+
+from nengo_cam.exceptions import MissingDependencyError, OutputPathError, ParameterError
+from nengo_cam.plotting import animate
+from nengo_cam.plotting.gif import GIFWriter
+
+
+@pytest.fixture
+def film(spiking, rate, images):
+    return animate(spiking, rate, images, label="cat", stride=3, fps=10, progress_bar=False)
+
+
+@pytest.fixture
+def no_drawing(film, monkeypatch):
+    def fail(step):
+        raise AssertionError("a frame was drawn")
+
+    monkeypatch.setattr(film.panels[0], "draw", fail)
+
+
+def test_gif_holds_every_frame(film, tmp_path):
+    film.save(tmp_path / "cam.gif", dpi=50)
+    with Image.open(tmp_path / "cam.gif") as gif:
+        assert gif.n_frames == len(film.steps) == 4
+        assert gif.size == tuple((50 * film.figure.get_size_inches()).astype(int))
+        frames = []
+        for i in range(gif.n_frames):
+            gif.seek(i)
+            assert gif.info["duration"] == 100
+            frames.append(np.asarray(gif.convert("RGB"), dtype=float))
+    film.draw(film.steps[2])
+    film.figure.savefig(tmp_path / "frame.png", dpi=50)
+    expected = np.asarray(Image.open(tmp_path / "frame.png").convert("RGB"), dtype=float)
+    distances = [np.abs(frame - expected).mean() for frame in frames]
+    assert int(np.argmin(distances)) == 2
+    # All colours of the colour bar are there, though few pixels have them.
+    assert np.abs(frames[2] - expected).max() <= 16
+
+
+def test_frames_per_second(film, tmp_path):
+    film.save(tmp_path / "cam.GIF", fps=5, dpi=30)
+    with Image.open(tmp_path / "cam.GIF") as gif:
+        assert gif.info["duration"] == 200
+    with pytest.raises(ParameterError, match=r"fps: not a frame rate; .* got -1"):
+        film.save(tmp_path / "other.gif", fps=-1)
+
+
+@pytest.mark.parametrize(
+    ("error", "after", "writer"),
+    [
+        (KeyboardInterrupt, 0, None),
+        (KeyboardInterrupt, 3, None),
+        (KeyboardInterrupt, 1, "pillow"),
+        (RuntimeError, 1, None),
+        (RuntimeError, 3, None),
+    ],
+)
+def test_interrupted_save_leaves_nothing(film, tmp_path, monkeypatch, error, after, writer):
+    draw, calls = film.panels[0].draw, []
+
+    def interrupted(step):
+        calls.append(step)
+        if len(calls) > after:
+            raise error("stop")
+        return draw(step)
+
+    monkeypatch.setattr(film.panels[0], "draw", interrupted)
+    with pytest.raises(error, match="stop"):
+        film.save(tmp_path / "cam.gif", dpi=30, writer=writer)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_save_keeps_the_older_file(film, tmp_path, monkeypatch):
+    path = tmp_path / "cam.gif"
+    path.write_bytes(b"older")
+
+    def interrupted(self, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GIFWriter, "grab_frame", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        film.save(path, dpi=30)
+    assert [file.name for file in tmp_path.iterdir()] == ["cam.gif"]
+    assert path.read_bytes() == b"older"
+
+
+def test_interrupted_save_can_be_repeated(film, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(film.panels[0], "draw", lambda step: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            film.save(tmp_path / "cam.gif", dpi=30)
+    film.save(tmp_path / "cam.gif", dpi=30)
+    with Image.open(tmp_path / "cam.gif") as gif:
+        assert gif.n_frames == 4
+
+
+@pytest.mark.usefixtures("no_drawing")
+@pytest.mark.parametrize("name", ["cam.mp4", "cam.M4V", "cam.mov"])
+def test_missing_ffmpeg(film, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(animation.FFMpegWriter, "isAvailable", lambda: False)
+    with pytest.raises(MissingDependencyError, match=r"ffmpeg was not found; .* save a GIF: 'cam.gif'"):
+        film.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_video_goes_to_ffmpeg(film, tmp_path, monkeypatch):
+    """A stand-in for the program: it takes the frames and writes their number of bytes."""
+    program = tmp_path / "ffmpeg"
+    program.write_text('#!/bin/sh\nfor last; do :; done\nwc -c > "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setitem(animation.mpl.rcParams, "animation.ffmpeg_path", str(program))
+    if subprocess.run([str(program), str(tmp_path / "try")], input=b"", check=False).returncode:
+        pytest.skip("needs a POSIX shell")
+    film.save(tmp_path / "cam.mp4", dpi=30)
+    width, height = (int(30 * inches) // 2 * 2 for inches in film.figure.get_size_inches())
+    assert int((tmp_path / "cam.mp4").read_text()) == 4 * 4 * width * height
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_paths_are_checked_before_drawing(film, tmp_path):
+    with pytest.raises(OutputPathError, match=r"expected one of \['.gif', '.mp4', '.m4v', '.mov'\], got '.avi'"):
+        film.save(tmp_path / "cam.avi")
+    with pytest.raises(OutputPathError, match=r"the folder .* does not exist"):
+        film.save(tmp_path / "nowhere" / "cam.gif")
+    with pytest.raises(OutputPathError, match=r"the writer 'pillow' cannot write it; expected '.gif', got '.mp4'"):
+        film.save(tmp_path / "cam.mp4", writer="pillow")
+    with pytest.raises(ParameterError, match=r"writer: not available; expected one of \[.*'pillow'.*\], got 'crayon'"):
+        film.save(tmp_path / "cam.gif", writer="crayon")
+
+
+def test_writer_object(film, tmp_path):
+    film.save(tmp_path / "cam.gif", writer=animation.PillowWriter(fps=2), dpi=30)
+    with Image.open(tmp_path / "cam.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (4, 500)
+
+
+def test_progress_bar(film, tmp_path, capsys):
+    film.save(tmp_path / "cam.gif", dpi=30)
+    assert capsys.readouterr().err == ""
+    film.save(tmp_path / "cam.gif", dpi=30, progress_bar=True)
+    assert "4/4" in capsys.readouterr().err
+
+
+def test_notebook_player(film):
+    html = film._repr_html_()
+    assert html.count("data:image/png;base64") == 4
+    assert html == film.to_jshtml()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_film_that_is_never_shown_goes_silently(spiking, recwarn):
+    film = animate(spiking, label="cat")
+    del film
+    gc.collect()
+    assert not recwarn.list

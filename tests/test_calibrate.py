@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nengo_cam import inference_model
+from nengo_cam.calibrate import TopValues, calibrate_layers
+from nengo_cam.exceptions import ParameterError
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60),
+    percentile=st.floats(0, 100),
+    n_parts=st.integers(1, 5),
+)
+def test_streamed_percentile_is_numpys(values, percentile, n_parts):
+    top = TopValues(len(values), percentile)
+    for part in np.array_split(np.array(values), n_parts):
+        top.add(part)
+    np.testing.assert_allclose(top.percentile(), np.percentile(values, percentile), rtol=1e-9, atol=1e-9)
+
+
+def test_scales_from_the_layers_own_activity(tf, small_model, images):
+    simple = inference_model(small_model)
+    scales = calibrate_layers(simple, images, target_rate=150, percentile=90, batch_size=2)
+    assert list(scales) == ["conv0", "conv1"]
+    for name, scale in scales.items():
+        activity = tf.keras.Model(simple.input, simple.get_layer(name).output).predict(images, verbose=0)
+        assert scale == pytest.approx(150 / np.percentile(activity, 90), rel=1e-6)
+
+
+def test_silent_layers_are_left_alone(small_model, images):
+    simple = inference_model(small_model)
+    kernel, bias = simple.get_layer("conv0").get_weights()
+    simple.get_layer("conv0").set_weights([kernel * 0, bias * 0 - 1])
+    assert calibrate_layers(simple, images)["conv0"] == 1.0
+
+
+@pytest.mark.parametrize("rate", [0, -5, np.nan, "fast"])
+def test_wrong_rates(small_model, images, rate):
+    with pytest.raises(ParameterError, match="target_rate"):
+        calibrate_layers(inference_model(small_model), images, target_rate=rate)
+
+
+@pytest.mark.parametrize("percentile", [0, 101, np.nan, None])
+def test_wrong_percentiles(small_model, images, percentile):
+    with pytest.raises(ParameterError, match="percentile"):
+        calibrate_layers(inference_model(small_model), images, percentile=percentile)

@@ -1,0 +1,155 @@
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+from PIL import Image
+
+import nengo_cam as ncam
+from nengo_cam.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch):
+    # The command shows warnings in its own way; the tests' way has to come back.
+    monkeypatch.setattr("warnings.showwarning", __import__("warnings").showwarning)
+
+    def call(*args, code=0):
+        result = CliRunner().invoke(main, [str(arg) for arg in args])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return call
+
+
+def test_demo_writes_its_files_and_says_what_it_found(run, tmp_path, digits):
+    text = run("demo", "--out", tmp_path / "demo", "--images", 4, "--steps", 40, "--quiet", "--seed", 3)
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["cam.gif", "cam.nc", "timeline.png"]
+    with Image.open(tmp_path / "demo" / "cam.gif") as film:
+        assert film.n_frames == 40
+    with xr.open_dataset(tmp_path / "demo" / "cam.nc") as saved:
+        assert dict(saved.cam.sizes) == {"image": 4, "time": 40, "label": 10, "y": 28, "x": 28}
+        assert saved.attrs["seed"] == 3
+        images, classes = (part[:4] for part in digits[1])
+        accuracy = float((saved.logits.mean("time").argmax("label") == classes).mean())
+        rate = ncam.rate_cam(ncam.datasets.digits_model(), images)
+        predicted = saved.logits.mean("time").argmax("label")
+        closeness = ncam.correlation(
+            saved.cam.mean("time").isel(label=predicted), rate.cam.isel(label=predicted)
+        ).median()
+    assert f"accuracy of the spiking network               {accuracy:.3f}" in text
+    assert f"{float(closeness):.3f} (median)" in text
+    assert float(re.search(r"completeness error +(\S+)", text)[1]) < 1e-5
+    assert str(tmp_path / "demo" / "timeline.png") in text
+
+
+def test_demo_finds_an_unwritable_folder_first(run, tmp_path):
+    (tmp_path / "file").write_text("x")
+    text = run("demo", "--out", tmp_path / "file", code=1)
+    assert "Error: output" in text
+    assert "is a file" in text
+
+
+@pytest.fixture(scope="module")
+def saved_model(small_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "small.keras"
+    small_model.save(path)
+    return path
+
+
+def test_animate_a_saved_model(run, tmp_path, saved_model, images):
+    np.save(tmp_path / "images.npy", images)
+    out = tmp_path / "film.gif"
+    text = run(
+        "animate", saved_model, tmp_path / "images.npy", "--label", 1, "--image", 2, "--out", out, "--steps", 12,
+        "--synapse", 0.005, "--simulator", "nengo", "--scale-firing-rates", 200, "--quiet",
+    )  # fmt: skip
+    assert text.strip() == str(out)
+    with Image.open(out) as film:
+        assert film.n_frames == 12
+
+
+def test_animate_pictures_in_the_range_of_the_model(run, tmp_path, make_model, monkeypatch):
+    model = make_model(shape=(8, 6, 3))
+    model.save(tmp_path / "rgb.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(pixels[::-1]).save(tmp_path / "b.png")
+    (tmp_path / "names.txt").write_text("cat\ndog\nbird\n")
+    seen = {}
+    original = ncam.spiking_cam
+
+    def spy(net, images, **options):
+        seen.update(images=images, **options)
+        return original(net, images, **options)
+
+    monkeypatch.setattr(ncam, "spiking_cam", spy)
+    run(
+        "animate", tmp_path / "rgb.keras", tmp_path / "a.png", tmp_path / "b.png", "--rescale", "-1,1", "--label", "dog",
+        "--label-names", tmp_path / "names.txt", "--image", 1, "--out", tmp_path / "a.gif", "--steps", 5, "--quiet",
+    )  # fmt: skip
+    np.testing.assert_allclose(seen["images"][0], pixels[::-1] / 127.5 - 1, atol=1e-6)
+    assert seen["labels"] == "dog"
+    assert seen["label_names"] == ["cat", "dog", "bird"]
+
+
+def test_pixels_of_unknown_range_are_asked_about(run, tmp_path, saved_model):
+    np.save(tmp_path / "a.npy", np.zeros((1, 8, 6, 2), np.uint8))
+    assert "expected --rescale" in run("animate", saved_model, tmp_path / "a.npy", "--out", tmp_path / "a.gif", code=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "{tmp}/no/cam.gif"], "does not exist. Create it first"),
+        (["--out", "{tmp}/cam.txt"], "not a film format"),
+        (["--image", "9"], "expected a number from 0 to 4, got 9"),
+        (["--label", "9"], "labels: 9 does not exist"),
+        (["--label", "cat"], "'cat' does not exist"),
+        (["--dt", "0"], "dt: expected a positive number"),
+        (["--synapse", "-1"], "synapse: expected"),
+        (["--target-rate", "-3"], "target_rate: expected a positive number"),
+    ],
+)
+def test_wrong_options_leave_nothing_behind(run, tmp_path, saved_model, images, options, message):
+    np.save(tmp_path / "images.npy", images)
+    options = [option.format(tmp=tmp_path) for option in options]
+    out = [] if "--out" in options else ["--out", tmp_path / "cam.gif"]
+    text = run("animate", saved_model, tmp_path / "images.npy", *options, *out, "--steps", 3, "--quiet", code=1)
+    assert text.startswith("Error: ")
+    assert message in text.replace("\n", " ")
+    assert [p.name for p in tmp_path.iterdir()] == ["images.npy"]
+
+
+def test_zero_steps_are_refused(run, saved_model):
+    assert "0 is not in the range" in run("animate", saved_model, "x.npy", "--steps", 0, code=2)
+
+
+def test_missing_files_are_said(run, tmp_path, saved_model):
+    out = ["--out", tmp_path / "cam.gif"]
+    assert "there is no such file" in run("animate", tmp_path / "no.h5", "x.npy", *out, code=1)
+    assert "there is no such file" in run("animate", saved_model, tmp_path / "x.npy", *out, code=1)
+
+
+def test_ctrl_c_leaves_no_half_file(run, tmp_path, saved_model, images, monkeypatch):
+    np.save(tmp_path / "images.npy", images)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nengo_cam.backends.NengoDLBackend.run", interrupted)
+    out = tmp_path / "cam.gif"
+    text = run("animate", saved_model, tmp_path / "images.npy", "--out", out, "--quiet", code=1)
+    assert "interrupted; nothing half-written was left behind" in text
+    assert [p.name for p in tmp_path.iterdir()] == ["images.npy"]
+
+
+def test_help_and_version_need_no_tensorflow():
+    for option in ("--help", "--version"):
+        code = f"import sys; from nengo_cam.cli import main; main([{option!r}], standalone_mode=False); "
+        code += "assert 'tensorflow' not in sys.modules"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr

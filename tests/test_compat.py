@@ -1,0 +1,89 @@
+import subprocess
+import sys
+
+import pytest
+
+from nengo_cam import compat
+from nengo_cam.exceptions import CompatibilityError
+
+
+def run(code):
+    """Run code in a fresh interpreter and return what it prints."""
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_importing_the_package_loads_neither_tensorflow_nor_nengo():
+    assert (
+        run("import sys, nengo_cam; print([m for m in ('tensorflow', 'nengo', 'nengo_dl') if m in sys.modules])")
+        == "[]"
+    )
+
+
+def test_readers_of_results_load_neither_tensorflow_nor_nengo():
+    code = "import sys, nengo_cam.plotting, nengo_cam.agreement; print({'tensorflow', 'nengo'} & set(sys.modules))"
+    assert run(code) == "set()"
+
+
+def test_nengo_dl_imports_afterwards_and_keras_is_left_as_it_was():
+    code = """
+import nengo_cam
+import keras, sys, tensorflow as tf
+def seen():
+    return sorted(vars(keras.layers)), sorted(name for name in sys.modules if name.startswith("keras.engine"))
+before = seen()
+import nengo_dl
+print(nengo_dl.Converter.converters[tf.keras.layers.BatchNormalization].__name__)
+print(before == seen())
+# The wrapped loader passes on what it does not know.
+print(nengo_dl.__spec__.loader.get_filename("nengo_dl") == nengo_dl.__file__)
+"""
+    assert run(code).split() == ["ConvertBatchNormalization", "True", "True"]
+
+
+def test_keras_3_in_place_of_keras_2_is_said_with_the_remedy(monkeypatch, tf):
+    monkeypatch.setattr(tf, "__version__", "2.19.0")
+    monkeypatch.setattr(compat, "package_version", lambda name: "2.19.0")
+    with pytest.raises(CompatibilityError, match="Keras 3 is active as tf.keras.*TF_USE_LEGACY_KERAS=1"):
+        compat.import_tensorflow()
+
+
+def test_missing_tf_keras_is_said_with_the_remedy(monkeypatch, tf):
+    monkeypatch.setattr(tf, "__version__", "2.19.0")
+    monkeypatch.setattr(compat, "package_version", lambda name: None)
+    with pytest.raises(CompatibilityError, match=r"needs Keras 2.*pip install 'tf-keras~=2.19.0'"):
+        compat.import_tensorflow()
+
+
+def test_legacy_switch_is_set_for_late_tensorflow_only():
+    code = """
+import os, sys, importlib.metadata as metadata
+real = metadata.version
+metadata.version = lambda name: {version!r} if name == "tensorflow" else real(name)
+import nengo_cam
+print(os.environ.get("TF_USE_LEGACY_KERAS"))
+"""
+    assert run(code.format(version="2.19.1")) == "1"
+    assert run(code.format(version="2.15.1")) == "None"
+
+
+def test_decoder_cache_setting_is_put_back():
+    import nengo
+
+    before = nengo.rc.get("decoder_cache", "enabled")
+    with compat.without_decoder_cache():
+        assert not nengo.rc.getboolean("decoder_cache", "enabled")
+    assert nengo.rc.get("decoder_cache", "enabled") == before
+
+
+def test_the_users_log_level_is_kept():
+    code = "import os, nengo_cam; nengo_cam.compat.quiet_tensorflow(); import nengo_dl; print(os.environ['{}'])"
+    assert run(code.format("TF_CPP_MIN_LOG_LEVEL")) == "3"
+
+
+def test_package_version():
+    import numpy
+
+    assert compat.package_version("numpy") == numpy.__version__
+    assert compat.package_version("no-such-package-here") is None

@@ -1,0 +1,208 @@
+import nengo
+import nengo_dl
+import numpy as np
+import pytest
+
+import nengo_cam as ncam
+from nengo_cam.exceptions import (
+    HeadError,
+    ImageError,
+    InputRangeWarning,
+    ModelTypeError,
+    NonSpikingWarning,
+    ParameterError,
+    UnsupportedModelError,
+    VerificationError,
+)
+
+
+def test_parts(small_model, images):
+    net = ncam.convert(small_model, scale_firing_rates=100, synapse=0.01)
+    assert isinstance(net.net, nengo.Network)
+    assert isinstance(net.converter, nengo_dl.Converter)
+    assert net.model is small_model
+    assert net.head.activation == "softmax"
+    assert net.features.size_in == 8 * 6 * 5
+    assert net.logits.size_in == 3
+    assert net.readout.transform.init.shape == (3, 5)
+    assert net.features.synapse == nengo.Lowpass(0.01)
+    assert net.n_neurons == 8 * 6 * (4 + 5)
+    assert net.spiking
+    assert net.tensor_nodes == ()
+    (into_pooling,) = [c for c in net.net.all_connections if c.post_obj is net.readout.pre_obj]
+    assert into_pooling.synapse == net.features.synapse
+    assert into_pooling.pre == net.features.target
+
+
+def test_repr_is_readable(small_model):
+    text = repr(ncam.convert(small_model, scale_firing_rates=100))
+    for part in (
+        "'small'",
+        "8x6x2",
+        "conv1 (8x6x5) -> gap -> readout (3 labels, softmax)",
+        "IntegrateAndFire",
+        "conv0 100",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    "neurons", [ncam.IntegrateAndFire(), nengo.LIF(), nengo.LIFRate(), nengo.PoissonSpiking(nengo.RectifiedLinear())]
+)
+def test_neurons_replace_relu(small_model, neurons):
+    net = ncam.convert(small_model, neurons=neurons)
+    assert {type(e.neuron_type) for e in net.net.all_ensembles} == {type(neurons)}
+
+
+def test_no_neurons_keep_the_rate_network(small_model):
+    net = ncam.convert(small_model, neurons=None)
+    assert {type(e.neuron_type) for e in net.net.all_ensembles} == {nengo.RectifiedLinear}
+    assert not net.spiking
+
+
+def gains(net):
+    return {e.label.split(".")[0]: (e.gain.options[0], e.neuron_type.amplitude) for e in net.net.all_ensembles}
+
+
+def test_scales_by_number_name_layer_and_calibration(small_model, images):
+    assert gains(ncam.convert(small_model, scale_firing_rates=50)) == {"conv0": (50, 1 / 50), "conv1": (50, 1 / 50)}
+    assert gains(ncam.convert(small_model, scale_firing_rates={"conv1": 20})) == {
+        "conv0": (1, 1),
+        "conv1": (20, 1 / 20),
+    }
+    by_layer = ncam.convert(small_model, scale_firing_rates={small_model.get_layer("conv0"): 8})
+    assert by_layer.firing_rate_scales == {"conv0": 8}
+    calibrated = ncam.convert(small_model, calibrate_on=images, target_rate=300, scale_firing_rates={"conv1": 20})
+    expected = ncam.calibrate.calibrate_layers(ncam.inference_model(small_model), images, target_rate=300)
+    assert calibrated.firing_rate_scales == {"conv0": expected["conv0"], "conv1": 20}
+
+
+def test_only_rectified_neurons_are_scaled(tf, make_model, images):
+    """Sigmoid neurons have no amplitude to scale back: scaling them would change the output."""
+    layers = tf.keras.layers
+    model = make_model(
+        layers.Conv2D(3, 1, activation="sigmoid", name="curved"), layers.GlobalAveragePooling2D(), layers.Dense(2)
+    )
+    net = ncam.convert(model, neurons=None, scale_firing_rates=100)
+    assert net.firing_rate_scales == {"conv0": 100, "conv1": 100}
+    assert net.verify(images).logit_difference < 1e-5
+
+
+def test_verify_states_small_differences(small_model, images):
+    result = ncam.convert(small_model, calibrate_on=images, synapse=0.005).verify(images)
+    for value in (result.output_difference, result.logit_difference, result.cam_difference, result.completeness_error):
+        assert 0 <= value < 1e-5
+    assert (result.n_images, result.n_steps) == (5, 10)
+    assert f"{result.cam_difference:.1e}" in str(result)
+
+
+def test_verify_finds_wrong_weights(small_model, images):
+    net = ncam.convert(small_model, neurons=None)
+    weights = small_model.get_layer("conv1").get_weights()
+    try:
+        # The reduced model has its own copy, so now the source model computes something else.
+        small_model.get_layer("conv1").set_weights([w * 1.01 for w in weights])
+        kernel = net.converter.model.get_layer("conv0")
+        kernel.set_weights([w * 1.01 for w in kernel.get_weights()])
+        with pytest.raises(VerificationError, match="differ from Keras's; expected at most 1.0e-04") as caught:
+            net.verify(images)
+    finally:
+        small_model.get_layer("conv1").set_weights(weights)
+    assert caught.value.verification.logit_difference > 1e-4
+
+
+def test_verify_finds_a_probe_without_the_synapse(small_model, images):
+    net = ncam.convert(small_model, calibrate_on=images, synapse=0.005)
+    net.features.synapse = None
+    with pytest.raises(VerificationError, match="mean of the map \\+ bias differs from the logits"):
+        net.verify(images)
+
+
+def test_batch_normalization_and_residuals(tf, make_model, images):
+    base = make_model(tf.keras.layers.BatchNormalization(name="norm"))
+    short = tf.keras.layers.Conv2D(5, 1, name="short")(base.get_layer("conv0").output)
+    x = tf.keras.layers.Add(name="sum")([base.output, short])
+    x = tf.keras.layers.AveragePooling2D(2)(tf.keras.layers.ReLU(name="relu")(x))
+    x = tf.keras.layers.GlobalAveragePooling2D()(x)
+    model = tf.keras.Model(base.input, tf.keras.layers.Dense(2, activation="sigmoid")(x))
+    net = ncam.convert(model, calibrate_on=images, synapse=0.005)
+    assert net.tensor_nodes == ()
+    result = net.verify(images)
+    assert max(result.output_difference, result.cam_difference, result.completeness_error) < 1e-5
+
+
+def test_features_that_are_no_neurons(tf, make_model, images):
+    """BatchNorm becomes a node; its connection into the pooling has no synapse, and neither has the probe."""
+    layers = tf.keras.layers
+    model = make_model(layers.BatchNormalization(), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    net = ncam.convert(model, calibrate_on=images, synapse=0.005)
+    assert net.features.synapse is None
+    assert net.verify(images).completeness_error < 1e-5
+
+
+def test_layers_that_do_not_spike_are_named(tf, make_model):
+    layers = tf.keras.layers
+    model = make_model(
+        layers.Conv2D(3, 1, activation="tanh", name="curved"), layers.GlobalAveragePooling2D(), layers.Dense(2)
+    )
+    with pytest.warns(NonSpikingWarning, match=r"\['curved'\]"):
+        ncam.convert(model)
+
+
+def test_tensor_nodes_are_named(tf, make_model, images):
+    layers = tf.keras.layers
+    model = make_model(layers.MaxPooling2D(2, name="pool"), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    with pytest.warns(UserWarning, match="Falling back to TensorNode"):
+        net = ncam.convert(model, neurons=None)
+    assert net.tensor_nodes == ("pool",)
+    with pytest.warns(UserWarning, match="Falling back to TensorNode"):
+        assert net.verify(images).cam_difference < 1e-5
+
+
+def test_converter_options_pass_through(tf, make_model):
+    layers = tf.keras.layers
+    model = make_model(layers.MaxPooling2D(2), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    assert ncam.convert(model, max_to_avg_pool=True).tensor_nodes == ()
+    with pytest.raises(UnsupportedModelError, match="NengoDL cannot convert it.*max_to_avg_pool"):
+        ncam.convert(model, allow_fallback=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"neurons": nengo.LIF}, "expected a Nengo neuron type or None.*make an instance"),
+        ({"neurons": "LIF"}, "expected a Nengo neuron type"),
+        ({"neurons": nengo.Direct()}, "nengo.Direct has no activity"),
+        ({"synapse": -0.1}, "synapse: expected a nengo synapse"),
+        ({"synapse": "fast"}, "synapse: expected a nengo synapse"),
+        ({"scale_firing_rates": 0}, "expected a positive number"),
+        ({"scale_firing_rates": float("nan")}, "expected a positive number"),
+        ({"scale_firing_rates": {"conv9": 3}}, r"'conv9' is not a rectified layer.*\['conv0', 'conv1'\]"),
+        ({"temporal_model": True}, "temporal_model"),
+        ({"sinapse": 0.1}, "'sinapse' is not an option"),
+    ],
+)
+def test_wrong_options(small_model, options, message):
+    with pytest.raises(ParameterError, match=message):
+        ncam.convert(small_model, **options)
+
+
+def test_wrong_models_and_images(small_model):
+    with pytest.raises(ModelTypeError):
+        ncam.convert("model.h5")
+    with pytest.raises(ImageError, match="calibrate_on"):
+        ncam.convert(small_model, calibrate_on=np.zeros((2, 5, 5, 2)))
+
+
+def test_no_head(tf):
+    inputs = tf.keras.Input((4, 4, 1))
+    x = tf.keras.layers.Dense(2)(tf.keras.layers.Flatten()(inputs))
+    with pytest.raises(HeadError, match="expected a global average pooling"):
+        ncam.convert(tf.keras.Model(inputs, x))
+
+
+def test_images_far_out_of_the_calibrated_range(small_model, images):
+    net = ncam.convert(small_model, calibrate_on=images)
+    with pytest.warns(InputRangeWarning, match="but the firing rates were calibrated on images from 0"):
+        net.warn_of_range(images * 255)
+    net.warn_of_range(images * 1.5)

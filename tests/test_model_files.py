@@ -1,0 +1,123 @@
+import json
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from nengo_cam.exceptions import InputFileError, UnsafeFileError
+from nengo_cam.model_files import load_images, load_keras_model
+
+FORMATS = ["model.h5", "model.keras", "model_folder"]
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("name", FORMATS)
+def test_models_come_back(small_model, images, tmp_path, name):
+    small_model.save(tmp_path / name)
+    loaded = load_keras_model(tmp_path / name)
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), small_model.predict(images, verbose=0), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("name", FORMATS)
+def test_lambda_layers_are_refused_unless_trusted(tf, make_model, tmp_path, name):
+    layers = tf.keras.layers
+    inner = tf.keras.Sequential([tf.keras.Input((8, 6, 5)), layers.Lambda(lambda x: x * 2, name="double")])
+    make_model(inner, layers.GlobalAveragePooling2D(), layers.Dense(2)).save(tmp_path / name)
+    with pytest.raises(UnsafeFileError, match="contains a Lambda layer .*--unsafe"):
+        load_keras_model(tmp_path / name)
+    assert load_keras_model(tmp_path / name, unsafe=True).count_params() > 0
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_escapes_in_the_configuration_hide_nothing(small_model, tmp_path):
+    small_model.save(tmp_path / "model.h5")
+    with h5py.File(tmp_path / "model.h5", "r+") as file:
+        config = file.attrs["model_config"]
+        file.attrs["model_config"] = config.replace('"GlobalAveragePooling2D"', '"L\\u0061mbda"')
+    with pytest.raises(UnsafeFileError, match="Lambda"):
+        load_keras_model(tmp_path / "model.h5")
+
+
+def test_objects_of_other_modules_are_refused(small_model, tmp_path):
+    small_model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    config["config"]["layers"][1]["module"] = "os.path"
+    with zipfile.ZipFile(tmp_path / "bad.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+    with pytest.raises(UnsafeFileError, match="contains an object of 'os.path'"):
+        load_keras_model(tmp_path / "bad.keras")
+
+
+def test_files_that_hold_no_model(tmp_path):
+    with pytest.raises(InputFileError, match="there is no such file"):
+        load_keras_model(tmp_path / "no.h5")
+    (tmp_path / "text.h5").write_text("hello")
+    with pytest.raises(InputFileError, match="expected a Keras model"):
+        load_keras_model(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(InputFileError, match="expected a Keras model"):
+        load_keras_model(tmp_path / "weights.h5")
+    with h5py.File(tmp_path / "broken.h5", "w") as file:
+        file.attrs["model_config"] = '{"class_name": "Functional", "config": {}}'
+    with pytest.raises(InputFileError, match="Keras cannot load it"):
+        load_keras_model(tmp_path / "broken.h5")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputFileError, match="expected a Keras model"):
+        load_keras_model(tmp_path / "folder")
+
+
+def test_arrays(tmp_path):
+    array = np.random.default_rng(0).random((3, 4, 5, 2))
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "one.npz", anything=array)
+    np.savez(tmp_path / "two.npz", images=array, classes=np.arange(3))
+    for name in ("a.npy", "one.npz", "two.npz"):
+        np.testing.assert_array_equal(load_images(tmp_path / name), array)
+    np.save(tmp_path / "grey.npy", array[..., 0])
+    assert load_images(tmp_path / "grey.npy").shape == (3, 4, 5, 1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pictures(tmp_path, suffix):
+    colours = np.zeros((20, 30, 3), np.uint8)
+    colours[:, 15:] = (200, 40, 0)
+    Image.fromarray(colours).save(tmp_path / f"a{suffix}", quality=95)
+    whole = load_images(tmp_path / f"a{suffix}", channels=3)
+    assert whole.shape == (1, 20, 30, 3)
+    np.testing.assert_allclose(whole[0, 10, [2, 28]], [(0, 0, 0), (200, 40, 0)], atol=6)
+    small = load_images(tmp_path / f"a{suffix}", size=(10, 6), channels=1)
+    assert small.shape == (1, 10, 6, 1)
+    # ITU-R 601 luma, as Pillow documents it.
+    assert float(small[0, 5, 5, 0]) == pytest.approx(200 * 0.299 + 40 * 0.587, abs=6)
+
+
+def test_pickles_are_refused_unless_trusted(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[{"x": 1}]]), allow_pickle=True)
+    with pytest.raises(UnsafeFileError, match="pickled Python objects.*--unsafe"):
+        load_images(tmp_path / "a.npy")
+    assert load_images(tmp_path / "a.npy", unsafe=True)[0, 0] == {"x": 1}
+    np.savez(tmp_path / "a.npz", images=np.array([{"x": 1}], dtype=object))
+    with pytest.raises(UnsafeFileError, match="pickled Python objects"):
+        load_images(tmp_path / "a.npz")
+
+
+def test_files_that_hold_no_images(tmp_path):
+    with pytest.raises(InputFileError, match="there is no such file"):
+        load_images(tmp_path / "no.npy")
+    for name, message in (
+        ("a.npy", "is no array at all"),
+        ("a.npz", "is no array at all"),
+        ("a.png", "cannot be read as a picture"),
+        ("a.bmp", "'.bmp'"),
+    ):
+        (tmp_path / name).write_bytes(b"hello")
+        with pytest.raises((InputFileError, UnsafeFileError), match=message):
+            load_images(tmp_path / name)
+    np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(2))
+    with pytest.raises(InputFileError, match=r"expected one array, or one named 'images', got \['a', 'b'\]"):
+        load_images(tmp_path / "two.npz")
