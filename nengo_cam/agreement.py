@@ -70,7 +70,7 @@ def completeness_error(maps):
     missing = [name for name in ("cam", "logits", "bias") if name not in getattr(maps, "data_vars", ())]
     if missing:
         raise ResultError(
-            f"maps: expected a Dataset with cam, logits and bias, got none of {missing}. Pass the result of spiking_cam."
+            f"maps: expected a Dataset with cam, logits and bias, got no {missing}. Pass what spiking_cam gives."
         )
     largest = float(abs(maps.logits).max())
     difference = float(abs(maps.cam.mean(("y", "x"), dtype=float) + maps.bias - maps.logits).max())

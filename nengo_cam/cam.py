@@ -25,7 +25,7 @@ __all__ = ["class_activation_map", "rate_cam", "spiking_cam"]
 nengo_dl = compat.import_nengo_dl()
 
 #: A chunk's features take up to this many bytes; probes and copies take some times more.
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 16 * 2**20
 
 
 def class_activation_map(activity, kernel):
@@ -104,7 +104,7 @@ def spiking_cam(
     minibatch_size : int, optional
         Images that run at a time. A last, smaller minibatch is padded. Does not change the result. Default: at most 16.
     chunk_steps : int, optional
-        Time steps that are kept at a time. Does not change the result. Default: what fits a budget of 64 MiB.
+        Time steps that are kept at a time. Does not change the result. Default: what fits a budget of 16 MiB.
     dt : float
         Time step [s].
     seed : int, optional

@@ -9,7 +9,7 @@ import click
 
 from . import agreement, compat, plotting
 from .exceptions import CAMError, CAMWarning, InputFileError, ParameterError
-from .files import atomic_path, check_writable
+from .files import atomic_path, check_writable, make_folder
 from .version import __version__
 
 __all__ = ["main"]
@@ -75,7 +75,7 @@ def main():
 @_run_options
 def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quiet):
     """Convert the CNN that ships with the package and film it deciding on handwritten digits."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     paths = {name: check_writable(out / name) for name in ("cam.gif", "timeline.png", "cam.nc")}
     began = time.perf_counter()
     import nengo_cam as ncam
@@ -93,9 +93,6 @@ def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quie
     settled = averaged.isel(time=-1)
     predicted = settled.logits.argmax("label")
     closeness = agreement.correlation(settled.cam.isel(label=predicted), rate.cam.isel(label=predicted))
-    error = (
-        abs(spiking.cam.mean(("y", "x"), dtype=float) + spiking.bias - spiking.logits).max() / abs(spiking.logits).max()
-    )
 
     with atomic_path(paths["cam.nc"]) as path:
         spiking.to_netcdf(path, engine="h5netcdf", encoding={"cam": {"zlib": True, "complevel": 1}})
@@ -109,7 +106,7 @@ def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quie
         ("accuracy of the CNN", f"{float((rate.logits.argmax('label') == classes).mean()):.3f}"),
         ("accuracy of the spiking network", f"{float((predicted == classes).mean()):.3f}"),
         ("correlation of mean spiking map and rate map", f"{float(closeness.median()):.3f} (median)"),
-        ("largest completeness error", f"{float(error):.1e} of the largest logit"),
+        ("largest completeness error", f"{agreement.completeness_error(spiking):.1e} of the largest logit"),
         ("loading and conversion", f"{ran - began:.1f} s"),
         (f"{n_steps} steps on {spiking.attrs['simulator']}", f"{finished - ran:.1f} s"),
         ("pictures and film", f"{time.perf_counter() - finished:.1f} s"),

@@ -7,7 +7,7 @@ import tempfile
 
 from .exceptions import OutputPathError
 
-__all__ = ["atomic_path", "check_writable"]
+__all__ = ["atomic_path", "check_writable", "make_folder"]
 
 
 def check_writable(path):
@@ -46,6 +46,27 @@ def check_writable(path):
             "Choose another folder."
         ) from err
     return path
+
+
+def make_folder(path):
+    """Make a folder for results, and those above it, if it is not there yet.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder.
+
+    Raises
+    ------
+    OutputPathError
+        If it cannot be made.
+    """
+    try:
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise OutputPathError(
+            f"output {str(path)!r}: the folder cannot be made ({err.strerror}). Choose another place."
+        ) from err
 
 
 @contextlib.contextmanager

@@ -134,8 +134,8 @@ def _load_array(path, unsafe):
         if "allow_pickle" in str(err):
             raise UnsafeFileError(
                 f"images {str(path)!r}: it holds pickled Python objects or is no array at all, and reading it runs "
-                "code from the file; expected plain numbers. Save it as a plain array, or pass --unsafe (unsafe=True) if "
-                "you trust it."
+                "code from the file; expected plain numbers. Save it as a plain array, or pass --unsafe (unsafe=True) "
+                "if you trust it."
             ) from err
         if isinstance(err, InputFileError):
             raise

@@ -77,5 +77,5 @@ def test_completeness_error_of_known_differences(dataset):
     off.logits[1, 2, 0] += 0.5
     assert completeness_error(off) == pytest.approx(0.5 / float(abs(off.logits).max()), rel=1e-5)
     assert completeness_error(exact * 0) == 0
-    with pytest.raises(ResultError, match=r"got none of \['bias'\]"):
+    with pytest.raises(ResultError, match=r"got no \['bias'\]"):
         completeness_error(dataset.drop_vars("bias"))

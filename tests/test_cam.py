@@ -251,6 +251,29 @@ def test_a_seed_that_was_not_given_is_recorded_and_repeats(small_model, images):
     assert spiking_cam(network, images[:1], seed=None).attrs["seed"] == 5
 
 
+def test_chunks_keep_to_the_memory_budget(net, images, monkeypatch):
+    """However many steps there are, no more features are asked for at a time than the budget allows."""
+    from nengo_cam.backends import NengoBackend
+
+    asked = []
+    original = NengoBackend.run
+
+    def spy(self, frames, n_steps, chunk_steps):
+        asked.append(chunk_steps)
+        return original(self, frames, n_steps, chunk_steps)
+
+    monkeypatch.setattr(NengoBackend, "run", spy)
+    step_bytes = 8 * 6 * 5 * 4
+    monkeypatch.setattr("nengo_cam.cam._CHUNK_BYTES", 10 * step_bytes)
+    for n_steps in (8, 20, 21, 95):
+        spiking_cam(net, images[:1], n_steps=n_steps, simulator=nengo.Simulator)
+    # As equal as can be, at most ten.
+    assert asked == [8, 10, 7, 10]
+    monkeypatch.setattr("nengo_cam.cam._CHUNK_BYTES", step_bytes // 2)
+    spiking_cam(net, images[:1], n_steps=3, simulator=nengo.Simulator)
+    assert asked[-1] == 1
+
+
 # Wrong input
 
 
