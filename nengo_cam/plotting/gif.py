@@ -7,9 +7,11 @@ from PIL import Image
 
 __all__ = ["GIFWriter"]
 
+_PALETTE_FRAMES = 8
+
 
 class GIFWriter(AbstractMovieWriter):
-    """Write an animated GIF, each frame in the 256 colours that come closest to it.
+    """Write an animated GIF in the 256 colours that come closest to those of its frames.
 
     Matplotlib's own ``PillowWriter`` leaves the choice to Pillow, which spends the colours on the most frequent ones.
     Few pixels have the colours near the ends of a colour bar, so these came out wrong, some of them grey.
@@ -45,6 +47,21 @@ class GIFWriter(AbstractMovieWriter):
 
     def finish(self):
         """Write the file, if there is a frame."""
-        if self._frames:
-            first, *rest = self._frames
-            first.save(self.outfile, save_all=True, append_images=rest, duration=int(1000 / self.fps), loop=0)
+        if not self._frames:
+            return
+        palette = self._common_palette()
+        # With one palette for all, what stays the same from frame to frame need not be stored again.
+        first, *rest = (
+            frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in self._frames
+        )
+        first.save(self.outfile, save_all=True, append_images=rest, duration=int(1000 / self.fps), loop=0)
+
+    def _common_palette(self):
+        """Choose 256 colours for all frames, by some frames spread over the film."""
+        n = min(len(self._frames), _PALETTE_FRAMES)
+        chosen = [self._frames[i * (len(self._frames) - 1) // max(n - 1, 1)] for i in range(n)]
+        width, height = self.frame_size
+        strip = Image.new("RGB", (width, height * n))
+        for i, frame in enumerate(chosen):
+            strip.paste(frame.convert("RGB"), (0, i * height))
+        return strip.quantize(256, method=Image.Quantize.MAXCOVERAGE)

@@ -1,0 +1,55 @@
+"""What the README shows works as it stands there."""
+
+import pathlib
+import re
+
+import pytest
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_session_runs(tmp_path, monkeypatch, capsys):
+    (session,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(session, found)
+    assert "Rate form against Keras" in capsys.readouterr().out
+    assert found["spiking"].cam.dims == ("image", "time", "label", "y", "x")
+    assert found["rate"].cam.dims == ("image", "label", "y", "x")
+    assert (tmp_path / "cam.gif").stat().st_size > 10_000
+
+
+def test_the_named_files_are_there():
+    text = README.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        assert (README.parent / target).exists(), target
+
+
+def test_the_named_functions_are_there():
+    import nengo_cam
+
+    for row in re.findall(r"^\| (`.+?) \|", README.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        for name in re.findall(r"`([\w.]+)", row):
+            first, *rest = name.split(".")
+            value = getattr(nengo_cam, first)
+            for part in rest:
+                value = getattr(value, part)
+            assert value is not None
+
+
+def test_commands_are_real():
+    import click
+    from click.testing import CliRunner
+
+    from nengo_cam.cli import main
+
+    (shell,) = [block for block in blocks("bash") if block.startswith("nengo-cam animate")]
+    options = set(re.findall(r"--[\w-]+", shell))
+    text = CliRunner().invoke(main, ["animate", "--help"]).output
+    assert isinstance(main, click.Group)
+    assert options <= set(re.findall(r"--[\w-]+", text))
