@@ -7,7 +7,7 @@ from matplotlib import animation
 from PIL import Image
 
 from nengo_cam.exceptions import MissingDependencyError, OutputPathError, ParameterError
-from nengo_cam.plotting import animate
+from nengo_cam.plotting import animate, check_film
 from nengo_cam.plotting.gif import GIFWriter
 
 
@@ -159,3 +159,15 @@ def test_a_film_that_is_never_shown_goes_silently(spiking, recwarn):
     del film
     gc.collect()
     assert not recwarn.list
+
+
+def test_a_film_can_be_checked_before_the_run(tmp_path, monkeypatch):
+    check_film(tmp_path / "a.gif")
+    with pytest.raises(OutputPathError, match=r"expected one of \['.gif', '.mp4'"):
+        check_film(tmp_path / "a.txt")
+    with pytest.raises(OutputPathError, match="does not exist"):
+        check_film(tmp_path / "no" / "a.gif")
+    monkeypatch.setattr("nengo_cam.plotting.film.writers.is_available", lambda name: False)
+    with pytest.raises(MissingDependencyError, match="ffmpeg was not found"):
+        check_film(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,15 @@ def cam(spiking):
 
 
 def test_exported_names():
-    assert nengo_cam.plotting.__all__ == ["CAMAnimation", "Overlay", "Timeline", "animate", "overlay", "timeline"]
+    assert nengo_cam.plotting.__all__ == [
+        "CAMAnimation",
+        "Overlay",
+        "Timeline",
+        "animate",
+        "check_film",
+        "overlay",
+        "timeline",
+    ]
     assert all(hasattr(nengo_cam.plotting, name) for name in nengo_cam.plotting.__all__)
 
 
