@@ -1,5 +1,6 @@
 """Keras models and images in files, read without running what a stranger may have put into them."""
 
+import inspect
 import json
 import pathlib
 import re
@@ -49,8 +50,10 @@ def load_keras_model(path, *, unsafe=False):
         _check_description(path, description)
     tf = compat.import_tensorflow()
     try:
-        options = {"safe_mode": False} if unsafe and path.suffix == ".keras" else {}
-        return tf.keras.models.load_model(path, compile=False, **options)
+        load = tf.keras.models.load_model
+        # Keras before 2.12 has no safe mode to switch off.
+        options = {"safe_mode": False} if unsafe and "safe_mode" in inspect.signature(load).parameters else {}
+        return load(path, compile=False, **options)
     except Exception as err:
         # Keras raises whatever the layer at fault raises.
         raise InputFileError(

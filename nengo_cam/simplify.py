@@ -116,14 +116,14 @@ def _is_identity(flat: FlatModel, call):
 
 def _copy(flat: FlatModel, call, *, linear):
     """Make a layer again, without its weights and without what only training needs."""
-    config = dict(call.layer.get_config(), name=call.name)
-    config.update({option: None for option in _TRAINING_ONLY_OPTIONS if option in config})
-    if linear:
-        config["activation"] = "linear"
     try:
+        config = dict(call.layer.get_config(), name=call.name)
+        config.update({option: None for option in _TRAINING_ONLY_OPTIONS if option in config})
+        if linear:
+            config["activation"] = "linear"
         layer = type(call.layer).from_config(config)
     except Exception as err:
-        # from_config is the layer author's code and may raise anything.
+        # Both are the layer author's code and may raise anything.
         raise UnsupportedModelError(
             f"model {flat.name!r}: the {call.kind} layer {call.name!r} cannot be made again from its configuration "
             f"({err}); expected from_config(get_config()) to work, got {type(err).__name__}. Implement get_config."

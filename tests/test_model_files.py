@@ -43,6 +43,8 @@ def test_escapes_in_the_configuration_hide_nothing(small_model, tmp_path):
 
 def test_objects_of_other_modules_are_refused(small_model, tmp_path):
     small_model.save(tmp_path / "model.keras")
+    if not zipfile.is_zipfile(tmp_path / "model.keras"):
+        pytest.skip("this Keras writes .keras files as HDF5")
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         config = json.loads(archive.read("config.json"))
     config["config"]["layers"][1]["module"] = "os.path"
