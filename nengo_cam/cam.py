@@ -120,8 +120,8 @@ def spiking_cam(
     xarray.Dataset
         ``cam`` (image, time, label, y, x) [logit], ``logits`` (image, time, label) [logit], ``bias`` (label) [logit],
         and ``features`` (image, time, channel, y, x) if asked for. ``time`` [s] is ``(i + 1) * dt``; ``y``
-        and ``x`` are the centres of the map's cells in pixels of the image, which they divide evenly. ``attrs`` say how
-        it was made.
+        and ``x`` are the centres of what the map's cells see, in pixels of the image (`nengo_cam.geometry`). ``attrs``
+        say how it was made.
 
     Raises
     ------
@@ -338,11 +338,6 @@ def _warn_of_silence(net, n_steps):
     )
 
 
-def _cell_centres(n_cells, n_pixels):
-    """Centres of cells that divide an axis evenly, in pixels, the centre of the first pixel being 0."""
-    return (np.arange(n_cells) + 0.5) * n_pixels / n_cells - 0.5
-
-
 def _dataset(head, arrays, bias, labels, coords, attrs):
     """Put arrays under names, units and provenance."""
     leading = ("image", "time") if "time" in coords else ("image",)
@@ -363,14 +358,15 @@ def _dataset(head, arrays, bias, labels, coords, attrs):
         "image": np.arange(len(arrays["logits"])),
         **coords,
         "label": labels,
-        "y": ("y", _cell_centres(head.map_shape[0], head.input_shape[0]), {**pixels, "long_name": "row"}),
-        "x": ("x", _cell_centres(head.map_shape[1], head.input_shape[1]), {**pixels, "long_name": "column"}),
+        "y": ("y", head.rows, {**pixels, "long_name": "row"}),
+        "x": ("x", head.columns, {**pixels, "long_name": "column"}),
     }
     versions = {name: compat.package_version(name) for name in ("nengo", "nengo-dl", "tensorflow", "numpy")}
     attrs = {
         "model": head.model,
         "head": str(head),
         "input_shape": list(head.input_shape),
+        "cell_centres": "receptive fields" if head.exact_centres else "image divided evenly",
         **attrs,
         "nengo_cam": __version__,
         **{name.replace("-", "_"): version for name, version in versions.items()},

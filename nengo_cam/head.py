@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from .exceptions import HeadError
+from .geometry import cell_centres
 from .graph import flatten
 
 __all__ = ["INFERENCE_IDENTITIES", "CAMHead", "find_head", "locate_head"]
@@ -17,11 +18,18 @@ INFERENCE_IDENTITIES = frozenset(
         "Dropout",
         "GaussianDropout",
         "GaussianNoise",
+        "RandomBrightness",
+        "RandomContrast",
+        "RandomFlip",
+        "RandomRotation",
+        "RandomTranslation",
+        "RandomZoom",
         "SpatialDropout1D",
         "SpatialDropout2D",
         "SpatialDropout3D",
     }
 )
+_N_NAMED = 8
 _RESHAPES = frozenset({"Flatten", "Reshape"})
 _READOUT_ACTIVATIONS = ("linear", "softmax", "sigmoid")
 
@@ -51,6 +59,10 @@ class CAMHead:
         (Y, X, channels) of an image.
     map_shape : tuple of int
         (rows, columns) of the features.
+    rows, columns : ndarray
+        Centres of what the cells of the map see in the image [pixel]; the centre of the first pixel is 0.
+    exact_centres : bool
+        Whether ``rows`` and ``columns`` follow from the layers; otherwise the cells divide the image evenly.
     """
 
     model: str
@@ -62,6 +74,9 @@ class CAMHead:
     bias: np.ndarray = dataclasses.field(repr=False, compare=False)
     input_shape: tuple
     map_shape: tuple
+    rows: np.ndarray = dataclasses.field(repr=False, compare=False)
+    columns: np.ndarray = dataclasses.field(repr=False, compare=False)
+    exact_centres: bool = True
 
     @property
     def n_channels(self):
@@ -140,6 +155,7 @@ def find_head(model):
     bias = weights[1] if calls.readout.layer.use_bias else np.zeros(kernel.shape[1], kernel.dtype)
     features = flat.producer(calls.features)
     (input_key,) = flat.input_shapes
+    rows, columns, exact = cell_centres(flat, calls.features)
     return CAMHead(
         model=flat.name,
         features=flat.input_names[input_key] if features is None else features.name,
@@ -150,6 +166,9 @@ def find_head(model):
         bias=bias,
         input_shape=tuple(flat.input_shapes[input_key][1:]),
         map_shape=tuple(flat.shape(calls.features)[1:3]),
+        rows=rows,
+        columns=columns,
+        exact_centres=exact,
     )
 
 
@@ -196,8 +215,14 @@ def _walk_to_readout(flat, seen):
         call = _step_up(flat, call.inputs[0], seen)
     if call is None or call.kind != "Dense":
         got = "nothing" if call is None else f"{call.kind} {call.name!r}"
+        is_pointwise = call is not None and getattr(call.layer, "kernel_size", None) == (1, 1)
         raise _head_error(
-            flat, seen, f"no readout was found; expected a Dense layer at the end, got {got}", "Add a Dense readout"
+            flat,
+            seen,
+            f"no readout was found; expected a Dense layer at the end, got {got}",
+            "A 1x1 convolution as readout is not supported; put GlobalAveragePooling2D and Dense in its place"
+            if is_pointwise
+            else "Add a Dense readout",
         )
     applied = [name for name in (_activation_name(call.layer), activation) if name != "linear"]
     if len(applied) > 1 or not set(applied) <= set(_READOUT_ACTIVATIONS):
@@ -262,7 +287,7 @@ def _step_up(flat, key, seen):
     call = flat.producer(key)
     if call is not None:
         seen.insert(0, call)
-        if len(call.inputs) != 1 and call.kind not in ("Dense",):
+        if len(call.inputs) != 1:
             raise _head_error(
                 flat,
                 seen,
@@ -290,8 +315,9 @@ def _activation_name(layer):
 def _head_error(flat, seen, problem, remedy):
     poolable = [call.name for call in flat.calls if len(call.output_shapes[0]) == 4]
     layers = [f"{call.name} ({call.kind})" for call in seen]
+    last = f"{poolable}" if len(poolable) <= _N_NAMED else f"the last of {len(poolable)} are {poolable[-_N_NAMED:]}"
     return HeadError(
-        f"model {flat.name!r}: {problem}. {remedy}. Layers seen: {layers}. Layers that could be pooled: {poolable}.",
+        f"model {flat.name!r}: {problem}. {remedy}. Layers seen: {layers}. Layers that could be pooled: {last}.",
         layers=[call.name for call in seen],
         poolable=poolable,
     )

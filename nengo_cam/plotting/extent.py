@@ -53,7 +53,9 @@ def image_extent(shape):
 
 
 def check_cover(extent, shape, cells):
-    """Check that a map covers an image, give or take one cell of the map.
+    """Check that a map lies in the middle of an image, give or take half a cell.
+
+    It need not cover it: after convolutions without padding no cell is centred near the edge.
 
     Parameters
     ----------
@@ -67,16 +69,18 @@ def check_cover(extent, shape, cells):
     Raises
     ------
     ImageError
-        If the image is larger or smaller than what the map covers.
+        If the image is larger or smaller than the one that the map belongs to.
     """
     left, right, bottom, top = extent
-    slack_x, slack_y = abs(right - left) / cells[1], abs(bottom - top) / cells[0]
-    differences = np.abs(np.subtract(extent, image_extent(shape)))
-    if np.any(differences > np.array([slack_x, slack_x, slack_y, slack_y]) + 1e-6):
+    # Strided convolutions with TensorFlow's 'same' padding shift a map by up to half a cell.
+    slack = np.array([abs(bottom - top) / cells[0], abs(right - left) / cells[1]]) / 2
+    middle = np.array([bottom + top, right + left]) / 2
+    if np.any(np.abs(middle - (np.array(shape[:2]) - 1) / 2) > slack + 1e-6):
+        expected = tuple(int(round(size)) for size in 2 * middle + 1)
         raise ImageError(
-            f"image: {tuple(shape[:2])} pixels do not fit the map; expected about "
-            f"{(round(bottom + 0.5), round(right + 0.5))} pixels (Y, X) from its y and x coordinates, "
-            f"got {tuple(shape[:2])}. Pass the image that the map was computed from, at its original size."
+            f"image: {tuple(shape[:2])} pixels do not fit the map; expected about {expected} pixels (Y, X) from its y "
+            f"and x coordinates, got {tuple(shape[:2])}. Pass the image that the map was computed from, at its original "
+            "size."
         )
 
 

@@ -1,0 +1,136 @@
+"""Where in the image the cells of a feature map look.
+
+A cell of a feature map sees a window of the image. Its centre follows from the sizes, strides and paddings of the
+layers before it; it is not always where the cell would lie if the map were stretched over the image.
+"""
+
+import dataclasses
+
+import numpy as np
+
+__all__ = ["Grid", "cell_centres"]
+
+_WINDOWED = frozenset({"AveragePooling2D", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "SeparableConv2D"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Evenly spaced points along one axis of the image.
+
+    Attributes
+    ----------
+    start : float
+        Centre of what the first cell sees [pixel]; the centre of the first pixel is 0.
+    step : float
+        Distance from one cell to the next [pixel].
+    """
+
+    start: float = 0.0
+    step: float = 1.0
+
+    def windows(self, n_cells, size, stride, same):
+        """Return the grid of windows that slide over ``n_cells`` cells of this one.
+
+        TensorFlow's 'same' padding puts the smaller half in front ([1]_): with an even number of cells and a stride
+        of 2, a window of 3 begins at the first cell, not one before it.
+
+        Parameters
+        ----------
+        n_cells : int
+            Cells of this grid.
+        size : int
+            Cells that a window spans, dilation included.
+        stride : int
+            Cells from one window to the next.
+        same : bool
+            Whether the padding is 'same', not 'valid'.
+
+        Returns
+        -------
+        Grid
+            Centres of the windows.
+
+        References
+        ----------
+        .. [1] TensorFlow API documentation, tf.nn, "Notes on padding".
+        """
+        before = 0
+        if same:
+            n_windows = -(-n_cells // stride)
+            before = max((n_windows - 1) * stride + size - n_cells, 0) // 2
+        return Grid(self.start + self.step * ((size - 1) / 2 - before), self.step * stride)
+
+    def shifted(self, n_cells):
+        """Return the grid that begins ``n_cells`` cells later."""
+        return Grid(self.start + self.step * n_cells, self.step)
+
+    def refined(self, factor):
+        """Return the grid in which each cell is split into ``factor``."""
+        step = self.step / factor
+        return Grid(self.start - self.step / 2 + step / 2, step)
+
+    def points(self, n_cells):
+        """Return the centres of ``n_cells`` cells [pixel]."""
+        return self.start + self.step * np.arange(n_cells)
+
+
+def cell_centres(flat, key):
+    """Find where in the image the cells of a 2-D feature map look.
+
+    Parameters
+    ----------
+    flat : nengo_cam.graph.FlatModel
+        A model with one input of shape (Y, X, channels).
+    key : int
+        Key of the feature map.
+
+    Returns
+    -------
+    rows, columns : ndarray
+        Centres of the cells' receptive fields [pixel]; the centre of the first pixel is 0.
+    exact : bool
+        False if a layer is unknown, or branches that are joined disagree. The centres are then those of cells that
+        divide the image evenly.
+    """
+    ((input_key, input_shape),) = flat.input_shapes.items()
+    sizes = flat.shape(key)[1:3]
+    grids = {input_key: (Grid(), Grid())}
+    for call in flat.calls:
+        if len(call.output_shapes) == 1:
+            grids[call.outputs[0]] = _grids_after(flat, call, [grids.get(tensor) for tensor in call.inputs])
+    found = grids[key]
+    if found is None:
+        even = [Grid((pixels / cells - 1) / 2, pixels / cells) for pixels, cells in zip(input_shape[1:3], sizes)]
+        return even[0].points(sizes[0]), even[1].points(sizes[1]), False
+    return found[0].points(sizes[0]), found[1].points(sizes[1]), True
+
+
+def _grids_after(flat, call, inputs):
+    """Return the grids of rows and columns after a layer, or None if they are not known."""
+    if not inputs or any(grids is None for grids in inputs) or len(call.output_shapes[0]) != 4:
+        return None
+    layer, (rows, columns) = call.layer, inputs[0]
+    sizes = flat.shape(call.inputs[0])[1:3]
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        return None
+    if call.kind in _WINDOWED:
+        spans = getattr(layer, "kernel_size", None) or layer.pool_size
+        dilations = getattr(layer, "dilation_rate", (1, 1))
+        return tuple(
+            grid.windows(n, (span - 1) * dilation + 1, stride, layer.padding == "same")
+            for grid, n, span, dilation, stride in zip((rows, columns), sizes, spans, dilations, layer.strides)
+        )
+    if call.kind == "ZeroPadding2D":
+        return rows.shifted(-layer.padding[0][0]), columns.shifted(-layer.padding[1][0])
+    if call.kind == "Cropping2D":
+        return rows.shifted(layer.cropping[0][0]), columns.shifted(layer.cropping[1][0])
+    if call.kind == "UpSampling2D":
+        return rows.refined(layer.size[0]), columns.refined(layer.size[1])
+    # What is left keeps its cells if it keeps their number: activations, normalisation, sums, concatenations.
+    same_size = all(flat.shape(tensor)[1:3] == call.output_shapes[0][1:3] for tensor in call.inputs)
+    alike = all(_close(grids, inputs[0]) for grids in inputs)
+    return inputs[0] if same_size and alike else None
+
+
+def _close(grids, others):
+    return np.allclose([(g.start, g.step) for g in grids], [(g.start, g.step) for g in others])
