@@ -27,12 +27,17 @@ def cumulative(spiking):
     Raises
     ------
     ResultError
-        If there is no time dimension.
+        If there is no time dimension, or the maps are averaged already.
     """
     if not isinstance(spiking, xr.Dataset) or "time" not in spiking.dims:
         raise ResultError(
             f"spiking: expected a Dataset with a time dimension, got {_describe(spiking)}. Pass the result of "
             "spiking_cam."
+        )
+    if spiking.attrs.get("time_reduction"):
+        raise ResultError(
+            f"spiking: it is averaged over time already; expected what spiking_cam gives, got a "
+            f"{spiking.attrs['time_reduction']}. Average once."
         )
     n_so_far = xr.DataArray(np.arange(1, spiking.sizes["time"] + 1), dims="time")
 

@@ -162,12 +162,28 @@ class NengoDLBackend(Backend):
         self.sim.reset(include_trainable=False, include_probes=False)
 
     def run(self, images, n_steps, chunk_steps):
+        if not self.sim.stateful:
+            raise SimulatorError(
+                "nengo_dl.Simulator: the network is set to stateful=False, so that every chunk of time would begin "
+                "at the start; expected True, got False. Leave the setting out."
+            )
+        if n_steps % self.sim.unroll or (n_steps > chunk_steps and chunk_steps % self.sim.unroll):
+            raise SimulatorError(
+                f"nengo_dl.Simulator: it runs {self.sim.unroll} steps at a time; expected n_steps and chunk_steps to "
+                f"be multiples of that, got {n_steps} and {chunk_steps}. Choose other numbers, or unroll_simulation=1."
+            )
         self._reset()
         for start in range(0, n_steps, chunk_steps):
             stop = min(start + chunk_steps, n_steps)
             frames = images[:, start:stop] if images.shape[1] > 1 else np.repeat(images, stop - start, axis=1)
             values = self.sim.predict_on_batch({self.network.input: frames}, stateful=True)
-            yield Chunk(start, values[self.network.features], values[self.network.logits])
+            features, logits = values[self.network.features], values[self.network.logits]
+            if not features.shape[1] == logits.shape[1] == stop - start:
+                raise SimulatorError(
+                    f"nengo_dl.Simulator: the probes kept {logits.shape[1]} of {stop - start} steps because the "
+                    "network is set to keep_history=False; expected all of them. Leave the setting out."
+                )
+            yield Chunk(start, features, logits)
 
 
 @register_backend(lambda: nengo.Simulator)

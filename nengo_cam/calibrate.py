@@ -55,14 +55,15 @@ def calibrate_layers(model, images, *, target_rate=200, percentile=99.9, batch_s
     layers = rectified_layers(model)
     if not layers:
         return {}
-    probe = tf.keras.Model(model.inputs, [layer.get_output_at(0) for layer in layers])
-    tops = None
+    # A layer that is called several times has one scale for all its calls.
+    outputs = [[layer.get_output_at(i) for i in range(len(layer.inbound_nodes))] for layer in layers]
+    probe = tf.keras.Model(model.inputs, outputs)
+    sizes = [sum(int(np.prod(output.shape[1:])) for output in calls) for calls in outputs]
+    tops = [TopValues(len(images) * size, percentile) for size in sizes]
     for start in range(0, len(images), batch_size):
-        activities = tf.nest.flatten(probe(images[start : start + batch_size], training=False))
-        if tops is None:
-            tops = [TopValues(len(images) * int(np.prod(a.shape[1:])), percentile) for a in activities]
-        for top, activity in zip(tops, activities):
-            top.add(activity.numpy())
+        for top, activities in zip(tops, probe(images[start : start + batch_size], training=False)):
+            for activity in tf.nest.flatten(activities):
+                top.add(activity.numpy())
     levels = (top.percentile() for top in tops)
     return {layer.name: float(target_rate / level) if level > 0 else 1.0 for layer, level in zip(layers, levels)}
 

@@ -16,7 +16,7 @@ from .convert import CAMNetwork
 from .exceptions import ChannelMismatchError, LabelError, ModelTypeError, SilentFeaturesWarning
 from .head import find_head
 from .images import check_images
-from .parameters import check_count, check_positive
+from .parameters import check_count, check_positive, check_seed
 from .simplify import inference_model
 from .version import __version__
 
@@ -153,11 +153,14 @@ def spiking_cam(
     check_count("minibatch_size", minibatch_size, optional=True)
     check_count("chunk_steps", chunk_steps, optional=True)
     check_positive("dt", dt, unit="seconds")
+    check_seed(seed)
     images = check_images(images, net.head.input_shape, n_steps=n_steps)
     net.warn_of_range(images)
     chosen, coordinate = _choose_labels(net.head, labels, label_names)
     backend = open_backend(net, simulator, minibatch_size=minibatch_size or min(len(images), 16), dt=dt, seed=seed)
-    step_bytes = backend.minibatch_size * net.features.size_in * 4
+    # What a step holds: the image, which is repeated for every step, the features, and the maps.
+    step_size = net.input.size_out + net.features.size_in + len(chosen) * math.prod(net.head.map_shape)
+    step_bytes = 4 * backend.minibatch_size * step_size
     chunk_steps = chunk_steps or _even_chunks(n_steps, max(1, _CHUNK_BYTES // step_bytes))
     result = _Recorder(net.head, len(images), n_steps, chosen, keep_features)
     frames = images.reshape(len(images), 1 if images.ndim == 4 else n_steps, -1)
@@ -191,7 +194,8 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     Parameters
     ----------
     net_or_model : CAMNetwork or tf.keras.Model
-        A converted network, for the maps of the Keras model that it came from; or such a model.
+        A converted network, for the maps of the Keras model that it came from, as that was at conversion; or such a
+        model. What `nengo_dl.Simulator.fit` changes in the converted network is not seen here.
     images : array_like of shape (N, Y, X, channels) or (N, T, Y, X, channels)
         Images, as for `spiking_cam`. For moving images the result has a time axis: the map of each frame by itself.
     labels, label_names
@@ -287,15 +291,17 @@ def rate_outputs(model):
     """
     tf = compat.import_tensorflow()
     pooling = model.get_layer(find_head(model).pooling)
-    return tf.keras.Model(model.inputs, [pooling.get_input_at(0), model.outputs[0]])
+    return tf.keras.Model(model.inputs, [pooling.input, model.outputs[0]])
 
 
 def _choose_labels(head, labels, label_names):
     """Turn labels and names into indices and the coordinate of the label dimension."""
     names = np.arange(head.n_labels)
     if label_names is not None:
-        given = list(label_names) if not isinstance(label_names, str) else [label_names]
-        if len(given) != head.n_labels or len(set(given)) != len(given) or not all(isinstance(n, str) for n in given):
+        given = list(label_names) if np.iterable(label_names) and not isinstance(label_names, str) else [label_names]
+        if not all(isinstance(name, str) for name in given):
+            raise LabelError(f"label_names: expected strings, got {given[:3]!r}. Convert them with str.")
+        if len(given) != head.n_labels or len(set(given)) != len(given):
             raise LabelError(
                 f"label_names: expected {head.n_labels} different names, one for each label of {head.readout!r}, got "
                 f"{len(given)} names, {len(set(given))} of them different. Name every label once."
@@ -303,7 +309,8 @@ def _choose_labels(head, labels, label_names):
         names = np.array(given)
     if labels is None:
         return np.arange(head.n_labels), names
-    wanted = [labels] if isinstance(labels, (str, numbers.Integral)) else list(labels)
+    wanted = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else list(labels)
+    wanted = [label.item() if isinstance(label, np.ndarray) and label.ndim == 0 else label for label in wanted]
     valid = names.tolist()
     chosen = []
     for label in wanted:

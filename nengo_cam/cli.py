@@ -10,6 +10,8 @@ import click
 from . import agreement, compat, plotting
 from .exceptions import CAMError, CAMWarning, InputFileError, ParameterError
 from .files import atomic_path, check_writable, make_folder
+from .images import check_images
+from .parameters import check_positive, check_seed
 from .version import __version__
 
 __all__ = ["main"]
@@ -77,6 +79,8 @@ def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quie
     """Convert the CNN that ships with the package and film it deciding on handwritten digits."""
     make_folder(out)
     paths = {name: check_writable(out / name) for name in ("cam.gif", "timeline.png", "cam.nc")}
+    check_positive("dt", dt, unit="seconds")
+    check_seed(seed)
     began = time.perf_counter()
     import nengo_cam as ncam
 
@@ -145,6 +149,8 @@ def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quie
 def animate(model, images, label, label_names, image, out, rescale, scale_firing_rates, raw, unsafe, **run):
     """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
     plotting.check_film(out)
+    check_positive("dt", run["dt"], unit="seconds")
+    check_seed(run["seed"])
     from . import model_files
 
     keras_model = model_files.load_keras_model(model, unsafe=unsafe)
@@ -156,11 +162,13 @@ def animate(model, images, label, label_names, image, out, rescale, scale_firing
         raise ParameterError(
             f"--image: expected a number from 0 to {len(array) - 1}, got {image}. Choose one of these."
         )
-    calibrate = {"scale_firing_rates": scale_firing_rates} if scale_firing_rates else {"calibrate_on": array}
+    calibrate = (
+        {"scale_firing_rates": scale_firing_rates} if scale_firing_rates is not None else {"calibrate_on": array}
+    )
     net = ncam.convert(keras_model, synapse=run["synapse"], target_rate=run["target_rate"], **calibrate)
     options = {
         "labels": None if label is None else _as_label(label),
-        "label_names": None if label_names is None else label_names.read_text(encoding="utf-8").splitlines(),
+        "label_names": None if label_names is None else _read_names(label_names),
     }
     shown = array[image : image + 1]
     spiking = ncam.spiking_cam(
@@ -198,7 +206,19 @@ def _three_kinds(classes):
 
 
 def _as_label(text):
-    return int(text) if text.lstrip("-").isdigit() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _read_names(path):
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as err:
+        raise InputFileError(
+            f"label names {str(path)!r}: expected UTF-8, got something else ({err}). Save it so."
+        ) from err
 
 
 def _read_images(paths, input_shape, rescale, unsafe):
@@ -207,26 +227,32 @@ def _read_images(paths, input_shape, rescale, unsafe):
 
     from . import model_files
 
-    arrays = [
-        model_files.load_images(path, size=input_shape[:2], channels=input_shape[-1], unsafe=unsafe) for path in paths
-    ]
-    if len({array.shape[1:] for array in arrays}) > 1:
-        raise InputFileError(
-            f"images: expected one shape in all files, got "
-            f"{sorted({array.shape[1:] for array in arrays})}. Resize them."
-        )
-    array = np.concatenate(arrays)
-    if rescale is None and array.dtype == np.uint8:
+    arrays = []
+    for path in paths:
+        array = model_files.load_images(path, size=input_shape[:2], channels=input_shape[-1], unsafe=unsafe)
+        arrays.append(_in_range(path, array, rescale))
+    shapes = sorted({array.shape[1:] for array in arrays})
+    if len(shapes) > 1:
+        raise InputFileError(f"images: expected one shape in all files, got {shapes}. Resize them.")
+    return check_images(np.concatenate(arrays), input_shape)
+
+
+def _in_range(path, array, rescale):
+    """Rescale pixels from 0 to 255, and make sure that they are such."""
+    if rescale is None and array.dtype.kind in "iu":
         raise ParameterError(
-            "images: the pixels go from 0 to 255, and nothing says which range the model was trained on; expected "
-            f"--rescale, one of {list(_RANGES)}, got none. Add it."
+            f"images {str(path)!r}: whole numbers are pixels from 0 to 255, and nothing says which range the model was "
+            f"trained on; expected --rescale, one of {list(_RANGES)}, got none. Add it."
         )
-    if rescale in (None, "none"):
+    if rescale in (None, "none") or array.dtype.kind not in "iuf":
         return array
-    if array.dtype.kind not in "uif":
-        return array  # convert() says what is wrong with it
+    if array.dtype.kind == "f" and array.size and array.max() <= 1:
+        raise ParameterError(
+            f"images {str(path)!r}: --rescale is for pixels from 0 to 255; expected such, got numbers up to "
+            f"{array.max():g}. Leave it out or give 'none'."
+        )
     low, high = map(float, rescale.split(","))
-    return array.astype(np.float32) / 255 * (high - low) + low
+    return array.astype("float32") / 255 * (high - low) + low
 
 
 def _table(*rows):

@@ -273,11 +273,18 @@ class CAMNetwork:
         failed = result.failures(atol=atol, completeness_tol=completeness_tol)
         if failed:
             raise VerificationError(
-                f"network of model {self.model.name!r}: {'; '.join(failed)}. Check the layers that became TensorNodes "
-                f"({list(self.tensor_nodes)}) and what swap_activations replaces.",
-                verification=result,
+                f"network of model {self.model.name!r}: {'; '.join(failed)}. {self._suspect()}", verification=result
             )
         return result
+
+    def _suspect(self):
+        """Say where to look if verification fails."""
+        replacing = [name for name in ("swap_activations", "max_to_avg_pool") if self.converter_options.get(name)]
+        if replacing:
+            return f"Leave {' and '.join(replacing)} out to see whether they make the difference."
+        if self.tensor_nodes:
+            return f"Check the layers that NengoDL runs as TensorNodes: {list(self.tensor_nodes)}."
+        return "Convert the model again if it was trained since, and in float32."
 
     def __repr__(self):
         kinds = sorted({type(e.neuron_type).__name__ for e in self.net.all_ensembles})
@@ -340,7 +347,12 @@ def _run_converter(model, neurons, scales, synapse, options):
             "temporal_model: time belongs to the simulation here; expected False, got True. Pass moving images of "
             "shape (N, T, Y, X, channels) to spiking_cam."
         )
-    swap = dict(options.get("swap_activations") or {})
+    swap = options.get("swap_activations") or {}
+    if not isinstance(swap, dict):
+        raise ParameterError(
+            f"swap_activations: expected a dict from activations to activations, got {swap!r}. See nengo_dl.Converter."
+        )
+    swap = dict(swap)
     if neurons is not None and rectified_layers(model):
         swap.setdefault(nengo.RectifiedLinear(), neurons)
     known = ("allow_fallback", "inference_only", "max_to_avg_pool", "split_shared_weights", "swap_activations")
@@ -358,17 +370,24 @@ def _run_converter(model, neurons, scales, synapse, options):
             **{**options, "swap_activations": swap},
         )
     except (TypeError, ValueError) as err:
+        remedy = "Replace the layer"
+        if "split_shared_weights" in str(err):
+            remedy = "Pass split_shared_weights=True"
+        elif any(type(layer).__name__ == "TFOpLambda" for layer in model.layers):
+            remedy = "Use layers in place of operators and functions, such as tf.keras.layers.Add() for `a + b`"
+        elif not options.get("allow_fallback", True):
+            remedy = "Replace the layer, or leave allow_fallback out"
         raise UnsupportedModelError(
-            f"model {model.name!r}: NengoDL cannot convert it; expected layers that NengoDL knows, got: {err}. "
-            "Replace the layer, or set allow_fallback=True."
+            f"model {model.name!r}: NengoDL cannot convert it; expected layers that it knows, got: {err}. {remedy}."
         ) from err
 
 
 def _find_parts(converter, head):
     """Find the connections of the head in the converted network, and probe the features."""
     net = converter.net
-    pooling = converter.layers[converter.model.get_layer(head.pooling)]
-    readout_node = converter.layers[converter.model.get_layer(head.readout)]
+    pooling = converter.layers[converter.model.get_layer(head.pooling).output]
+    # By tensor: the readout layer may be called elsewhere too.
+    readout_node = converter.layers[converter.model.outputs[0]]
     (into_pooling,) = [c for c in net.all_connections if c.post_obj is pooling]
     into_readout = [c for c in net.all_connections if c.post_obj is readout_node]
     (readout,) = [c for c in into_readout if c.pre_obj is pooling]
@@ -389,12 +408,19 @@ def _find_parts(converter, head):
     }
 
 
+def _is_linear(layer):
+    """Tell whether a layer has no nonlinearity that could spike."""
+    if type(layer).__name__ in ("AveragePooling2D", "Cropping2D", "Permute", "Rescaling", "UpSampling2D"):
+        return True
+    return getattr(getattr(layer, "activation", None), "__name__", None) == "linear"
+
+
 def _warn_if_not_spiking(network):
     """Say which nonlinearities stay non-spiking although spiking neurons were asked for."""
     if network.neurons is None or not network.neurons.spiking:
         return
     silent = [e.label.rsplit(".", 1)[0] for e in network.net.all_ensembles if not e.neuron_type.spiking]
-    silent += network.tensor_nodes
+    silent += [name for name in network.tensor_nodes if not _is_linear(network.converter.model.get_layer(name))]
     if silent or not network.spiking:
         warnings.warn(
             f"model {network.model.name!r}: these layers do not spike: {silent or 'all'}. Only plain ReLU becomes "

@@ -31,7 +31,8 @@ class LayerCall:
     name : str
         Its name, with the names of the models around it in front where it would not be unique.
     args, kwargs
-        Arguments of the call, a `Ref` in place of each symbolic tensor.
+        Arguments of the call, a `Ref` in place of each symbolic tensor. ``training`` comes from the call of the nested
+        model if the layer's own call does not say.
     inputs, outputs : tuple of int
         Keys of the tensors that go in and come out.
     output_shapes : tuple of tuple
@@ -167,7 +168,7 @@ class _Tracer:
         self._n_keys += 1
         return self._n_keys - 1
 
-    def trace(self, model, input_keys, scope):
+    def trace(self, model, input_keys, scope, training=None):
         """Append the calls of ``model``, fed by the tensors ``input_keys``; return the keys of its outputs."""
         tf = compat.import_tensorflow()
         keys = {compat.tensor_key(tensor): key for tensor, key in zip(model.inputs, input_keys)}
@@ -179,9 +180,13 @@ class _Tracer:
                 lambda value: Ref(keys[compat.tensor_key(value)]) if compat.is_symbolic(value) else value,
                 (tuple(node.call_args), dict(node.call_kwargs)),
             )
+            if training:
+                kwargs.setdefault("training", training)
             inputs = [leaf.key for leaf in tf.nest.flatten((args, kwargs)) if isinstance(leaf, Ref)]
             if compat.is_functional(node.layer):
-                output_keys = self.trace(node.layer, inputs, (*scope, node.layer.name))
+                output_keys = self.trace(
+                    node.layer, inputs, (*scope, node.layer.name), kwargs.get("training") or training
+                )
             else:
                 output_keys = [self.new_key() for _ in outputs]
                 shapes = tuple(tuple(tensor.shape) for tensor in outputs)

@@ -57,14 +57,17 @@ def check_images(images, input_shape, *, n_steps=None, name="images"):
             f"{name}: moving images have one frame per time step; expected {n_steps} frames, got {array.shape[1]}. "
             f"Set n_steps={array.shape[1]} or repeat frames."
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    with np.errstate(over="ignore"):
+        # Checked in the precision of the network: what is finite in double may not be.
+        array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
         bad = sorted(set(np.argwhere(~np.isfinite(array))[:, 0].tolist()))
         raise ImageError(
             f"{name}: expected finite values, got NaN or infinity in image{'s' if len(bad) > 1 else ''} "
             f"{', '.join(map(str, bad[:10]))}{' and more' if len(bad) > 10 else ''}. Remove or repair them.",
             images=bad,
         )
-    return array.astype(np.float32, copy=False)
+    return array
 
 
 def _shape_remedy(shape, input_shape):

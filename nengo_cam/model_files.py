@@ -15,8 +15,8 @@ __all__ = ["PICTURE_SUFFIXES", "load_images", "load_keras_model"]
 
 #: Suffixes of pictures that are read.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
-_LAMBDA = re.compile(r'"class_name":\s*"Lambda"')
-_MODULE = re.compile(r'"module":\s*"([^"]+)"')
+_LAMBDA = re.compile(r'"class_name"\s*:\s*"Lambda"')
+_MODULE = re.compile(r'"module"\s*:\s*"([^"]+)"')
 _KERAS_MODULES = ("builtins", "keras", "tensorflow", "tf_keras")
 
 
@@ -107,7 +107,7 @@ def _load_picture(path, size, channels):
 
     try:
         with Image.open(path) as picture:
-            picture = picture.convert("L" if channels == 1 else "RGB")
+            picture = _plain(picture, "L" if channels == 1 else "RGB")
             if size is not None and picture.size != (size[1], size[0]):
                 picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             array = np.asarray(picture)
@@ -116,6 +116,20 @@ def _load_picture(path, size, channels):
             f"images {str(path)!r}: it cannot be read as a picture ({err}); expected PNG or JPEG. Save it again."
         ) from err
     return array.reshape((1, *array.shape[:2], -1))
+
+
+def _plain(picture, mode):
+    """Turn a picture upright, put it on white where it is transparent, and give it 8 bits a channel."""
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        # Pillow cuts 16 bits off at 255 where it should scale them.
+        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert(mode)
 
 
 def _load_array(path, unsafe):
@@ -160,7 +174,8 @@ def _model_description(path):
         if path.is_dir():
             # Keras's part of a SavedModel is JSON inside a protocol buffer.
             return (path / "keras_metadata.pb").read_bytes().decode("utf-8", errors="replace")
-        if zipfile.is_zipfile(path):
+        # As Keras decides: a file may be a zip archive to one reader and HDF5 to another.
+        if path.name.endswith(".keras") and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return archive.read("config.json").decode("utf-8")
         import h5py

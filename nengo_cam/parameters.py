@@ -6,7 +6,7 @@ import numpy as np
 
 from .exceptions import ParameterError
 
-__all__ = ["check_count", "check_positive"]
+__all__ = ["check_count", "check_positive", "check_seed"]
 
 
 def check_count(name, value, *, optional=False):
@@ -51,3 +51,22 @@ def check_positive(name, value, *, unit):
     """
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not np.isfinite(value) or value <= 0:
         raise ParameterError(f"{name}: expected a positive number of {unit}, got {value!r}. Give a positive {name}.")
+
+
+def check_seed(seed):
+    """Check that a seed is None or a number that NumPy and TensorFlow take.
+
+    Parameters
+    ----------
+    seed : object
+        What the user gave.
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+    """
+    if seed is None:
+        return
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        raise ParameterError(f"seed: expected a whole number from 0 to 2**31 - 1 or None, got {seed!r}. Try seed=0.")

@@ -1,5 +1,7 @@
 """The same logits with fewer layers: what a converted network has to compute, and no more."""
 
+import numpy as np
+
 from . import compat
 from .exceptions import UnsupportedModelError
 from .graph import FlatModel, Ref, flatten
@@ -26,10 +28,10 @@ _TRAINING_ONLY_OPTIONS = (
 def inference_model(model):
     """Rebuild a model with a GAP head so that it gives logits and holds only what inference needs.
 
-    Nested models are opened; Dropout and noise layers, regularizers and constraints are left out, and so is whatever
-    follows the readout (softmax, sigmoid). BatchNormalization keeps its moving statistics and is marked as not
-    trainable, since its inference form is what gets converted. Layers keep their names and copies of their weights;
-    the source model is not changed.
+    Nested models are opened; Dropout, noise and augmentation layers, regularizers and constraints are left out, and so
+    is whatever follows the readout (softmax, sigmoid). A layer without weights that is used several times becomes
+    several layers. BatchNormalization keeps its moving statistics and is marked as not trainable, since its inference
+    form is what gets converted. Layers keep their names and copies of their weights; the source model is not changed.
 
     Parameters
     ----------
@@ -48,11 +50,14 @@ def inference_model(model):
     HeadError
         If it has no GAP head.
     UnsupportedModelError
-        If a layer acts at random at inference, or cannot be made again from its configuration.
+        If a layer is called with ``training=True``, has weights that are not finite, is an adapted Normalization, or
+        cannot be made again from its configuration.
     """
     tf = compat.import_tensorflow()
     flat = flatten(model)
     head = locate_head(flat)
+    for call in flat.calls:
+        _check_call(flat, call)
     ((input_key, shape),) = flat.input_shapes.items()
     tensors = {input_key: tf.keras.Input(batch_shape=shape, name=flat.input_names[input_key])}
     inputs = tensors[input_key]
@@ -62,14 +67,19 @@ def inference_model(model):
     for call in flat.calls:
         if id(call) in after:
             continue
-        if id(call) in between or _is_identity(flat, call):
+        if id(call) in between or call.kind in INFERENCE_IDENTITIES:
             tensors[call.outputs[0]] = tensors[call.inputs[0]]
             continue
-        layer = copies.get(id(call.layer))
+        # Layers that share weights stay one layer. Without weights each call gets a layer of its own, and with it its
+        # own firing-rate scale.
+        identity = id(call.layer) if call.layer.weights else id(call)
+        layer = copies.get(identity)
         if layer is None:
-            layer = copies[id(call.layer)] = _copy(flat, call, linear=call is head.readout)
+            taken = {copy.name for copy in copies.values()}
+            layer = copies[identity] = _copy(flat, call, _free_name(call.name, taken), linear=call is head.readout)
         args, kwargs = tf.nest.map_structure(
-            lambda value: tensors[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
+            lambda value: tensors[value.key] if isinstance(value, Ref) else value,
+            (call.args, {name: value for name, value in call.kwargs.items() if name != "training"}),
         )
         outputs = tf.nest.flatten(layer(*args, **kwargs))
         layer.set_weights(call.layer.get_weights())
@@ -102,22 +112,40 @@ def rectified_layers(model):
     return [layer for layer in model.layers if is_plain_relu(layer)]
 
 
-def _is_identity(flat: FlatModel, call):
-    """Tell whether a call gives back what it takes, at inference."""
-    if call.kind not in INFERENCE_IDENTITIES:
-        return False
-    if call.kwargs.get("training"):
+def _check_call(flat: FlatModel, call):
+    """Refuse what has no inference form, before anything is rebuilt."""
+    if call.kwargs.get("training") and (call.kind in INFERENCE_IDENTITIES or "BatchNormalization" in call.kind):
         raise UnsupportedModelError(
-            f"model {flat.name!r}: {call.kind} {call.name!r} is called with training=True and acts at random at "
-            "inference; expected a model with one output per image, got random ones. Build it without training=True."
+            f"model {flat.name!r}: {call.kind} {call.name!r} is called with training=True, so that its output depends "
+            "on chance or on the rest of the batch; expected its inference form, got the other. Build the model "
+            "without training=True."
         )
-    return True
+    if call.kind == "Normalization" and call.layer.weights:
+        raise UnsupportedModelError(
+            f"model {flat.name!r}: NengoDL loses the statistics that {call.name!r} was adapted to; expected a model "
+            "without an adapted Normalization layer, got one. Normalise the images yourself and begin the model after "
+            "that layer."
+        )
+    if not all(np.isfinite(weights).all() for weights in call.layer.get_weights()):
+        raise UnsupportedModelError(
+            f"model {flat.name!r}: the weights of {call.name!r} are not finite; expected numbers, got NaN or infinity. "
+            "Train the model again."
+        )
 
 
-def _copy(flat: FlatModel, call, *, linear):
+def _free_name(name, taken):
+    """Append a number to a name if another layer has it."""
+    suffix, free = 1, name
+    while free in taken:
+        free = f"{name}_{suffix}"
+        suffix += 1
+    return free
+
+
+def _copy(flat: FlatModel, call, name, *, linear):
     """Make a layer again, without its weights and without what only training needs."""
     try:
-        config = dict(call.layer.get_config(), name=call.name)
+        config = dict(call.layer.get_config(), name=name)
         config.update({option: None for option in _TRAINING_ONLY_OPTIONS if option in config})
         if linear:
             config["activation"] = "linear"

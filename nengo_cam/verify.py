@@ -105,7 +105,7 @@ def verify(network, rate_form, images, *, n_steps):
     keras_features, keras_logits = _run_keras(network, images)
     rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, n_steps=1)
     rate_output = _apply(network.head.activation, rate_logits[:, 0])
-    model_output = np.reshape(network.model.predict(images, verbose=0), rate_output.shape)
+    model_output = np.reshape(network.model(images, training=False), rate_output.shape)
     features, logits, own_kernel, bias = _run_nengo(network, images, n_steps=n_steps)
     completed = features.mean(axis=2) @ own_kernel + bias
     return Verification(
@@ -127,9 +127,10 @@ def _run_keras(network, images):
     """Return features (N, P, K) and logits (N, L) of the reduced Keras model."""
     tf = compat.import_tensorflow()
     model = network.converter.model
-    pooled = model.get_layer(network.head.pooling).get_input_at(0)
-    features, logits = tf.keras.Model(model.inputs, [pooled, model.outputs[0]]).predict(images, verbose=0)
-    return features.reshape(len(images), -1, network.head.n_channels).astype(float), logits.astype(float)
+    pooled = model.get_layer(network.head.pooling).input
+    outputs = tf.keras.Model(model.inputs, [pooled, model.outputs[0]])(images, training=False)
+    features, logits = (output.numpy().astype(float) for output in outputs)
+    return features.reshape(len(images), -1, network.head.n_channels), logits
 
 
 def _run_nengo(network, images, *, n_steps):

@@ -43,6 +43,11 @@ def test_running_mean_keeps_form_units_and_provenance(dataset):
     assert dataset.attrs == {"seed": 3}
 
 
+def test_averaging_twice_is_refused(dataset):
+    with pytest.raises(ResultError, match="averaged over time already"):
+        cumulative(cumulative(dataset))
+
+
 def test_running_mean_needs_time(dataset):
     with pytest.raises(ResultError, match="expected a Dataset with a time dimension"):
         cumulative(dataset.isel(time=0, drop=True))

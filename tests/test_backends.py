@@ -118,3 +118,27 @@ def test_subclasses_are_recognised(net, images):
         pass
 
     assert run(net, images[:1], Mine)[0].logits.shape == (1, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"keep_history": False}, "the probes kept 1 of 5 steps"),
+        ({"stateful": False}, "every chunk of time would begin"),
+    ],
+)
+def test_settings_that_would_lose_time_are_refused(small_model, images, setting, message):
+    net = ncam.convert(small_model, calibrate_on=images)
+    with net.net:
+        nengo_dl.configure_settings(**setting)
+    with pytest.raises(SimulatorError, match=message):
+        run(net, images[:1], nengo_dl.Simulator)
+
+
+def test_unrolled_simulators_run_whole_rolls(net, images):
+    with without_gpu_advice(), nengo_dl.Simulator(net.net, unroll_simulation=4, progress_bar=False) as sim:
+        with pytest.raises(SimulatorError, match="it runs 4 steps at a time"):
+            run(net, images[:1], sim, n_steps=10, chunk_steps=10, seed=None)
+        with pytest.raises(SimulatorError, match="got 12 and 5"):
+            run(net, images[:1], sim, n_steps=12, chunk_steps=5, seed=None)
+        assert len(run(net, images[:1], sim, n_steps=12, chunk_steps=4, seed=None)) == 3

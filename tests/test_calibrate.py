@@ -30,6 +30,19 @@ def test_scales_from_the_layers_own_activity(tf, small_model, images):
         assert scale == pytest.approx(150 / np.percentile(activity, 90), rel=1e-6)
 
 
+def test_a_layer_that_is_called_twice_is_calibrated_on_both_calls(tf, images):
+    conv = tf.keras.layers.Conv2D(2, 3, padding="same", activation="relu", name="shared", bias_initializer="ones")
+    inputs = tf.keras.Input((8, 6, 2))
+    first = conv(inputs)
+    second = conv(first)
+    x = tf.keras.layers.GlobalAveragePooling2D()(second)
+    model = inference_model(tf.keras.Model(inputs, tf.keras.layers.Dense(2)(x)))
+    shared = model.get_layer("shared")
+    both = tf.keras.Model(model.input, [shared.get_output_at(0), shared.get_output_at(1)]).predict(images, verbose=0)
+    expected = 200 / np.percentile(np.concatenate([np.ravel(part) for part in both]), 99)
+    assert calibrate_layers(model, images, percentile=99)["shared"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_silent_layers_are_left_alone(small_model, images):
     simple = inference_model(small_model)
     kernel, bias = simple.get_layer("conv0").get_weights()

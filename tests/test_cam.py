@@ -137,17 +137,18 @@ def test_the_mean_map_tends_to_the_rate_map_as_one_over_time(digits_model, digit
 # Weights come from the simulator
 
 
-def test_weights_after_fit_are_used(tf, small_model, images):
-    network = ncam.convert(small_model, neurons=None)
-    before = spiking_cam(network, images, n_steps=2)
+@pytest.mark.parametrize("neurons", [None, ncam.IntegrateAndFire()], ids=str)
+def test_weights_after_fit_are_used(tf, small_model, images, neurons):
+    network = ncam.convert(small_model, neurons=neurons, scale_firing_rates=500)
+    before = spiking_cam(network, images, n_steps=8)
     with without_gpu_advice(), nengo_dl.Simulator(network.net, minibatch_size=5, progress_bar=False) as sim:
         sim.compile(tf.keras.optimizers.SGD(0.5), loss={network.logits: "mse"})
         frames = images.reshape(5, 1, -1)
         sim.fit({network.input: frames}, {network.logits: np.full((5, 1, 3), 3.0)}, epochs=3, verbose=0)
-        live = spiking_cam(network, images, n_steps=2, seed=None, simulator=sim)
+        live = spiking_cam(network, images, n_steps=8, seed=None, simulator=sim)
         tuned_kernel = sim.data[network.readout].weights.T
         sim.freeze_params(network.net)
-    frozen = spiking_cam(network, images, n_steps=2)
+    frozen = spiking_cam(network, images, n_steps=8)
     assert np.abs(tuned_kernel - network.head.kernel).max() > 0.01
     for result in (live, frozen):
         error = abs(result.cam.mean(("y", "x")) + result.bias - result.logits).max() / abs(result.logits).max()
@@ -156,7 +157,7 @@ def test_weights_after_fit_are_used(tf, small_model, images):
         assert float(abs(result.bias - before.bias).max()) > 1e-3
     np.testing.assert_allclose(frozen.cam, live.cam, rtol=1e-3, atol=1e-5)
     # What Keras's kernel would give, on the features of the tuned network, is another map.
-    kept = spiking_cam(network, images, n_steps=2, keep_features=True)
+    kept = spiking_cam(network, images, n_steps=8, keep_features=True)
     with_keras_kernel = np.einsum("ntkyx,kl->ntlyx", kept.features, network.head.kernel)
     assert np.abs(with_keras_kernel - kept.cam).max() > 1e-3
     with_tuned_kernel = np.einsum("ntkyx,kl->ntlyx", kept.features, tuned_kernel)
@@ -227,7 +228,8 @@ def test_labels_by_index_and_name(net, images):
     np.testing.assert_array_equal(some.cam, everything.cam[:, :, [2, 0]])
     np.testing.assert_array_equal(some.logits, everything.logits[:, :, [2, 0]])
     np.testing.assert_array_equal(some.bias, everything.bias[[2, 0]])
-    assert spiking_cam(net, images[:1], n_steps=5, labels=1).label.values.tolist() == [1]
+    for one in (1, np.int64(1), np.array(1)):
+        assert spiking_cam(net, images[:1], n_steps=5, labels=one).label.values.tolist() == [1]
     rate = ncam.rate_cam(net, images[:1], labels="dog", label_names=names)
     np.testing.assert_allclose(rate.cam[:, 0], ncam.rate_cam(net, images[:1]).cam[:, 1], rtol=1e-5, atol=1e-7)
 
@@ -263,7 +265,8 @@ def test_chunks_keep_to_the_memory_budget(net, images, monkeypatch):
         return original(self, frames, n_steps, chunk_steps)
 
     monkeypatch.setattr(NengoBackend, "run", spy)
-    step_bytes = 8 * 6 * 5 * 4
+    # The image, the features and the maps of three labels, in single precision.
+    step_bytes = 4 * (8 * 6 * 2 + 8 * 6 * 5 + 8 * 6 * 3)
     monkeypatch.setattr("nengo_cam.cam._CHUNK_BYTES", 10 * step_bytes)
     for n_steps in (8, 20, 21, 95):
         spiking_cam(net, images[:1], n_steps=n_steps, simulator=nengo.Simulator)
@@ -301,7 +304,12 @@ def test_silence_is_said(small_model, images):
         ({"labels": "eel", "label_names": ["cat", "dog", "bird"]}, LabelError, r"one of \['cat', 'dog', 'bird'\]"),
         ({"labels": [1, 1]}, LabelError, "each once"),
         ({"labels": []}, LabelError, "at least one label"),
+        ({"labels": 1.5}, LabelError, "1.5 does not exist"),
         ({"label_names": ["a", "b"]}, LabelError, "expected 3 different names"),
+        ({"label_names": [1, 2, 3]}, LabelError, "expected strings, got"),
+        ({"label_names": 5}, LabelError, "expected strings, got"),
+        ({"seed": -1}, ParameterError, "seed: expected a whole number from 0"),
+        ({"seed": 1.5}, ParameterError, "seed"),
         ({"label_names": ["a", "b", "b"]}, LabelError, "2 of them different"),
     ],
 )

@@ -97,8 +97,16 @@ def test_animate_pictures_in_the_range_of_the_model(run, tmp_path, make_model, m
 
 
 def test_pixels_of_unknown_range_are_asked_about(run, tmp_path, saved_model):
-    np.save(tmp_path / "a.npy", np.zeros((1, 8, 6, 2), np.uint8))
-    assert "expected --rescale" in run("animate", saved_model, tmp_path / "a.npy", "--out", tmp_path / "a.gif", code=1)
+    np.save(tmp_path / "float.npy", np.ones((1, 8, 6, 2)))
+    out = ("--out", tmp_path / "a.gif", "--quiet")
+    for dtype in (np.uint8, np.int64):
+        np.save(tmp_path / "whole.npy", np.ones((1, 8, 6, 2), dtype))
+        # Beside floats too, with which they would turn into floats.
+        text = run("animate", saved_model, tmp_path / "float.npy", tmp_path / "whole.npy", *out, code=1)
+        assert "expected --rescale" in text
+        assert "whole.npy" in text
+    text = run("animate", saved_model, tmp_path / "float.npy", "--rescale", "0,1", *out, code=1)
+    assert "got numbers up to 1" in text
 
 
 @pytest.mark.parametrize(
@@ -109,6 +117,9 @@ def test_pixels_of_unknown_range_are_asked_about(run, tmp_path, saved_model):
         (["--image", "9"], "expected a number from 0 to 4, got 9"),
         (["--label", "9"], "labels: 9 does not exist"),
         (["--label", "cat"], "'cat' does not exist"),
+        (["--label", "--5"], "'--5' does not exist"),
+        (["--seed", "-1"], "seed: expected a whole number"),
+        (["--scale-firing-rates", "0"], "scale_firing_rates: expected a positive number"),
         (["--dt", "0"], "dt: expected a positive number"),
         (["--synapse", "-1"], "synapse: expected"),
         (["--target-rate", "-3"], "target_rate: expected a positive number"),
@@ -145,6 +156,24 @@ def test_ctrl_c_leaves_no_half_file(run, tmp_path, saved_model, images, monkeypa
     text = run("animate", saved_model, tmp_path / "images.npy", "--out", out, "--quiet", code=1)
     assert "interrupted; nothing half-written was left behind" in text
     assert [p.name for p in tmp_path.iterdir()] == ["images.npy"]
+
+
+def test_ctrl_c_in_the_demo_leaves_no_half_file(run, tmp_path, monkeypatch):
+    def interrupted(self, path, **_):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", interrupted)
+    text = run("demo", "--out", tmp_path / "demo", "--images", 3, "--steps", 8, "--quiet", code=1)
+    assert "nothing half-written was left behind" in text
+    assert list((tmp_path / "demo").iterdir()) == []
+
+
+def test_label_names_have_to_be_text(run, tmp_path, saved_model, images):
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "names.txt").write_bytes("Käse\n".encode("latin-1"))
+    options = ("--label-names", tmp_path / "names.txt", "--out", tmp_path / "a.gif", "--quiet")
+    assert "expected UTF-8" in run("animate", saved_model, tmp_path / "images.npy", *options, code=1)
 
 
 def test_help_and_version_need_no_tensorflow():

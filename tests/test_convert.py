@@ -180,6 +180,7 @@ def test_converter_options_pass_through(tf, make_model):
         ({"scale_firing_rates": {"conv9": 3}}, r"'conv9' is not a rectified layer.*\['conv0', 'conv1'\]"),
         ({"temporal_model": True}, "temporal_model"),
         ({"sinapse": 0.1}, "'sinapse' is not an option"),
+        ({"swap_activations": 3}, "swap_activations: expected a dict"),
     ],
 )
 def test_wrong_options(small_model, options, message):
@@ -206,3 +207,25 @@ def test_images_far_out_of_the_calibrated_range(small_model, images):
     with pytest.warns(InputRangeWarning, match="but the firing rates were calibrated on images from 0"):
         net.warn_of_range(images * 255)
     net.warn_of_range(images * 1.5)
+
+
+def test_refusals_of_nengo_dl_come_with_the_remedy_that_fits(tf):
+    layers = tf.keras.layers
+
+    def model_of(call):
+        inputs = tf.keras.Input((8, 6, 2))
+        return tf.keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(call(inputs))))
+
+    conv = layers.Conv2D(2, 1)
+    with pytest.raises(UnsupportedModelError, match=r"Pass split_shared_weights=True\."):
+        ncam.convert(model_of(lambda x: conv(conv(x))))
+    ncam.convert(model_of(lambda x: conv(conv(x))), split_shared_weights=True, neurons=None)
+    with pytest.warns(UserWarning), pytest.raises(UnsupportedModelError, match=r"Add\(\) for `a \+ b`"):
+        ncam.convert(model_of(lambda x: conv(x) + x))
+
+
+def test_verification_says_what_replaces_something(tf, make_model, images):
+    layers = tf.keras.layers
+    model = make_model(layers.MaxPooling2D(2), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    with pytest.raises(VerificationError, match="Leave max_to_avg_pool out"):
+        ncam.convert(model, max_to_avg_pool=True).verify(images)

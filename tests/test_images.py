@@ -31,6 +31,7 @@ def test_real_numbers_become_float32_unscaled(dtype):
         (GOOD * np.nan, "got NaN or infinity in images 0, 1"),
         (np.concatenate([GOOD, GOOD[:1] + np.inf]), "in image 2"),
         (None, "expected real numbers"),
+        (GOOD + 1e300, "got NaN or infinity in images 0, 1"),
     ],
 )
 def test_wrong_images(images, message):

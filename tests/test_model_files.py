@@ -1,4 +1,5 @@
 import json
+import warnings
 import zipfile
 
 import h5py
@@ -123,3 +124,40 @@ def test_files_that_hold_no_images(tmp_path):
     np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(2))
     with pytest.raises(InputFileError, match=r"expected one array, or one named 'images', got \['a', 'b'\]"):
         load_images(tmp_path / "two.npz")
+
+
+def test_a_file_that_is_two_formats_at_once_is_read_as_keras_reads_it(tf, make_model, tmp_path):
+    layers = tf.keras.layers
+    model = make_model(layers.Lambda(lambda x: x * 2), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(tmp_path / "lambda.h5")
+    with zipfile.ZipFile(tmp_path / "harmless.zip", "w") as archive:
+        archive.writestr("config.json", "{}")
+    both = (tmp_path / "lambda.h5").read_bytes() + (tmp_path / "harmless.zip").read_bytes()
+    (tmp_path / "both.h5").write_bytes(both)
+    with pytest.raises(UnsafeFileError, match="contains a Lambda layer"):
+        load_keras_model(tmp_path / "both.h5")
+
+
+def test_spaces_in_the_description_hide_nothing(tmp_path):
+    for text in (r'{"class_name" : "Lambda"}', r'{"class_name":"L\u0061mbda"}', '{"class_name"\t:\n"Lambda"}'):
+        (tmp_path / "keras_metadata.pb").write_bytes(b"\x0a\x12" + text.encode())
+        with pytest.raises(UnsafeFileError, match="Lambda"):
+            load_keras_model(tmp_path)
+
+
+def test_pictures_with_16_bits_transparency_and_orientation(tmp_path):
+    ramp = np.linspace(0, 65535, 30).astype(np.uint16).reshape(5, 6)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    np.testing.assert_allclose(load_images(tmp_path / "deep.png", channels=1)[0, ..., 0], ramp / 257, atol=1)
+    clear = np.zeros((5, 6, 4), np.uint8)
+    clear[2, 3] = (10, 20, 30, 255)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    loaded = load_images(tmp_path / "clear.png", channels=3)[0]
+    assert loaded[0, 0].tolist() == [255, 255, 255]
+    assert loaded[2, 3].tolist() == [10, 20, 30]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
+    assert load_images(tmp_path / "turned.jpg").shape == (1, 9, 5, 3)

@@ -129,3 +129,62 @@ def test_rectified_layers(tf, make_model):
     )
     names = [layer.name for layer in rectified_layers(inference_model(model))]
     assert names == ["conv0", "conv1", "tf_relu", "plain", "activation"]
+
+
+def test_layers_without_weights_are_not_shared(tf, images):
+    """One ReLU in two places has two scales; one pooling in two places has a head of its own."""
+    layers = tf.keras.layers
+    relu, pool = layers.ReLU(name="relu"), layers.GlobalAveragePooling2D(name="pool")
+    inputs = tf.keras.Input((8, 6, 2))
+    x = relu(layers.Conv2D(3, 1)(inputs))
+    gate = layers.UpSampling2D((8, 6))(layers.Reshape((1, 1, 3))(layers.Dense(3)(pool(x))))
+    x = relu(layers.Conv2D(3, 3, padding="same")(layers.Add()([x, gate])))
+    model = tf.keras.Model(inputs, layers.Dense(2)(pool(x)))
+    simple = inference_model(model)
+    assert [layer.name for layer in rectified_layers(simple)] == ["relu", "relu_1"]
+    assert find_head(simple).pooling == "pool_1"
+    np.testing.assert_allclose(
+        simple.predict(images, verbose=0), model.predict(images, verbose=0), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_augmentation_is_left_out(tf, make_model, images):
+    layers = tf.keras.layers
+    model = make_model(layers.RandomFlip(), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    assert "RandomFlip" not in {type(layer).__name__ for layer in inference_model(model).layers}
+
+
+def test_batch_statistics_at_inference_are_refused(tf, make_model):
+    """Also if a nested model is called that way."""
+    base = make_model(tf.keras.layers.BatchNormalization(name="norm"))
+    inputs = tf.keras.Input((8, 6, 2))
+    x = tf.keras.layers.GlobalAveragePooling2D()(base(inputs, training=True))
+    with pytest.raises(UnsupportedModelError, match="BatchNormalization 'norm' is called with training=True"):
+        inference_model(tf.keras.Model(inputs, tf.keras.layers.Dense(2)(x)))
+
+
+def test_a_nested_model_called_with_training_false_is_fine(tf, make_model, images):
+    base = make_model(tf.keras.layers.BatchNormalization())
+    inputs = tf.keras.Input((8, 6, 2))
+    x = tf.keras.layers.GlobalAveragePooling2D()(base(inputs, training=False))
+    model = tf.keras.Model(inputs, tf.keras.layers.Dense(2)(x))
+    np.testing.assert_allclose(
+        inference_model(model).predict(images, verbose=0), model.predict(images, verbose=0), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_adapted_normalization_is_refused(tf, make_model, images):
+    layers = tf.keras.layers
+    normalization = layers.Normalization(name="adapted")
+    normalization.adapt(np.ones((4, 8, 6, 5)) * np.arange(5))
+    model = make_model(normalization, layers.GlobalAveragePooling2D(), layers.Dense(2))
+    with pytest.raises(UnsupportedModelError, match="loses the statistics that 'adapted' was adapted to"):
+        inference_model(model)
+
+
+def test_weights_that_are_not_finite_are_refused(make_model):
+    model = make_model()
+    layer = model.get_layer("conv1")
+    layer.set_weights([w * np.nan for w in layer.get_weights()])
+    with pytest.raises(UnsupportedModelError, match="the weights of 'conv1' are not finite"):
+        inference_model(model)

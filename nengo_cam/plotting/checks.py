@@ -59,7 +59,7 @@ def check_rate(rate, variables=("cam", "logits")):
     if "time" in rate["cam"].dims:
         raise ResultError(
             f"rate: has a dim 'time'; expected maps without time, got {rate['cam'].dims}. "
-            "Pass the result of rate_cam, or select one step with .isel(time=-1)."
+            "Pass the result of rate_cam for still images, or one step of it with .isel(time=-1, drop=True)."
         )
     _check_dims("rate", rate, {name: tuple(dim for dim in _DIMS[name] if dim != "time") for name in variables})
 

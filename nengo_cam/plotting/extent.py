@@ -76,11 +76,11 @@ def check_cover(extent, shape, cells):
     slack = np.array([abs(bottom - top) / cells[0], abs(right - left) / cells[1]]) / 2
     middle = np.array([bottom + top, right + left]) / 2
     if np.any(np.abs(middle - (np.array(shape[:2]) - 1) / 2) > slack + 1e-6):
-        expected = tuple(int(round(size)) for size in 2 * middle + 1)
+        expected = tuple(round(float(size)) for size in 2 * middle + 1)
         raise ImageError(
             f"image: {tuple(shape[:2])} pixels do not fit the map; expected about {expected} pixels (Y, X) from its y "
-            f"and x coordinates, got {tuple(shape[:2])}. Pass the image that the map was computed from, at its original "
-            "size."
+            f"and x coordinates, got {tuple(shape[:2])}. Pass the image that the map was computed from, at its "
+            "original size."
         )
 
 
