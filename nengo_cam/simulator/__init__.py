@@ -1,0 +1,33 @@
+"""A Nengo backend that runs all time steps of an operator at once.
+
+=============  ==========================================================================
+Module         Holds
+=============  ==========================================================================
+simulator      `Simulator`
+data           checks of what is fed, access to what is recorded
+engine         runs the tasks of a plan, chunk by chunk
+plan           order of the operators, and where each signal's value comes from
+cycles         errors for networks that cannot run
+building       Nengo's builder, without the work that nobody looks at
+folding        operators rewritten so that the same numbers cost less
+build          what rules are told
+registry       the registry of rules for operators
+operators      rules: copies, products, the clock, Python functions
+convolution    rules: convolutions
+pooling        rule: averages that come as convolutions
+neurons        rules: neurons, and the registry of neuron types
+scan           scans over time, in blocks
+synapses       rules: filters
+processes      rules: other processes
+tensor_nodes   rule: NengoDL's TensorNodes
+signals        values of signals
+tensors        between NumPy and TensorFlow
+=============  ==========================================================================
+"""
+
+from . import convolution, neurons, operators, pooling, processes, tensor_nodes  # noqa: F401 (they register rules)
+from .neurons import register_neurons
+from .registry import Rule, register_operator
+from .simulator import Simulator
+
+__all__ = ["Rule", "Simulator", "register_neurons", "register_operator"]

@@ -1,0 +1,206 @@
+"""Rules for convolutions: one call for all steps and items."""
+
+import functools
+import math
+
+import numpy as np
+from nengo.builder.transforms import ConvTransposeInc
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .. import compat
+from .folding import unscaling
+from .registry import Rule, register_operator
+from .signals import Value
+from .tensors import to_numpy
+
+__all__ = ["ConvIncRule", "ConvolutionRule", "correlate"]
+
+
+class ConvolutionRule(Rule):
+    """What convolutions have in common: frames in, frames out, channels last in between."""
+
+    def __init__(self, operator, build):
+        super().__init__(operator, build)
+        self.conv = operator.conv
+        self.kernel = build.constant(operator.W)
+        self.in_shape = (*self.conv.input_shape.spatial_shape, self.conv.input_shape.n_channels)
+        self.out_shape = (*self.conv.output_shape.spatial_shape, self.conv.output_shape.n_channels)
+        self.unscale = unscaling(operator)
+        self.prepare()
+
+    @property
+    def inputs(self):
+        return [self.operator.X]
+
+    def prepare(self):
+        """Choose how to compute it."""
+
+    def compute(self, frames):
+        """From frames (batch, steps, *in_shape) to frames (batch, steps, *out_shape)."""
+        raise NotImplementedError
+
+    def __call__(self, inputs, chunk):
+        array = inputs[0].dense()
+        if not array.any():
+            # Before the first spike, and behind silent layers: still, whatever the number of steps.
+            array = array[:1, :1]
+        leading = array.shape[:2]
+        if self.conv.channels_last:
+            out = self.compute(array.reshape((*leading, *self.in_shape)))
+        else:
+            frames = array.reshape((*leading, *self.conv.input_shape.shape))
+            out = np.moveaxis(self.compute(np.ascontiguousarray(np.moveaxis(frames, 2, -1))), -1, 2)
+        return [Value((out.reshape((*leading, -1)), self.unscale))]
+
+
+class ConvIncRule(ConvolutionRule):
+    """Convolution; in double precision frame by frame and in the reference's order of summation."""
+
+    def prepare(self):
+        self._parts = self._bias = None
+        if self.build.exact or self.conv.dimensions > 3:
+            return
+        kernel, strides = self.kernel, tuple(int(s) for s in self.conv.strides)
+        if self.conv.dimensions == 1:
+            # A 1-D signal is an image of one row.
+            kernel, strides = kernel[None], (1, *strides)
+        depth, groups = self.in_shape[-1], self.conv.groups
+        depthwise = 1 < groups == depth and len(strides) == 2 and strides[0] == strides[1]
+        parts = [kernel.reshape((*kernel.shape[:2], depth, -1))] if depthwise else np.split(kernel, groups, axis=-1)
+        self._tf = tf = compat.import_tensorflow()
+        self._parts = [tf.constant(part) for part in parts]
+        self._functions = convolution_functions(len(strides), strides, self.conv.padding.upper(), depthwise)
+        self._absorbs = len(parts) == 1 and not depthwise
+
+    def absorb(self, value):
+        """Take over the addition of a constant to the output, if it is the same at all positions of a channel.
+
+        Parameters
+        ----------
+        value : ndarray of shape (1, 1, size), or None
+            What is added; None for nothing.
+
+        Returns
+        -------
+        bool
+            Whether it is taken over.
+        """
+        self._bias = None
+        if value is None or self._parts is None or self.unscale is None or not self.conv.channels_last:
+            return False
+        by_channel = value.reshape(-1, self.out_shape[-1])
+        if not self._absorbs or value.shape[:2] != (1, 1) or np.any(by_channel != by_channel[0]):
+            return False
+        self._bias = self._tf.constant(by_channel[0] * self.build.dtype.type(1 / self.unscale))
+        return True
+
+    def compute(self, frames):
+        leading = frames.shape[:2]
+        frames = frames.reshape((-1, *self.in_shape))
+        if self._parts is None:
+            out = np.empty((len(frames), *self.out_shape), frames.dtype)
+            for i, frame in enumerate(frames):
+                out[i] = correlate(frame, self.kernel, self.conv.strides, self.conv.padding, self.conv.groups)
+            return out.reshape((*leading, *self.out_shape))
+        if self.conv.dimensions == 1:
+            frames = frames[:, None]
+        if len(self._parts) == 1:
+            bias = () if self._bias is None else (self._bias,)
+            out = to_numpy(self._functions[len(bias)](self._tf.constant(frames), self._parts[0], *bias))
+        else:
+            groups = zip(np.split(frames, len(self._parts), axis=-1), self._parts)
+            out = [to_numpy(self._functions[0](self._tf.constant(group), part)) for group, part in groups]
+            out = np.concatenate(out, axis=-1)
+        return out.reshape((*leading, *self.out_shape))
+
+
+@functools.cache
+def convolution_functions(dimensions, strides, padding, depthwise=False):
+    """Make TensorFlow's convolution for frames and kernels of any size, without and with a bias.
+
+    As graphs: called eagerly it may run on one processor only, and the bias is added in a pass of its own.
+    """
+    tf = compat.import_tensorflow()
+    shapes = [tf.TensorSpec([None] * (dimensions + 2), tf.float32)] * 2
+
+    @tf.function(input_signature=shapes)
+    def convolve(frames, kernel):
+        if depthwise:
+            return tf.nn.depthwise_conv2d(frames, kernel, [1, *strides, 1], padding)
+        return tf.nn.convolution(frames, kernel, strides, padding)
+
+    @tf.function(input_signature=[*shapes, tf.TensorSpec([None], tf.float32)])
+    def convolve_and_add(frames, kernel, bias):
+        return tf.nn.bias_add(convolve(frames, kernel), bias)
+
+    # The concrete functions: looking for the right one at each call takes as long as a small convolution.
+    return convolve.get_concrete_function(), convolve_and_add.get_concrete_function()
+
+
+@register_operator(ConvTransposeInc)
+class ConvTransposeIncRule(ConvolutionRule):
+    """Transposed convolution: each element of the input spreads a kernel over the output."""
+
+    def prepare(self):
+        # The padding that the convolution which this one transposes puts in front of its input.
+        self._before = [
+            max((n_in - 1) * stride + k - n_out, 0) // 2 if self.conv.padding == "same" else 0
+            for n_in, n_out, k, stride in zip(self.in_shape, self.out_shape, self.kernel.shape, self.conv.strides)
+        ]
+
+    def compute(self, frames):
+        leading, spatial = frames.shape[:2], self.in_shape[:-1]
+        frames = frames.reshape((-1, math.prod(spatial), self.in_shape[-1]))
+        sizes = [(n - 1) * s + k for n, s, k in zip(spatial, self.conv.strides, self.kernel.shape)]
+        full = [max(size, before + n) for size, before, n in zip(sizes, self._before, self.out_shape)]
+        out = np.zeros((len(frames), *full, self.out_shape[-1]), frames.dtype)
+        for offset in np.ndindex(*self.kernel.shape[:-2]):
+            where = [slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, spatial, self.conv.strides)]
+            # Frame by frame, so that the sum is rounded the same for any number of frames.
+            part = np.matmul(frames, self.kernel[offset])
+            out[(slice(None), *where)] += part.reshape((len(frames), *spatial, -1))
+        crop = [slice(before, before + n) for before, n in zip(self._before, self.out_shape)]
+        return np.ascontiguousarray(out[(slice(None), *crop)]).reshape((*leading, *self.out_shape))
+
+
+def correlate(frame, kernel, strides, padding, groups=1):
+    """Convolve one frame, in NumPy.
+
+    Computes what `nengo.Convolution` means, for any number of dimensions: windows of the frame times the kernel as a
+    matrix. With one group and up to two dimensions it adds up in the same order as the reference simulator.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (*spatial, C)
+        Input, channels last.
+    kernel : ndarray of shape (*window, C / groups, F)
+        Kernel; it is not flipped.
+    strides : sequence of int
+        Strides of the windows.
+    padding : str
+        "same" or "valid".
+    groups : int
+        Number of groups that channels are split into.
+
+    Returns
+    -------
+    ndarray of shape (*spatial_out, F)
+    """
+    n_spatial = frame.ndim - 1
+    window = kernel.shape[:n_spatial]
+    if padding == "same":
+        total = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n, k, s in zip(frame.shape, window, strides)]
+        frame = np.pad(frame, [(t // 2, t - t // 2) for t in total] + [(0, 0)])
+    windows = sliding_window_view(frame, window, axis=tuple(range(n_spatial)))
+    windows = windows[tuple(slice(None, None, s) for s in strides)]
+    # (*spatial_out, C, *window) to (*spatial_out, *window, C)
+    windows = np.moveaxis(windows, n_spatial, -1)
+    out_spatial = windows.shape[:n_spatial]
+    n_filters = kernel.shape[-1] // groups
+    depth = kernel.shape[-2]
+    parts = []
+    for g in range(groups):
+        columns = windows[..., g * depth : (g + 1) * depth].reshape((math.prod(out_spatial), -1))
+        weights = kernel[..., g * n_filters : (g + 1) * n_filters].reshape((-1, n_filters))
+        parts.append(columns.dot(weights))
+    return np.concatenate(parts, axis=-1).reshape((*out_spatial, -1))

@@ -1,0 +1,103 @@
+"""What users feed to a simulator, and what they read from it."""
+
+import collections.abc
+
+import numpy as np
+
+from ..exceptions import ParameterError
+from .building import LazyEnsemble
+
+__all__ = ["SimulationData", "check_feed"]
+
+
+class SimulationData(collections.abc.Mapping):
+    """What a simulator knows of the objects of a network.
+
+    For a probe, the data recorded so far, read-only, of shape (batch, steps, size), or (steps, size) without a
+    minibatch. For other objects what Nengo's builder makes of them: ``sim.data[connection].weights``,
+    ``sim.data[ensemble].gain``.
+    """
+
+    def __init__(self, params, probes, squeeze):
+        self._params = params
+        self._recorded = {probe: [] for probe in probes}
+        self._squeeze = squeeze
+
+    def record(self, probe, array):
+        """Add an array of shape (batch, steps, size) to the data of a probe."""
+        array.setflags(write=False)
+        self._recorded[probe].append(array)
+
+    def clear(self):
+        """Forget the data of all probes."""
+        self._recorded = {probe: [] for probe in self._recorded}
+
+    def __getitem__(self, obj):
+        if obj not in self._recorded:
+            value = self._params[obj]
+            if isinstance(value, LazyEnsemble):
+                value = self._params[obj] = value.build()
+            return value
+        pieces = self._recorded[obj]
+        if not pieces:
+            return np.zeros((0,))
+        if len(pieces) > 1:
+            joined = np.concatenate(pieces, axis=1)
+            joined.setflags(write=False)
+            pieces[:] = [joined]
+        return pieces[0][0] if self._squeeze else pieces[0]
+
+    def __iter__(self):
+        return iter(self._params)
+
+    def __len__(self):
+        return len(self._params)
+
+
+def check_feed(data, model, n_steps, minibatch_size, dtype):
+    """Check what nodes are fed with.
+
+    Parameters
+    ----------
+    data : dict of {nengo.Node: array_like of shape (batch, 1 or n_steps, size)} or None
+        What the user gave. Without a minibatch the first axis may be left out.
+    model : nengo.builder.Model
+        The built network.
+    n_steps : int
+        Number of steps that will run.
+    minibatch_size : int or None
+        Number of items.
+    dtype : numpy.dtype
+        Precision.
+
+    Returns
+    -------
+    dict of {nengo.builder.Signal: ndarray of shape (batch, 1 or n_steps, size)}
+        By the output signals of the nodes.
+
+    Raises
+    ------
+    ParameterError
+        If something other than a node without input is fed, or an array has another shape.
+    """
+    fed = {}
+    for node, values in (data or {}).items():
+        signal = model.sig[node].get("out") if node in model.sig else None
+        if signal is None or getattr(node, "size_in", 1) != 0:
+            raise ParameterError(
+                f"data: {node!r} cannot be fed; expected a node of the network that has an output and no input, got "
+                f"{node!r}. Feed the nodes that the network starts from."
+            )
+        array = np.asarray(values, dtype)
+        if minibatch_size is None and array.ndim == 2:
+            array = array[None]
+        batch = minibatch_size or 1
+        lengths = (1, n_steps)
+        if array.ndim != 3 or array.shape[0] != batch or array.shape[1] not in lengths or array.shape[2] != signal.size:
+            raise ParameterError(
+                f"data: array for {node!r} does not fit; expected shape ({batch}, {n_steps} or 1, {signal.size}) for "
+                f"(items, steps, size), got {array.shape}. Reshape it, or make the simulator with another "
+                "minibatch_size."
+            )
+        fed[signal] = array
+    return fed

@@ -1,0 +1,85 @@
+"""Scans over time, split into blocks of items and elements that do not depend on each other."""
+
+import collections
+import concurrent.futures
+import functools
+import os
+
+import numpy as np
+
+__all__ = ["Block", "blocks", "spread"]
+
+#: Items with at least this many elements are scanned by themselves, so that a step's arrays stay in the cache.
+_LONG = 2**14
+
+#: A scan of fewer elements and steps than this is over before a thread has started.
+_WORTH_A_THREAD = 2**20
+
+
+class Block(collections.namedtuple("Block", "items, elements")):
+    """Some items and some elements, as slices of arrays (batch, steps, size)."""
+
+    @property
+    def shape(self):
+        """Number of items and of elements."""
+        return self.items.stop - self.items.start, self.elements.stop - self.elements.start
+
+    def of(self, state):
+        """Take the block from an array of shape (batch, ..., size), as a view."""
+        return state[self.items, ..., self.elements]
+
+
+def blocks(batch, size):
+    """Split items and elements into blocks.
+
+    Returns
+    -------
+    list of Block
+    """
+    if size < _LONG:
+        return [Block(slice(0, batch), slice(0, size))]
+    n_parts = min(-(-_n_threads() // batch), size // _LONG)
+    edges = np.linspace(0, size, n_parts + 1).astype(int).tolist()
+    return [
+        Block(slice(i, i + 1), slice(start, stop)) for i in range(batch) for start, stop in zip(edges[:-1], edges[1:])
+    ]
+
+
+def for_each_block(function, batch, n_steps, size):
+    """Call a function for all blocks, on several processors if there is enough to do: NumPy lets go of Python's lock.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a `Block`.
+    batch, n_steps, size : int
+        Shape of the arrays that are scanned.
+    """
+    parts = blocks(batch, size)
+    if len(parts) == 1 or batch * n_steps * size < _WORTH_A_THREAD:
+        for part in parts:
+            function(part)
+        return
+
+    # NumPy keeps how it treats errors for each thread.
+    errors = np.geterr()
+
+    def run(part):
+        with np.errstate(**errors):
+            function(part)
+
+    list(_pool().map(run, parts))
+
+
+def spread(state, batch):
+    """Give each item its own copy of a state (batch or 1, ...) as soon as items differ."""
+    return state if state.shape[0] == batch else np.repeat(state, batch, axis=0)
+
+
+def _n_threads():
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _pool():
+    return concurrent.futures.ThreadPoolExecutor(_n_threads(), thread_name_prefix="nengo_cam")

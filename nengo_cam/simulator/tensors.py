@@ -1,0 +1,14 @@
+"""Between NumPy and TensorFlow without copies where that is possible."""
+
+import numpy as np
+
+__all__ = ["to_numpy"]
+
+
+def to_numpy(tensor):
+    """Read a tensor as an array, which may share the tensor's memory and is read-only then."""
+    try:
+        return np.asarray(memoryview(tensor))
+    except (BufferError, TypeError, ValueError):
+        # On a GPU, or of a type that has no buffer.
+        return tensor.numpy()

@@ -1,0 +1,157 @@
+"""Neuron types against the reference simulator."""
+
+# ruff: noqa: N803, N806 (Nengo's names)
+
+import nengo
+import numpy as np
+import pytest
+
+import nengo_cam as ncam
+
+# Nengo's own, when it works out the maximal rates of given gains and biases.
+pytestmark = pytest.mark.filterwarnings("ignore:(divide by zero|invalid value):RuntimeWarning")
+
+nengo_dl = ncam.compat.import_nengo_dl()
+
+
+class Doubling(nengo.RectifiedLinear):
+    """A type that nobody has a rule for; it works on vectors only, and writes into its input."""
+
+    state = {"level": nengo.dists.Uniform(0, 1)}  # noqa: RUF012
+
+    def step(self, dt, J, output, level):
+        assert J.ndim == 1
+        J *= 2
+        level += dt * J
+        output[...] = np.sort(level)
+
+
+TYPES = [
+    nengo.RectifiedLinear(amplitude=0.3),
+    nengo.SpikingRectifiedLinear(amplitude=0.3),
+    ncam.IntegrateAndFire(amplitude=0.3),
+    ncam.IntegrateAndFire(initial_state={"voltage": nengo.dists.Uniform(0, 1)}),
+    nengo.LIF(tau_rc=0.015, amplitude=0.7),
+    nengo.LIF(min_voltage=-1),
+    nengo.LIFRate(),
+    nengo.AdaptiveLIF(tau_n=0.02, inc_n=0.05),
+    nengo.AdaptiveLIFRate(tau_n=0.02, inc_n=0.05),
+    nengo.Izhikevich(),
+    nengo.Sigmoid(),
+    nengo.Tanh(),
+    nengo.RegularSpiking(nengo.LIFRate()),
+    nengo.RegularSpiking(nengo.Tanh()),
+    nengo.PoissonSpiking(nengo.LIFRate(), amplitude=0.5),
+    nengo.PoissonSpiking(nengo.Tanh()),
+    nengo.StochasticSpiking(nengo.RectifiedLinear()),
+    nengo.StochasticSpiking(nengo.AdaptiveLIFRate()),
+    nengo_dl.SoftLIFRate(sigma=0.5),
+    nengo_dl.LeakyReLU(negative_slope=0.2),
+    nengo_dl.SpikingLeakyReLU(negative_slope=0.2),
+    Doubling(),
+]
+
+
+def network(neuron_type, n=30, size=1):
+    linear = isinstance(getattr(neuron_type, "base_type", neuron_type), nengo.RectifiedLinear)
+    scale = 100 if linear else 1
+    with nengo.Network(seed=4) as net:
+        stimulus = nengo.Node(lambda t: np.sin(200 * t + np.arange(size)), size_out=size)
+        ensemble = nengo.Ensemble(
+            n, 1, neuron_type=neuron_type, gain=scale * np.linspace(1, 6, n), bias=scale * np.linspace(-1, 2, n)
+        )
+        nengo.Connection(stimulus, ensemble.neurons, transform=np.ones((n, size)), synapse=None)
+        net.stimulus, net.probe = stimulus, nengo.Probe(ensemble.neurons)
+        net.states = [
+            nengo.Probe(ensemble.neurons, name)
+            for name in ensemble.neurons.probeable
+            if name not in ("output", "input")
+        ]
+    return net
+
+
+@pytest.mark.parametrize("neuron_type", TYPES, ids=str)
+def test_neurons_equal_the_reference_step_by_step(neuron_type, same_as_nengo):
+    net = network(neuron_type)
+    data = same_as_nengo(net, 60)
+    assert data[net.probe].any()
+
+
+@pytest.mark.parametrize("neuron_type", TYPES, ids=str)
+def test_an_item_does_not_depend_on_the_others(neuron_type, simulator_class):
+    net = network(neuron_type)
+    signals = np.random.RandomState(1).uniform(-1, 1, (3, 25, 1))
+    with simulator_class(net, minibatch_size=3, dtype="float64", progress_bar=False) as sim:
+        sim.run_steps(25, data={net.stimulus: signals})
+        together = sim.data[net.probe]
+    for item in range(3):
+        with simulator_class(net, dtype="float64", progress_bar=False) as sim:
+            sim.run_steps(25, data={net.stimulus: signals[item]})
+        np.testing.assert_array_equal(sim.data[net.probe], together[item])
+
+
+@pytest.mark.parametrize(
+    "neuron_type",
+    [ncam.IntegrateAndFire(), nengo.SpikingRectifiedLinear(), nengo.LIF(), nengo.RectifiedLinear()],
+    ids=str,
+)
+def test_single_precision_and_threads_change_next_to_no_spike(neuron_type, simulator_class):
+    n = 40_000  # enough for several threads
+    net = network(neuron_type, n, size=2)
+    results = []
+    for dtype in ("float64", "float32"):
+        with simulator_class(net, dtype=dtype, progress_bar=False) as sim:
+            sim.run_steps(40)
+        results.append(sim.data[net.probe])
+    assert results[1].dtype == np.float32
+    if neuron_type.spiking:
+        different = np.mean(np.abs(results[0] - results[1]) > 1)
+        assert different <= 1e-5
+    else:
+        np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("neuron_type", [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire(), nengo.LIF()], ids=str)
+@pytest.mark.parametrize("synapse", [None, 0.005])
+def test_gains_that_differ_work_in_single_precision(neuron_type, synapse, simulator_class):
+    scale = 1 if isinstance(neuron_type, nengo.LIF) else 100
+    with nengo.Network(seed=4) as net:
+        stimulus = nengo.Node(lambda t: np.sin(200 * t + np.arange(3)), size_out=3)
+        ensemble = nengo.Ensemble(
+            20, 1, neuron_type=neuron_type, gain=scale * np.linspace(1, 6, 20), bias=scale * np.linspace(1.1, 2, 20)
+        )
+        for _ in range(2):
+            nengo.Connection(stimulus, ensemble.neurons, transform=np.ones((20, 3)), synapse=synapse)
+        nengo.Connection(nengo.Node(np.ones(20)), ensemble.neurons, synapse=None)
+        probe = nengo.Probe(ensemble.neurons)
+    results = []
+    for dtype in ("float64", "float32"):
+        with simulator_class(net, dtype=dtype, progress_bar=False) as sim:
+            sim.run_steps(50)
+        results.append(sim.data[probe])
+    assert results[0].any()
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
+
+
+def test_a_rule_for_a_neuron_type_is_used(simulator_class):
+    from nengo_cam.simulator import neurons, register_neurons
+
+    class Half(nengo.RectifiedLinear):
+        def step(self, dt, J, output):
+            raise AssertionError("the rule runs instead")
+
+    @register_neurons(Half)
+    def half(neuron_type, dt, dtype):
+        def step(J, output):
+            output[...] = J / 2
+
+        return step
+
+    try:
+        net = network(Half())
+        with simulator_class(net, progress_bar=False) as sim:
+            sim.run_steps(5)
+        current = 100 * (np.linspace(1, 6, 30) * np.sin(0.2) + np.linspace(-1, 2, 30))
+        np.testing.assert_allclose(sim.data[net.probe][0], current / 2, rtol=1e-5)
+    finally:
+        del neurons._NEURONS[Half]
