@@ -23,6 +23,7 @@ _HOME = {
     "Verification": "convert",
     "convert": "convert",
     "IntegrateAndFire": "neurons",
+    "Simulator": "simulator",
     "inference_model": "simplify",
     "overlay": "plotting",
     "timeline": "plotting",

@@ -2,16 +2,29 @@
 
 import abc
 import contextlib
+import math
 
 import nengo
 import numpy as np
 
 from . import compat
 from .exceptions import ParameterError, SimulatorError
+from .simulator import Simulator
 
-__all__ = ["Backend", "Chunk", "NengoBackend", "NengoDLBackend", "open_backend", "register_backend"]
+__all__ = [
+    "AllStepsBackend",
+    "Backend",
+    "Chunk",
+    "NengoBackend",
+    "NengoDLBackend",
+    "open_backend",
+    "register_backend",
+]
 
 _BACKENDS = {}
+
+#: A chunk of NengoDL's or Nengo's takes up to this many bytes; probes and copies take some times more.
+_CHUNK_BYTES = 16 * 2**20
 
 
 def register_backend(simulator_class):
@@ -103,6 +116,25 @@ class Backend(abc.ABC):
         """Return kernel (K, L) and bias (L,) of the readout as the simulator has them now."""
         return self.network.readout_parameters(self.sim)
 
+    def choose_chunk_steps(self, n_steps, step_bytes):
+        """Choose how many steps run at a time.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps in all.
+        step_bytes : int
+            What a step of a minibatch holds [bytes]: images, features and maps.
+
+        Returns
+        -------
+        int or None
+            Steps in a chunk, for `run`; None leaves the choice to the simulator.
+        """
+        at_most = max(1, _CHUNK_BYTES // step_bytes)
+        # As equal as can be: simulators compile for each length anew.
+        return math.ceil(n_steps / math.ceil(n_steps / at_most))
+
     @abc.abstractmethod
     def _build(self):
         """Make the simulator."""
@@ -121,8 +153,8 @@ class Backend(abc.ABC):
             Flattened images; with one frame they stand still.
         n_steps : int
             Number of steps.
-        chunk_steps : int
-            Steps in a chunk; the last one may be shorter.
+        chunk_steps : int or None
+            Steps in a chunk; the last one may be shorter. None only if `choose_chunk_steps` gave it.
         """
 
 
@@ -134,6 +166,42 @@ def _seeded(net, seed):
         yield
     finally:
         net.seed = before
+
+
+@register_backend(lambda: Simulator)
+class AllStepsBackend(Backend):
+    """`nengo_cam.Simulator`: a minibatch at a time, all steps of a chunk at once."""
+
+    name = "nengo_cam.Simulator"
+
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
+        super().__init__(network, simulator, minibatch_size=minibatch_size, dt=dt, seed=seed)
+        if not self._own:
+            self.minibatch_size = simulator.minibatch_size or 1
+
+    def choose_chunk_steps(self, n_steps, step_bytes):
+        """Leave the choice to the simulator, which knows what its operators hold; see the base class."""
+
+    def _build(self):
+        with compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
+            return self._simulator(
+                self.network.net,
+                dt=self.dt,
+                seed=self.seed,
+                minibatch_size=self.minibatch_size,
+                progress_bar=False,
+            )
+
+    def _reset(self):
+        self.sim.reset(include_probes=False)
+
+    def run(self, images, n_steps, chunk_steps):
+        self._reset()
+        start = 0
+        for values in self.sim.iter_steps(n_steps, {self.network.input: images}, chunk_steps):
+            chunk = Chunk(start, values[self.network.features], values[self.network.logits])
+            yield chunk
+            start = chunk.steps.stop
 
 
 @register_backend(lambda: compat.import_nengo_dl().Simulator)

@@ -18,14 +18,10 @@ from .head import find_head
 from .images import check_images
 from .parameters import check_count, check_positive, check_seed
 from .simplify import inference_model
+from .simulator import Simulator
 from .version import __version__
 
 __all__ = ["class_activation_map", "rate_cam", "spiking_cam"]
-
-nengo_dl = compat.import_nengo_dl()
-
-#: A chunk's features take up to this many bytes; probes and copies take some times more.
-_CHUNK_BYTES = 16 * 2**20
 
 
 def class_activation_map(activity, kernel):
@@ -71,7 +67,7 @@ def spiking_cam(
     n_steps,
     labels=None,
     label_names=None,
-    simulator=nengo_dl.Simulator,
+    simulator=Simulator,
     minibatch_size=None,
     chunk_steps=None,
     dt=0.001,
@@ -98,13 +94,14 @@ def spiking_cam(
         Labels to map, by index or name. Default: all.
     label_names : sequence of str, optional
         Names of all L labels, in the order of the readout.
-    simulator : type or nengo_dl.Simulator
-        ``nengo_dl.Simulator``, ``nengo.Simulator`` or a subclass; or an open `nengo_dl.Simulator` of ``net.net``, whose
-        weights and minibatch size are used and whose state is reset.
+    simulator : type or simulator
+        `nengo_cam.Simulator`, which runs all steps at once; ``nengo_dl.Simulator``, ``nengo.Simulator`` or a subclass.
+        Or an open `nengo_cam.Simulator` or `nengo_dl.Simulator` of ``net.net``, whose weights and minibatch size are
+        used and whose state is reset.
     minibatch_size : int, optional
         Images that run at a time. A last, smaller minibatch is padded. Does not change the result. Default: at most 16.
     chunk_steps : int, optional
-        Time steps that are kept at a time. Does not change the result. Default: what fits a budget of 16 MiB.
+        Time steps that are kept at a time. Does not change the result. Default: as many as fit a memory budget.
     dt : float
         Time step [s].
     seed : int, optional
@@ -161,7 +158,7 @@ def spiking_cam(
     # What a step holds: the image, which is repeated for every step, the features, and the maps.
     step_size = net.input.size_out + net.features.size_in + len(chosen) * math.prod(net.head.map_shape)
     step_bytes = 4 * backend.minibatch_size * step_size
-    chunk_steps = chunk_steps or _even_chunks(n_steps, max(1, _CHUNK_BYTES // step_bytes))
+    chunk_steps = chunk_steps or backend.choose_chunk_steps(n_steps, step_bytes)
     result = _Recorder(net.head, len(images), n_steps, chosen, keep_features)
     frames = images.reshape(len(images), 1 if images.ndim == 4 else n_steps, -1)
     with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
@@ -329,11 +326,6 @@ def _choose_labels(head, labels, label_names):
     if not chosen or len(set(chosen)) != len(chosen):
         raise LabelError(f"labels: expected at least one label, each once, got {wanted!r}. Leave it out for all.")
     return np.array(chosen), names[chosen]
-
-
-def _even_chunks(n_steps, at_most):
-    """Length of chunks that are as equal as can be: simulators compile for each length anew."""
-    return math.ceil(n_steps / math.ceil(n_steps / at_most))
 
 
 def _warn_of_silence(net, n_steps):

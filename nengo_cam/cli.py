@@ -16,7 +16,7 @@ from .version import __version__
 
 __all__ = ["main"]
 
-_SIMULATORS = ("nengo_dl", "nengo")
+_SIMULATORS = ("nengo_cam", "nengo_dl", "nengo")
 _RANGES = ("none", "0,1", "-1,1")
 
 
@@ -190,11 +190,15 @@ def animate(model, images, label, label_names, image, out, rescale, scale_firing
 
 
 def _simulator(name):
-    if name == "nengo":
-        import nengo
+    import nengo
 
-        return nengo.Simulator
-    return compat.import_nengo_dl().Simulator
+    import nengo_cam as ncam
+
+    return {
+        "nengo_cam": ncam.Simulator,
+        "nengo_dl": compat.import_nengo_dl().Simulator,
+        "nengo": nengo.Simulator,
+    }[name]
 
 
 def _three_kinds(classes):

@@ -8,7 +8,7 @@ from nengo_cam.backends import open_backend
 from nengo_cam.compat import without_gpu_advice
 from nengo_cam.exceptions import ParameterError, SimulatorError
 
-SIMULATORS = [nengo_dl.Simulator, nengo.Simulator]
+SIMULATORS = [ncam.Simulator, nengo_dl.Simulator, nengo.Simulator]
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,9 @@ def test_seed_decides_random_voltages(small_model, images):
         assert (one != other).any()
 
 
-def test_an_open_simulator_stays_open_and_keeps_its_data(net, images):
-    with without_gpu_advice(), nengo_dl.Simulator(net.net, minibatch_size=2, seed=1, progress_bar=False) as sim:
+@pytest.mark.parametrize("simulator", [ncam.Simulator, nengo_dl.Simulator])
+def test_an_open_simulator_stays_open_and_keeps_its_data(net, images, simulator):
+    with without_gpu_advice(), simulator(net.net, minibatch_size=2, seed=1, progress_bar=False) as sim:
         sim.run_steps(4)
         before = sim.data[net.logits].copy()
         with open_backend(net, sim, minibatch_size=7, dt=0.001, seed=None) as backend:
@@ -88,7 +89,7 @@ def test_an_open_simulator_stays_open_and_keeps_its_data(net, images):
 
 def test_wrong_simulators(net, small_model):
     options = {"minibatch_size": 1, "dt": 0.001, "seed": None}
-    with pytest.raises(SimulatorError, match=r"\['nengo.Simulator', 'nengo_dl.Simulator'\]"):
+    with pytest.raises(SimulatorError, match=r"\['nengo.Simulator', 'nengo_cam.Simulator', 'nengo_dl.Simulator'\]"):
         open_backend(net, dict, **options)
     with pytest.raises(SimulatorError, match="got 'nengo_dl'"):
         open_backend(net, "nengo_dl", **options)

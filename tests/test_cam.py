@@ -20,7 +20,7 @@ from nengo_cam.exceptions import (
     SilentFeaturesWarning,
 )
 
-SIMULATORS = {"nengo_dl": nengo_dl.Simulator, "nengo": nengo.Simulator}
+SIMULATORS = {"nengo_cam": ncam.Simulator, "nengo_dl": nengo_dl.Simulator, "nengo": nengo.Simulator}
 
 
 def spiking_cam(net, images, **options):
@@ -182,7 +182,7 @@ def test_dims_coordinates_and_provenance(net, images):
         **dict.fromkeys("yx", "pixel"),
     }
     attrs = result.attrs
-    assert (attrs["seed"], attrs["dt"], attrs["simulator"]) == (11, 0.002, "nengo_dl.Simulator")
+    assert (attrs["seed"], attrs["dt"], attrs["simulator"]) == (11, 0.002, "nengo_cam.Simulator")
     assert "IntegrateAndFire" in attrs["neurons"]
     assert json.loads(attrs["firing_rate_scales"]) == pytest.approx(net.firing_rate_scales)
     assert attrs["nengo_dl"] == nengo_dl.__version__
@@ -267,12 +267,12 @@ def test_chunks_keep_to_the_memory_budget(net, images, monkeypatch):
     monkeypatch.setattr(NengoBackend, "run", spy)
     # The image, the features and the maps of three labels, in single precision.
     step_bytes = 4 * (8 * 6 * 2 + 8 * 6 * 5 + 8 * 6 * 3)
-    monkeypatch.setattr("nengo_cam.cam._CHUNK_BYTES", 10 * step_bytes)
+    monkeypatch.setattr("nengo_cam.backends._CHUNK_BYTES", 10 * step_bytes)
     for n_steps in (8, 20, 21, 95):
         spiking_cam(net, images[:1], n_steps=n_steps, simulator=nengo.Simulator)
     # As equal as can be, at most ten.
     assert asked == [8, 10, 7, 10]
-    monkeypatch.setattr("nengo_cam.cam._CHUNK_BYTES", step_bytes // 2)
+    monkeypatch.setattr("nengo_cam.backends._CHUNK_BYTES", step_bytes // 2)
     spiking_cam(net, images[:1], n_steps=3, simulator=nengo.Simulator)
     assert asked[-1] == 1
 

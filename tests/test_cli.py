@@ -151,7 +151,7 @@ def test_ctrl_c_leaves_no_half_file(run, tmp_path, saved_model, images, monkeypa
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nengo_cam.backends.NengoDLBackend.run", interrupted)
+    monkeypatch.setattr("nengo_cam.backends.AllStepsBackend.run", interrupted)
     out = tmp_path / "cam.gif"
     text = run("animate", saved_model, tmp_path / "images.npy", "--out", out, "--quiet", code=1)
     assert "interrupted; nothing half-written was left behind" in text
