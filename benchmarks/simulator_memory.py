@@ -17,7 +17,6 @@ import nengo_cam as ncam
 ncam.compat.quiet_tensorflow()
 tf = ncam.compat.import_tensorflow()
 nengo_dl = ncam.compat.import_nengo_dl()
-from nengo_cam.simulator import Simulator
 
 which, n_steps = sys.argv[1], int(sys.argv[2])
 tf.keras.utils.set_random_seed(0)
@@ -28,24 +27,13 @@ for channels in (16, 16, 16, 16, 256):
 model = tf.keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
 images = np.random.default_rng(0).random((4, 28, 28, 1), dtype=np.float32)
 net = ncam.convert(model, calibrate_on=images)
-flat = images.reshape(4, 1, -1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 result = 0
 if which == "ours":
-    kernel = net.head.kernel
-    maps = np.empty((4, n_steps, 784, 10), np.float32)
-    with Simulator(net.net, minibatch_size=4, progress_bar=False) as sim:
-        done = 0
-        for chunk in sim.iter_steps(n_steps, {net.input: flat}):
-            features = chunk[net.features]
-            stop = done + features.shape[1]
-            maps[:, done:stop] = features.reshape((4, -1, 784, 256)) @ kernel
-            done = stop
-            del chunk, features
-    result = maps.nbytes
+    result = ncam.spiking_cam(net, images, n_steps=n_steps, seed=0, progress_bar=False).nbytes
 elif which == "nengo_dl":
     with nengo_dl.Simulator(net.net, minibatch_size=4, progress_bar=False) as sim:
-        sim.run_steps(n_steps, data={net.input: np.repeat(flat, n_steps, axis=1)})
+        sim.run_steps(n_steps, data={net.input: np.repeat(images.reshape(4, 1, -1), n_steps, axis=1)})
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"peak": peak * 1024 - result, "before": before * 1024}))
 """

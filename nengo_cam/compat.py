@@ -33,6 +33,7 @@ __all__ = [
     "package_version",
     "prepare",
     "quiet_tensorflow",
+    "set_read_only",
     "tensor_key",
     "without_decoder_cache",
     "without_gpu_advice",
@@ -250,6 +251,12 @@ def tensor_key(tensor):
 def is_symbolic(value):
     """Tell whether a value is a symbolic Keras tensor."""
     return hasattr(value, "_keras_history")
+
+
+def set_read_only(obj, name, value):
+    """Set a read-only parameter of a Nengo object as it is, without the copy that Nengo makes of arrays."""
+    value.setflags(write=False)
+    getattr(type(obj), name).data[obj] = value
 
 
 def quiet_tensorflow():

@@ -7,7 +7,7 @@ import warnings
 import nengo
 import numpy as np
 
-from . import compat
+from . import compat, layer_converters
 from .calibrate import calibrate_layers
 from .exceptions import (
     InputRangeWarning,
@@ -363,12 +363,13 @@ def _run_converter(model, neurons, scales, synapse, options):
             f"{unknown[0]!r}. Check the spelling."
         )
     try:
-        return nengo_dl.Converter(
-            model,
-            scale_firing_rates={model.get_layer(name): scale for name, scale in scales.items()},
-            synapse=synapse,
-            **{**options, "swap_activations": swap},
-        )
+        with layer_converters.registered():
+            return nengo_dl.Converter(
+                model,
+                scale_firing_rates={model.get_layer(name): scale for name, scale in scales.items()},
+                synapse=synapse,
+                **{**options, "swap_activations": swap},
+            )
     except (TypeError, ValueError) as err:
         remedy = "Replace the layer"
         if "split_shared_weights" in str(err):
