@@ -95,9 +95,10 @@ class Backend(abc.ABC):
 
     def __init__(self, network, simulator, *, minibatch_size, dt, seed):
         self.network = network
-        self.minibatch_size = minibatch_size
         self._simulator = simulator
         self._own = isinstance(simulator, type)
+        # An open simulator cannot change the size of its minibatches.
+        self.minibatch_size = minibatch_size if self._own else simulator.minibatch_size or 1
         self.dt = dt
         self.seed = seed
         self.sim = None
@@ -135,9 +136,16 @@ class Backend(abc.ABC):
         # As equal as can be: simulators compile for each length anew.
         return math.ceil(n_steps / math.ceil(n_steps / at_most))
 
-    @abc.abstractmethod
     def _build(self):
         """Make the simulator."""
+        with compat.without_gpu_advice(), compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
+            return self._simulator(
+                self.network.net,
+                dt=self.dt,
+                seed=self.seed,
+                minibatch_size=self.minibatch_size,
+                progress_bar=False,
+            )
 
     @abc.abstractmethod
     def _reset(self):
@@ -174,23 +182,8 @@ class AllStepsBackend(Backend):
 
     name = "nengo_cam.Simulator"
 
-    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
-        super().__init__(network, simulator, minibatch_size=minibatch_size, dt=dt, seed=seed)
-        if not self._own:
-            self.minibatch_size = simulator.minibatch_size or 1
-
     def choose_chunk_steps(self, n_steps, step_bytes):
         """Leave the choice to the simulator, which knows what its operators hold; see the base class."""
-
-    def _build(self):
-        with compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
-            return self._simulator(
-                self.network.net,
-                dt=self.dt,
-                seed=self.seed,
-                minibatch_size=self.minibatch_size,
-                progress_bar=False,
-            )
 
     def _reset(self):
         self.sim.reset(include_probes=False)
@@ -209,22 +202,6 @@ class NengoDLBackend(Backend):
     """`nengo_dl.Simulator`: a minibatch at a time, in TensorFlow."""
 
     name = "nengo_dl.Simulator"
-
-    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
-        super().__init__(network, simulator, minibatch_size=minibatch_size, dt=dt, seed=seed)
-        if not self._own:
-            # An open simulator cannot change the size of its minibatches.
-            self.minibatch_size = simulator.minibatch_size
-
-    def _build(self):
-        with compat.without_gpu_advice(), _seeded(self.network.net, self.seed):
-            return self._simulator(
-                self.network.net,
-                dt=self.dt,
-                seed=self.seed,
-                minibatch_size=self.minibatch_size,
-                progress_bar=False,
-            )
 
     def _reset(self):
         self.sim.reset(include_trainable=False, include_probes=False)
