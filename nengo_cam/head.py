@@ -313,7 +313,8 @@ def _activation_name(layer):
 
 
 def _head_error(flat, seen, problem, remedy):
-    poolable = [call.name for call in flat.calls if len(call.output_shapes[0]) == 4]
+    shapes = ((call.name, call.output_shapes[0]) for call in flat.calls)
+    poolable = [name for name, shape in shapes if len(shape) == 4 and tuple(shape[1:3]) != (1, 1)]
     layers = [f"{call.name} ({call.kind})" for call in seen]
     last = f"{poolable}" if len(poolable) <= _N_NAMED else f"the last of {len(poolable)} are {poolable[-_N_NAMED:]}"
     return HeadError(

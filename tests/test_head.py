@@ -77,6 +77,13 @@ def test_flatten_in_place_of_pooling_names_what_was_seen_and_what_could_be_poole
     assert "['conv0', 'conv1']" in str(caught.value)
 
 
+def test_what_is_pooled_already_is_not_named(tf, make_model):
+    model = make_model(gap(tf, keepdims=True), tf.keras.layers.Conv2D(3, 1, name="readout"))
+    with pytest.raises(HeadError, match="A 1x1 convolution as readout is not supported") as caught:
+        find_head(model)
+    assert caught.value.poolable == ("conv0", "conv1")
+
+
 def other_heads(tf):
     layers = tf.keras.layers
     return {
