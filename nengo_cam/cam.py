@@ -17,7 +17,7 @@ from .exceptions import ChannelMismatchError, LabelError, ModelTypeError, Silent
 from .head import find_head
 from .images import check_images
 from .parameters import check_count, check_positive, check_seed
-from .simplify import inference_model
+from .simplify import features_and_logits, inference_model
 from .simulator import Simulator
 from .version import __version__
 
@@ -226,7 +226,7 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     frames = images.reshape((-1, *head.input_shape))
     maps = np.empty((len(frames), len(chosen), *head.map_shape), np.float32)
     logits = np.empty((len(frames), len(chosen)), np.float32)
-    outputs = rate_outputs(model)
+    outputs = features_and_logits(model, head.pooling)
     for start in range(0, len(frames), minibatch_size):
         batch = slice(start, start + minibatch_size)
         features, batch_logits = outputs(frames[batch], training=False)
@@ -271,24 +271,6 @@ class _Recorder:
             # In the simulator's own precision, which the first chunk tells.
             self.arrays[name] = np.empty((*self._leading, *self._shapes[name]), values.dtype)
         self.arrays[name][rows, steps] = values
-
-
-def rate_outputs(model):
-    """Build a Keras model that gives the pooled features and the logits.
-
-    Parameters
-    ----------
-    model : tf.keras.Model
-        A model made by `nengo_cam.inference_model`.
-
-    Returns
-    -------
-    tf.keras.Model
-        From images to features (N, Y, X, K) and logits (N, L).
-    """
-    tf = compat.import_tensorflow()
-    pooling = model.get_layer(find_head(model).pooling)
-    return tf.keras.Model(model.inputs, [pooling.input, model.outputs[0]])
 
 
 def _choose_labels(head, labels, label_names):

@@ -7,7 +7,7 @@ from .exceptions import UnsupportedModelError
 from .graph import FlatModel, Ref, flatten
 from .head import INFERENCE_IDENTITIES, locate_head
 
-__all__ = ["inference_model", "rectified_layers"]
+__all__ = ["features_and_logits", "inference_model", "rectified_layers"]
 
 # They act in training only, and NengoDL refuses to convert layers that have them.
 _TRAINING_ONLY_OPTIONS = (
@@ -85,6 +85,25 @@ def inference_model(model):
         layer.set_weights(call.layer.get_weights())
         tensors.update(zip(call.outputs, outputs))
     return tf.keras.Model(inputs, tensors[head.readout.outputs[0]], name=flat.name)
+
+
+def features_and_logits(model, pooling):
+    """Build a Keras model that gives the pooled features and the logits.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `inference_model`.
+    pooling : str
+        Name of its global pooling layer, from `nengo_cam.find_head`.
+
+    Returns
+    -------
+    tf.keras.Model
+        From images to features (N, Y, X, K) and logits (N, L).
+    """
+    tf = compat.import_tensorflow()
+    return tf.keras.Model(model.inputs, [model.get_layer(pooling).input, model.outputs[0]])
 
 
 def rectified_layers(model):

@@ -7,6 +7,7 @@ import numpy as np
 from . import compat
 from .images import check_images
 from .parameters import check_count
+from .simplify import features_and_logits
 
 __all__ = ["Verification", "verify"]
 
@@ -125,10 +126,7 @@ def _relative_difference(values, reference):
 
 def _run_keras(network, images):
     """Return features (N, P, K) and logits (N, L) of the reduced Keras model."""
-    tf = compat.import_tensorflow()
-    model = network.converter.model
-    pooled = model.get_layer(network.head.pooling).input
-    outputs = tf.keras.Model(model.inputs, [pooled, model.outputs[0]])(images, training=False)
+    outputs = features_and_logits(network.converter.model, network.head.pooling)(images, training=False)
     features, logits = (output.numpy().astype(float) for output in outputs)
     return features.reshape(len(images), -1, network.head.n_channels), logits
 

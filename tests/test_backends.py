@@ -43,11 +43,14 @@ def test_each_run_begins_at_the_start(net, images, simulator):
     np.testing.assert_array_equal(first.features, second.features)
 
 
-def test_the_network_is_left_as_it_was(net, images):
-    seed, output = net.net.seed, net.input.output
-    for simulator in SIMULATORS:
-        run(net, images[:1], simulator)
-    assert net.net.seed == seed
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_the_network_is_left_as_it_was(small_model, images, simulator):
+    # A network of its own: a seed that another test left behind would hide one that this run leaves behind.
+    net = ncam.convert(small_model, calibrate_on=images)
+    assert net.net.seed is None
+    output = net.input.output
+    run(net, images[:1], simulator)
+    assert net.net.seed is None
     np.testing.assert_array_equal(net.input.output, output)
     assert isinstance(net.input.output, np.ndarray)
 
