@@ -14,9 +14,12 @@ build          what rules are told
 registry       the registry of rules for operators
 operators      rules: copies, products, the clock, Python functions
 convolution    rules: convolutions
+events         convolutions of spikes
 pooling        rule: averages that come as convolutions
 neurons        rules: neurons, and the registry of neuron types
+integration    integrate-and-fire neurons over a chunk of time
 scan           scans over time, in blocks
+compiled       loops that are compiled
 synapses       rules: filters
 processes      rules: other processes
 tensor_nodes   rule: NengoDL's TensorNodes

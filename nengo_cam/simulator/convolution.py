@@ -8,6 +8,7 @@ from nengo.builder.transforms import ConvTransposeInc
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .. import compat
+from .events import EventConvolution, is_sparse
 from .folding import unscaling
 from .registry import Rule, register_operator
 from .signals import Value
@@ -57,9 +58,13 @@ class ConvIncRule(ConvolutionRule):
     """Convolution; in double precision frame by frame and in the reference's order of summation."""
 
     def prepare(self):
-        self._parts = self._bias = None
+        self._parts = self._bias = self._events = None
         if self.build.exact or self.conv.dimensions > 3:
             return
+        if self.conv.dimensions < 3:
+            self._events = EventConvolution(
+                self.kernel, self.in_shape, self.out_shape, self.conv.strides, self.conv.padding, self.conv.groups
+            )
         kernel, strides = self.kernel, tuple(int(s) for s in self.conv.strides)
         if self.conv.dimensions == 1:
             # A 1-D signal is an image of one row.
@@ -96,6 +101,8 @@ class ConvIncRule(ConvolutionRule):
 
     def compute(self, frames):
         leading = frames.shape[:2]
+        if self._events is not None and is_sparse(frames):
+            return self._events(frames, self._bias)
         frames = frames.reshape((-1, *self.in_shape))
         if self._parts is None:
             out = np.empty((len(frames), *self.out_shape), frames.dtype)

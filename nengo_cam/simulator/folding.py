@@ -8,8 +8,8 @@ from nengo.builder.transforms import ConvInc
 
 __all__ = ["fold", "integrators", "unscaling"]
 
-#: Types of neurons that use their input only as input * dt.
-integrators = set()
+#: Types of neurons that use their input only as input * dt, and how they are scanned.
+integrators = {}
 
 
 def fold(operators, exact, dt):

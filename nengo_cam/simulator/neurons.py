@@ -11,6 +11,7 @@ from nengo.builder.neurons import SimNeurons
 from .. import compat
 from ..neurons import IntegrateAndFire
 from .folding import integrators
+from .integration import integrate_and_fire
 from .registry import Rule, register_operator
 from .scan import Block, for_each_block, spread
 from .signals import Value
@@ -79,35 +80,9 @@ def _register_elementwise():
 
 _register_elementwise()
 
-integrators.update([IntegrateAndFire, nengo.SpikingRectifiedLinear])
+register_neurons(IntegrateAndFire, nengo.SpikingRectifiedLinear)(own_step)
 
-
-@register_neurons(IntegrateAndFire, nengo.SpikingRectifiedLinear)
-def integrate_and_fire(neurons, dt, dtype):
-    """Integrate, fire, subtract: the types' own arithmetic, without temporary arrays.
-
-    In single precision the input comes multiplied by ``dt``.
-    """
-    rectified = type(neurons) is nengo.SpikingRectifiedLinear
-    height = dtype.type(neurons.amplitude / dt)
-    change = None
-
-    def step(J, output, voltage):
-        nonlocal change
-        if change is None:
-            change = np.empty(voltage.shape, dtype)
-        if rectified:
-            J = np.maximum(J, 0, out=change)
-        if dtype == np.float64:
-            J = np.multiply(J, dt, out=change)
-        np.add(voltage, J, out=voltage)
-        np.floor(voltage, out=output)
-        if not rectified:
-            np.maximum(output, 0, out=output)
-        np.subtract(voltage, output, out=voltage)
-        np.multiply(output, height, out=output)
-
-    return step
+integrators.update({IntegrateAndFire: integrate_and_fire, nengo.SpikingRectifiedLinear: integrate_and_fire})
 
 
 @register_operator(SimNeurons)
@@ -118,6 +93,8 @@ def choose_neurons_rule(operator, build):
         return ItemwiseNeuronsRule(operator, build)
     if not operator.state:
         return RateNeuronsRule(operator, build)
+    if type(operator.neurons) in integrators and not any(map(build.is_read, operator.state.values())):
+        return IntegratorsRule(operator, build)
     return NeuronsRule(operator, build)
 
 
@@ -143,9 +120,6 @@ class NeuronsRule(Rule):
     def __init__(self, operator, build):
         super().__init__(operator, build)
         self._make = find_neurons(type(operator.neurons))
-        # In double precision the input times dt is rounded after all terms are added, as the reference does.
-        integrates = not build.exact and type(operator.neurons) in integrators
-        self._factor = build.dt if integrates else None
         # States are recorded only if somebody looks at them.
         self._recorded = [name for name, signal in operator.state.items() if build.is_read(signal)]
 
@@ -162,11 +136,9 @@ class NeuronsRule(Rule):
         out = chunk.storage(self, shape, self.build.dtype)
         records = {name: np.empty(shape, self.build.dtype) for name in self._recorded}
 
-        factor = self._factor
-
         def scan(block):
             step = self._make(self.operator.neurons, self.build.dt, self.build.dtype)
-            read = current.reader(block, factor)
+            read = current.reader(block)
             state = {name: block.of(array) for name, array in self._state.items()}
             buffer, target = np.empty(block.shape, self.build.dtype), block.of(out)
             for i in range(chunk.n_steps):
@@ -178,6 +150,73 @@ class NeuronsRule(Rule):
         for_each_block(scan, *shape)
         recorded = {name: Value(record) for name, record in records.items()}
         return [Value(out), *(recorded.get(name) for name in self.operator.state)]
+
+
+class IntegratorsRule(NeuronsRule):
+    """Integrate-and-fire neurons whose voltage nobody looks at: a compiled scan."""
+
+    def __call__(self, inputs, chunk):
+        (current,) = inputs
+        voltage = self._state["voltage"]
+        batch = max(current.batch, voltage.shape[0])
+        self._state["voltage"] = voltage = spread(voltage, batch)
+        size, dtype = voltage.shape[1], self.build.dtype
+        out = chunk.storage(self, (batch, chunk.n_steps, size), dtype)
+        # In single precision the weights hold dt already, see `fold`. In double precision the input times dt is rounded
+        # after all terms are added, as the reference does.
+        factor, dt = (None, self.build.dt) if self.build.exact else (self.build.dt, 1)
+        still, moving = current.split(factor)
+        still = np.broadcast_to(np.zeros(1, dtype) if still is None else still, voltage.shape)
+        neurons = self.operator.neurons
+        height = dtype.type(neurons.amplitude / self.build.dt)
+        rectified = type(neurons) is nengo.SpikingRectifiedLinear
+
+        def scan(block):
+            start, stop = block.elements.start, block.elements.stop
+            for item in range(block.items.start, block.items.stop):
+                J, shift = add_up(moving, item, start, stop, dtype)
+                constant = np.ascontiguousarray(still[item])
+                integrate_and_fire(
+                    J, shift, constant, voltage[item], out[item], start, stop, dtype.type(dt), height, rectified
+                )
+
+        for_each_block(scan, *out.shape)
+        if not np.isfinite(voltage).all():
+            raise FloatingPointError(f"invalid value encountered in the voltages of {neurons}")
+        return [Value(out), None]
+
+
+def add_up(terms, item, start, stop, dtype):
+    """Add up moving terms for one item and some elements.
+
+    Parameters
+    ----------
+    terms : list of (ndarray of shape (batch or 1, steps, size), ndarray or float or None)
+        Arrays and their factors.
+    item, start, stop : int
+        The item, and the elements that are needed.
+    dtype : numpy.dtype
+        Precision.
+
+    Returns
+    -------
+    total : ndarray of shape (steps, n)
+        The sum, of all elements if that costs nothing.
+    first : int
+        Number of its first element.
+    """
+    if not terms:
+        return np.zeros((1, stop - start), dtype), start
+    if len(terms) == 1 and terms[0][1] is None:
+        array = terms[0][0]
+        return np.ascontiguousarray(array[item if len(array) > 1 else 0]), 0
+    total = None
+    for array, scale in terms:
+        term = array[item if len(array) > 1 else 0, :, start:stop]
+        if scale is not None:
+            term = term * (scale[start:stop] if np.ndim(scale) else scale)
+        total = term if total is None else total + term
+    return np.ascontiguousarray(total, dtype), start
 
 
 class ItemwiseNeuronsRule(Rule):

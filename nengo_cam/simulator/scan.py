@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-__all__ = ["Block", "blocks", "spread"]
+__all__ = ["Block", "blocks", "for_each", "for_each_block", "portions", "spread"]
 
 #: Items with at least this many elements are scanned by themselves, so that a step's arrays stay in the cache.
 _LONG = 2**14
@@ -46,7 +46,7 @@ def blocks(batch, size):
 
 
 def for_each_block(function, batch, n_steps, size):
-    """Call a function for all blocks, on several processors if there is enough to do: NumPy lets go of Python's lock.
+    """Call a function for all blocks, on several processors if there is enough to do.
 
     Parameters
     ----------
@@ -55,8 +55,22 @@ def for_each_block(function, batch, n_steps, size):
     batch, n_steps, size : int
         Shape of the arrays that are scanned.
     """
-    parts = blocks(batch, size)
-    if len(parts) == 1 or batch * n_steps * size < _WORTH_A_THREAD:
+    for_each(function, blocks(batch, size), parallel=batch * n_steps * size >= _WORTH_A_THREAD)
+
+
+def for_each(function, parts, *, parallel):
+    """Call a function for all parts of something.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a part.
+    parts : sequence
+        The parts.
+    parallel : bool
+        Whether there is enough to do for several processors. What is called has to let go of Python's lock.
+    """
+    if len(parts) == 1 or not parallel:
         for part in parts:
             function(part)
         return
@@ -69,6 +83,12 @@ def for_each_block(function, batch, n_steps, size):
             function(part)
 
     list(_pool().map(run, parts))
+
+
+def portions(n):
+    """Split ``n`` things that come in a row into one slice for each processor."""
+    edges = np.linspace(0, n, min(n, _n_threads()) + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:])]
 
 
 def spread(state, batch):

@@ -59,25 +59,23 @@ class Value:
             return Value((self.terms[0][0], factors))
         return Value(self.dense() * factors)
 
-    def reader(self, block, factor=None):
-        """Make a function that adds up the terms of one step for some items and elements.
+    def split(self, factor=None):
+        """Separate what stands still from what moves.
 
         Parameters
         ----------
-        block : Block
-            Items and elements.
         factor : float, optional
             What the sum is multiplied by, term by term.
 
         Returns
         -------
-        callable
-            ``read(step, buffer)`` returns an array that broadcasts to the shape of the block; it may be the buffer.
+        still : ndarray of shape (batch or 1, size), or None
+            Sum of the terms that are the same for all steps.
+        moving : list of (ndarray of shape (batch or 1, steps, size), ndarray or float or None)
+            The others, each with its factor.
         """
         still, moving = None, []
         for array, scale in self.terms:
-            array = array[block.items if array.shape[0] > 1 else slice(None), :, block.elements]
-            scale = scale[block.elements] if np.ndim(scale) else scale
             if factor is not None:
                 # A product may have this factor in its weights already, and undo it here.
                 scale = factor if scale is None else scale * factor
@@ -87,6 +85,27 @@ class Value:
             else:
                 term = array[:, 0] if scale is None else array[:, 0] * scale
                 still = term if still is None else still + term
+        return still, moving
+
+    def reader(self, block):
+        """Make a function that adds up the terms of one step for some items and elements.
+
+        Parameters
+        ----------
+        block : Block
+            Items and elements.
+
+        Returns
+        -------
+        callable
+            ``read(step, buffer)`` returns an array that broadcasts to the shape of the block; it may be the buffer.
+        """
+        arrays = (
+            (array[block.items if array.shape[0] > 1 else slice(None), :, block.elements], scale)
+            for array, scale in self.terms
+        )
+        terms = ((array, scale[block.elements] if np.ndim(scale) else scale) for array, scale in arrays)
+        still, moving = Value(*terms).split()
         if not moving:
             return lambda step, buffer: still
         (first, scale), *rest = moving

@@ -19,7 +19,7 @@ from .signals import signal_key
 __all__ = ["Simulator"]
 
 #: Signals of a chunk take up to this many bytes. Larger chunks save little, and leave the processor's cache.
-_MEMORY_BUDGET = 64 * 2**20
+_MEMORY_BUDGET = 32 * 2**20
 
 
 class Simulator:

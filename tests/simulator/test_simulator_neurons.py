@@ -52,7 +52,7 @@ TYPES = [
 ]
 
 
-def network(neuron_type, n=30, size=1):
+def network(neuron_type, n=30, size=1, probe_states=True):
     linear = isinstance(getattr(neuron_type, "base_type", neuron_type), nengo.RectifiedLinear)
     scale = 100 if linear else 1
     with nengo.Network(seed=4) as net:
@@ -62,17 +62,16 @@ def network(neuron_type, n=30, size=1):
         )
         nengo.Connection(stimulus, ensemble.neurons, transform=np.ones((n, size)), synapse=None)
         net.stimulus, net.probe = stimulus, nengo.Probe(ensemble.neurons)
-        net.states = [
-            nengo.Probe(ensemble.neurons, name)
-            for name in ensemble.neurons.probeable
-            if name not in ("output", "input")
-        ]
+        for name in ensemble.neurons.probeable if probe_states else ():
+            if name not in ("output", "input"):
+                nengo.Probe(ensemble.neurons, name)
     return net
 
 
 @pytest.mark.parametrize("neuron_type", TYPES, ids=str)
-def test_neurons_equal_the_reference_step_by_step(neuron_type, same_as_nengo):
-    net = network(neuron_type)
+@pytest.mark.parametrize("probe_states", [False, True])
+def test_neurons_equal_the_reference_step_by_step(neuron_type, probe_states, same_as_nengo):
+    net = network(neuron_type, probe_states=probe_states)
     data = same_as_nengo(net, 60)
     assert data[net.probe].any()
 
@@ -95,9 +94,10 @@ def test_an_item_does_not_depend_on_the_others(neuron_type, simulator_class):
     [ncam.IntegrateAndFire(), nengo.SpikingRectifiedLinear(), nengo.LIF(), nengo.RectifiedLinear()],
     ids=str,
 )
-def test_single_precision_and_threads_change_next_to_no_spike(neuron_type, simulator_class):
+@pytest.mark.parametrize("probe_states", [False, True])
+def test_single_precision_and_threads_change_next_to_no_spike(neuron_type, probe_states, simulator_class):
     n = 40_000  # enough for several threads
-    net = network(neuron_type, n, size=2)
+    net = network(neuron_type, n, size=2, probe_states=probe_states)
     results = []
     for dtype in ("float64", "float32"):
         with simulator_class(net, dtype=dtype, progress_bar=False) as sim:
@@ -131,6 +131,23 @@ def test_gains_that_differ_work_in_single_precision(neuron_type, synapse, simula
         results.append(sim.data[probe])
     assert results[0].any()
     np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("neuron_type", [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire()], ids=str)
+@pytest.mark.parametrize("probe_states", [False, True])
+def test_current_beyond_the_range_of_numbers_is_an_error(neuron_type, probe_states, simulator_class):
+    with nengo.Network(seed=4) as net:
+        stimulus = nengo.Node(np.zeros(3))
+        ensemble = nengo.Ensemble(3, 1, neuron_type=neuron_type, gain=np.ones(3), bias=np.zeros(3))
+        nengo.Connection(stimulus, ensemble.neurons, transform=1e6, synapse=None)
+        nengo.Probe(ensemble.neurons, "voltage" if probe_states else "output")
+    data = {stimulus: np.full((4, 3), 3e38)}
+    with (
+        simulator_class(net, progress_bar=False) as sim,
+        np.errstate(over="ignore"),
+        pytest.raises(FloatingPointError, match="invalid value"),
+    ):
+        sim.run_steps(4, data=data)
 
 
 def test_a_rule_for_a_neuron_type_is_used(simulator_class):

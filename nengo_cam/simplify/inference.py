@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from . import compat
-from .exceptions import UnsupportedModelError
-from .graph import FlatModel, Ref, flatten
-from .head import INFERENCE_IDENTITIES, locate_head
+from .. import compat
+from ..exceptions import UnsupportedModelError
+from ..graph import FlatModel, Ref, flatten
+from ..head import INFERENCE_IDENTITIES, locate_head
 
 __all__ = ["features_and_logits", "inference_model", "rectified_layers"]
 

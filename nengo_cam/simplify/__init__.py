@@ -1,0 +1,9 @@
+"""The same logits by a model that converts better.
+
+``inference`` leaves out what inference does not need; ``balance`` gives the channels of a layer the same range.
+"""
+
+from .balance import BalancedModel, balance_channels
+from .inference import features_and_logits, inference_model, rectified_layers
+
+__all__ = ["BalancedModel", "balance_channels", "features_and_logits", "inference_model", "rectified_layers"]

@@ -1,0 +1,54 @@
+"""Integrate-and-fire neurons over a chunk of time, in one pass over memory."""
+
+from math import floor
+
+from .compiled import compiled
+
+__all__ = ["integrate_and_fire"]
+
+#: Neurons that are taken through all steps together: their voltages stay in the processor's nearest cache.
+_TOGETHER = 2**12
+
+
+@compiled
+def integrate_and_fire(current, shift, still, voltage, out, start, stop, dt, height, rectified):
+    """Integrate, fire, subtract, as `nengo_cam.IntegrateAndFire` does.
+
+    Parameters
+    ----------
+    current : ndarray of shape (steps or 1, size)
+        Input of the neurons from number ``shift`` on.
+    shift : int
+        See there.
+    still : ndarray of shape (size,)
+        What is added to the input at all steps.
+    voltage : ndarray of shape (size,)
+        Membrane voltages, changed in place.
+    out : ndarray of shape (steps, size)
+        Takes the output.
+    start, stop : int
+        Which neurons to advance.
+    dt : float
+        What the input is multiplied by, in the arrays' precision.
+    height : float
+        Output for one spike, likewise.
+    rectified : bool
+        Whether negative input is dropped, as `nengo.SpikingRectifiedLinear` does.
+    """
+    none = height - height
+    for first in range(start, stop, _TOGETHER):
+        last = min(first + _TOGETHER, stop)
+        v, constant = voltage[first:last], still[first:last]
+        for step in range(len(out)):
+            moving = current[step if len(current) > 1 else 0, first - shift : last - shift]
+            output = out[step, first:last]
+            for i in range(len(v)):
+                total = moving[i] + constant[i]
+                if rectified and total < 0:
+                    total = none
+                u = v[i] + total * dt
+                n = floor(u)
+                if n < none:
+                    n = none
+                v[i] = u - n
+                output[i] = n * height
