@@ -21,6 +21,11 @@ __all__ = ["Simulator"]
 #: Signals of a chunk take up to this many bytes. Larger chunks save little, and leave the processor's cache.
 _MEMORY_BUDGET = 32 * 2**20
 
+#: Where steps are so large that they leave it anyway, a few of them together spare moving the neurons' state at each,
+#: if they take up to this many bytes.
+_FEW_STEPS = 4
+_LARGEST_BUDGET = 512 * 2**20
+
 
 class Simulator:
     """Runs feed-forward Nengo networks, each operator once per chunk of time for all its steps and all images.
@@ -47,9 +52,9 @@ class Simulator:
         by bit, on the length of chunks, the size of minibatches and the split into calls.
     progress_bar : bool
         Whether to show the progress of long runs.
-    memory_budget : int
+    memory_budget : int, optional
         Bytes that the signals of a chunk may take; the length of chunks follows from it. One step always runs. Recorded
-        data comes on top.
+        data comes on top. Default: 32 MiB, or what four steps take, up to 512 MiB.
     model : nengo.builder.Model, optional
         A model to build the network into, or one that is built, with ``network=None``.
 
@@ -85,13 +90,13 @@ class Simulator:
         minibatch_size=None,
         dtype="float32",
         progress_bar=True,
-        memory_budget=_MEMORY_BUDGET,
+        memory_budget=None,
         model=None,
     ):
         self.closed = True
         check_positive("dt", dt, unit="seconds")
         check_count("minibatch_size", minibatch_size, optional=True)
-        check_count("memory_budget", memory_budget)
+        check_count("memory_budget", memory_budget, optional=True)
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise ParameterError(f"dtype: expected 'float32' or 'float64', got {dtype!r}. Try dtype='float32'.")
         self.minibatch_size = minibatch_size
@@ -321,7 +326,8 @@ class Simulator:
 
     def _affordable_steps(self, engine):
         step_bytes = engine.elements_per_step * self.dtype.itemsize * (self.minibatch_size or 1)
-        return max(1, self.memory_budget // max(step_bytes, 1))
+        budget = self.memory_budget or min(max(_MEMORY_BUDGET, _FEW_STEPS * step_bytes), _LARGEST_BUDGET)
+        return max(1, budget // max(step_bytes, 1))
 
     def _probed(self, probe, array, shape, chunk):
         batch = self.minibatch_size or 1
