@@ -1,9 +1,16 @@
 """Accuracy of a converted MNIST network, and how its maps agree with those of the CNN.
 
-Trains the CNN once (five 3x3 convolutions of 16-16-16-16-256 channels, GAP, Dense), keeps it in a file, converts it
-with each kind of neuron and runs test images. Calibration images are training images.
+Trains a CNN once, keeps it in a file, converts it with each kind of neuron and runs test images. Calibration images are
+training images.
 
-    python benchmarks/mnist_agreement.py --images 500 --target-rate 500
+    python benchmarks/mnist_agreement.py --images 500 --target-rate 200
+    python benchmarks/mnist_agreement.py --network residual --epochs 2 --model mnist_residual.h5
+
+five
+    Five 3x3 convolutions of 16-16-16-16-256 channels, GAP, Dense.
+residual
+    A convolution, then six blocks of two convolutions beside a shortcut (16-16-32-32-64-64 channels, the third and fifth
+    with stride 2), BatchNorm after every convolution, GAP, Dense: fifteen convolutions, thirteen in a row.
 """
 
 import argparse
@@ -23,8 +30,8 @@ NEURONS = {
 }
 
 
-def build_model():
-    """Build the CNN, untrained."""
+def five():
+    """Build the plain CNN, untrained."""
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
@@ -42,12 +49,35 @@ def build_model():
     )
 
 
-def trained_model(path, train, epochs):
+def residual():
+    """Build the residual CNN, untrained."""
+    layers = tf.keras.layers
+
+    def convolution(x, channels, name, size=3, strides=1):
+        x = layers.Conv2D(channels, size, strides, padding="same", use_bias=False, name=name)(x)
+        return layers.BatchNormalization(name=f"{name}_norm")(x)
+
+    inputs = tf.keras.Input((28, 28, 1))
+    x = layers.ReLU(name="stem_relu")(convolution(inputs, 16, "stem"))
+    for i, channels in enumerate((16, 16, 32, 32, 64, 64)):
+        strides = 2 if channels != x.shape[-1] else 1
+        short = x if strides == 1 else convolution(x, channels, f"block{i}_short", 1, strides)
+        x = layers.ReLU(name=f"block{i}_relu0")(convolution(x, channels, f"block{i}_conv0", strides=strides))
+        x = layers.Add(name=f"block{i}_add")([convolution(x, channels, f"block{i}_conv1"), short])
+        x = layers.ReLU(name=f"block{i}_relu1")(x)
+    x = layers.GlobalAveragePooling2D(name="gap")(x)
+    return tf.keras.Model(inputs, layers.Dense(10, activation="softmax", name="readout")(x), name="mnist_residual")
+
+
+NETWORKS = {"five": five, "residual": residual}
+
+
+def trained_model(build, path, train, epochs):
     """Load the CNN, or train and save it."""
     if path.exists():
         return tf.keras.models.load_model(path)
     tf.keras.utils.set_random_seed(0)
-    model = build_model()
+    model = build()
     schedule = tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(train[0]) // 64)
     model.compile(tf.keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", ["accuracy"])
     model.fit(*train, batch_size=64, epochs=epochs, verbose=2)
@@ -78,6 +108,7 @@ def main():
     parser.add_argument("--images", type=int, default=500, help="test images")
     parser.add_argument("--steps", type=int, default=100, help="time steps of 1 ms")
     parser.add_argument("--target-rate", type=float, default=500, help="rate of strong activity [Hz]")
+    parser.add_argument("--network", choices=NETWORKS, default="five")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument(
         "--model", type=pathlib.Path, default=pathlib.Path("mnist_gap.h5"), help="where the CNN is kept"
@@ -85,7 +116,7 @@ def main():
     args = parser.parse_args()
 
     train, (test_images, test_classes) = ncam.datasets.mnist()
-    model = trained_model(args.model, train, args.epochs)
+    model = trained_model(NETWORKS[args.network], args.model, train, args.epochs)
     images, classes = test_images[: args.images], test_classes[: args.images]
     all_right = model.predict(test_images, verbose=0).argmax(1) == test_classes
     print(

@@ -55,8 +55,10 @@ class TopValues:
         if self._kept is not None:
             values = np.concatenate([self._kept, values], axis=1)
         surplus = values.shape[1] - self._n_kept
-        # A copy: a view would keep the whole batch alive.
-        self._kept = np.partition(values, surplus, axis=1)[:, surplus:].copy() if surplus > 0 else values
+        if surplus > 0:
+            values = np.partition(values, surplus, axis=1)[:, surplus:]
+        # A copy: a view would keep the whole batch alive, or be the caller's own array.
+        self._kept = values.copy()
 
     def percentile(self):
         """Return the percentile, equal to that of `numpy.percentile`.

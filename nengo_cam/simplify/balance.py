@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from .. import compat
 from ..exceptions import ParameterError, VerificationError
-from ..graph import flatten
+from ..graph import Ref, flatten
 from ..head import locate_head
 from ..percentiles import TopValues, check_percentile
 from .inference import features_and_logits, rectified_layers
@@ -128,7 +128,7 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, batch_s
     channels = _Channels(flat)
     levels = _levels(model, images, percentile, batch_size)
     factors = channels.factors(levels, max_factor)
-    balanced = _rebuild(model, {name: (factors[i], factors[o]) for name, (i, o) in channels.of_layer.items()})
+    balanced = _rebuild(flat, {name: (factors[i], factors[o]) for name, (i, o) in channels.of_layer.items()})
     feature_factors = factors[channels.of_tensor[head.features]]
     difference = _largest_difference(model, balanced, head.pooling.name, feature_factors, images, batch_size)
     # Not "difference > _TOLERANCE": NaN must fail.
@@ -168,7 +168,7 @@ class _Channels:
                 if not _is_homogeneous(call.layer):
                     self._tie(elements, _FIXED)
                 self.of_tensor[call.outputs[0]] = elements
-            self.of_output[call.layer.name] = self.of_tensor[call.outputs[0]]
+            self.of_output[call.name] = self.of_tensor[call.outputs[0]]
         for key in flat.outputs:
             self._tie(self.of_tensor[key], _FIXED)
 
@@ -176,9 +176,9 @@ class _Channels:
         """Return the elements of the output of a call, up to its activation; None if they cannot be followed."""
         kind, shape = _known_kind(call), call.output_shapes[0]
         if kind in _REWEIGHTED:
-            if call.layer.name not in self.of_layer:
-                self.of_layer[call.layer.name] = (inputs[0], self._fresh(shape[-1]))
-            before, after = self.of_layer[call.layer.name]
+            if call.name not in self.of_layer:
+                self.of_layer[call.name] = (inputs[0], self._fresh(shape[-1]))
+            before, after = self.of_layer[call.name]
             self._tie(before, inputs[0])
             return after
         if kind in _HOMOGENEOUS:
@@ -225,8 +225,7 @@ class _Channels:
         own, reference = own[groups], reference[families]
         scalable = (groups != groups[_FIXED]) & (own > 0)
         factors = np.ones(self._n_elements)
-        # Capped before the division, which may overflow.
-        factors[scalable] = reference[scalable] / np.maximum(own, reference / max_factor)[scalable]
+        factors[scalable] = np.minimum(reference[scalable] / own[scalable], max_factor)
         return factors
 
 
@@ -275,27 +274,35 @@ def _levels(model, images, percentile, batch_size):
     return {layer.name: top.percentile() for layer, top in zip(layers, tops)}
 
 
-def _rebuild(model, factors):
+def _rebuild(flat, factors):
     """Copy a model, with layers rescaled by the factors of their input and output channels, by layer name."""
     tf = compat.import_tensorflow()
-
-    def copy(layer):
-        config = layer.get_config()
-        if type(layer) is tf.keras.layers.BatchNormalization:
-            # Without gamma it has nothing to hold a factor but the variance, whose epsilon would spoil it.
-            config["scale"] = True
-        return type(layer).from_config(config)
-
-    balanced = tf.keras.models.clone_model(model, clone_function=copy)
-    for layer in model.layers:
-        target = balanced.get_layer(layer.name)
-        if len(target.weights) == len(layer.weights):
-            target.set_weights(layer.get_weights())
-        else:
-            target.set_weights([np.ones(layer.moving_variance.shape), *layer.get_weights()])
+    names = flat.input_names
+    tensors = {key: tf.keras.Input(batch_shape=shape, name=names[key]) for key, shape in flat.input_shapes.items()}
+    inputs, copies = list(tensors.values()), {}
+    for call in flat.calls:
+        if call.name not in copies:
+            copies[call.name] = _copy(call.layer)
+        args, kwargs = tf.nest.map_structure(
+            lambda value: tensors[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
+        )
+        tensors.update(zip(call.outputs, tf.nest.flatten(copies[call.name](*args, **kwargs))))
+    for call in flat.calls:
+        weights, copy = call.layer.get_weights(), copies[call.name]
+        copy.set_weights(weights if len(weights) == len(copy.weights) else [np.ones_like(weights[-1]), *weights])
     for name, (before, after) in factors.items():
-        _rescale(balanced.get_layer(name), before, after)
-    return balanced
+        _rescale(copies[name], before, after)
+    return tf.keras.Model(inputs, [tensors[key] for key in flat.outputs], name=flat.name)
+
+
+def _copy(layer):
+    """Make a layer again, without its weights."""
+    tf = compat.import_tensorflow()
+    config = layer.get_config()
+    if type(layer) is tf.keras.layers.BatchNormalization:
+        # Without gamma it has nothing to hold a factor but the variance, whose epsilon would spoil it.
+        config["scale"] = True
+    return type(layer).from_config(config)
 
 
 def _rescale(layer, before, after):
