@@ -8,7 +8,7 @@ from nengo.builder.transforms import ConvTransposeInc
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .. import compat
-from .events import EventConvolution, is_sparse
+from .events import EventConvolution
 from .folding import unscaling
 from .registry import Rule, register_operator
 from .signals import Value
@@ -101,7 +101,7 @@ class ConvIncRule(ConvolutionRule):
 
     def compute(self, frames):
         leading = frames.shape[:2]
-        if self._events is not None and is_sparse(frames):
+        if self._events is not None and self._events.suits(frames):
             return self._events(frames, self._bias)
         frames = frames.reshape((-1, *self.in_shape))
         if self._parts is None:

@@ -5,7 +5,7 @@ import numpy as np
 from .compiled import compiled
 from .scan import for_each
 
-__all__ = ["EventConvolution", "is_sparse"]
+__all__ = ["EventConvolution"]
 
 #: Frames with more than this share of elements that are not zero are better multiplied as matrices.
 _DENSE = 0.1
@@ -50,6 +50,10 @@ class EventConvolution:
         by_group = kernel[:, ::-1].reshape((*window, kernel.shape[2], groups, -1))
         self._stamps = np.ascontiguousarray(by_group.transpose(3, 2, 0, 1, 4).reshape((in_shape[2], *window, -1)))
 
+    def suits(self, frames):
+        """Tell whether so few elements are not zero that this is faster than a product of matrices."""
+        return _count(np.ascontiguousarray(frames).reshape(-1)) <= _DENSE * frames.size
+
     def __call__(self, frames, bias=None):
         """Convolve.
 
@@ -75,21 +79,6 @@ class EventConvolution:
 
         for_each(run, range(0, len(frames), _FRAMES), parallel=out.size > 2**18)
         return out.reshape((*shape, *self._out))
-
-
-def is_sparse(array):
-    """Tell whether so few elements of an array are not zero that `EventConvolution` is the faster way.
-
-    Parameters
-    ----------
-    array : ndarray
-        Any shape.
-
-    Returns
-    -------
-    bool
-    """
-    return _count(np.ascontiguousarray(array).reshape(-1)) <= _DENSE * array.size
 
 
 @compiled

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nengo_cam.simulator import compiled, events
-from nengo_cam.simulator.events import EventConvolution, is_sparse
+from nengo_cam.simulator.events import EventConvolution
 
 
 def slow_convolution(frame, kernel, strides, padding, groups):
@@ -61,11 +61,12 @@ def test_threads_and_number_of_frames_change_nothing():
     np.testing.assert_array_equal(together, np.concatenate([convolve(frame[None]) for frame in frames]))
 
 
-@pytest.mark.parametrize("share, sparse", [(0, True), (0.04, True), (0.3, False), (1, False)])
-def test_share_of_events(share, sparse):
-    array = np.zeros(1000, np.float32)
-    array[: int(1000 * share)] = -2
-    assert is_sparse(array.reshape(10, 10, 10)) is sparse
+@pytest.mark.parametrize("share, suits", [(0, True), (0.04, True), (0.3, False), (1, False)])
+def test_share_of_events(share, suits):
+    frames = np.zeros(1000, np.float32)
+    frames[: int(1000 * share)] = -2
+    convolve = EventConvolution(np.zeros((3, 3, 10, 8)), (10, 10, 10), (10, 10, 8), (1, 1), "same")
+    assert convolve.suits(frames.reshape(1, 10, 10, 10)) is suits
 
 
 @pytest.mark.parametrize("strides, padding, groups", [((1, 1), "same", 1), ((2, 1), "valid", 2), ((2, 2), "same", 4)])
