@@ -9,8 +9,8 @@ training images.
 five
     Five 3x3 convolutions of 16-16-16-16-256 channels, GAP, Dense.
 residual
-    A convolution, then six blocks of two convolutions beside a shortcut (16-16-32-32-64-64 channels, the third and fifth
-    with stride 2), BatchNorm after every convolution, GAP, Dense: fifteen convolutions, thirteen in a row.
+    A convolution, then six blocks of two convolutions beside a shortcut (16-16-32-32-64-64 channels, the third and the
+    fifth with stride 2), BatchNorm after every convolution, GAP, Dense: fifteen convolutions, thirteen in a row.
 """
 
 import argparse

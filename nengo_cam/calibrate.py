@@ -1,15 +1,110 @@
 """Firing-rate scales from sample images: how fast a neuron fires for the activity that it stands for."""
 
-import numbers
+import dataclasses
+from typing import Any
 
 import numpy as np
 
 from . import compat
 from .exceptions import ParameterError
 from .parameters import check_positive
-from .simplify import rectified_layers
+from .percentiles import TopValues, check_percentile
+from .simplify import balance_channels, rectified_layers, scale_channels
 
-__all__ = ["TopValues", "calibrate_layers"]
+__all__ = ["ScaledModel", "calibrate_layers", "scale_rates"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScaledModel:
+    """A model to convert, and how fast its neurons are to fire.
+
+    Attributes
+    ----------
+    model : tf.keras.Model
+        The model, with its channels scaled.
+    scales : dict of {str: float}
+        Firing rate per unit of activity of ``model`` [Hz], by layer name.
+    channel_factors : dict of {str: ndarray of shape (channels,)}
+        What the channels of rectified layers were multiplied by; empty if channels were not scaled.
+    feature_factors : ndarray of shape (K,), or None
+        The same for the pooled features; None if channels were not scaled.
+    """
+
+    model: Any
+    scales: dict
+    channel_factors: dict
+    feature_factors: Any
+
+
+def scale_rates(model, by_hand, images, *, target_rate, percentile, balance):
+    """Decide how fast each layer and channel fires: by the user's word, or else by sample images.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `nengo_cam.inference_model`.
+    by_hand : float or dict of {str or tf.keras.layers.Layer: float or array_like of shape (channels,)}, or None
+        Firing rate per unit of activity [Hz], for all rectified layers, by layer, or by layer and channel.
+    images : ndarray of shape (N, Y, X, channels), or None
+        Sample images, checked by the caller.
+    target_rate, percentile
+        As for `calibrate_layers`.
+    balance : bool
+        Whether channels of the layers that are not in ``by_hand`` are brought to one range by the sample images.
+
+    Returns
+    -------
+    ScaledModel
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of its range, or names a layer that is not there.
+    """
+    by_layer, by_channel = _given_scales(model, by_hand)
+    factors = {name: scales / by_layer[name] for name, scales in by_channel.items()}
+    steps = [scale_channels(model, factors)] if factors else []
+    if images is not None:
+        # One number for all layers gives way to calibration; scales by layer are the user's word.
+        said = by_layer if isinstance(by_hand, dict) else {}
+        if balance:
+            model = steps[-1].model if steps else model
+            steps.append(balance_channels(model, images, percentile=percentile, fixed=tuple(said)))
+        model = steps[-1].model if steps else model
+        by_layer = {**calibrate_layers(model, images, target_rate=target_rate, percentile=percentile), **said}
+    if not steps:
+        return ScaledModel(model, by_layer, {}, None)
+    channel_factors = {
+        name: np.prod([step.layer_factors[name] for step in steps], axis=0) for name in steps[0].layer_factors
+    }
+    feature_factors = np.prod([step.feature_factors for step in steps], axis=0)
+    return ScaledModel(steps[-1].model, by_layer, channel_factors, feature_factors)
+
+
+def _given_scales(model, scale_firing_rates):
+    """Spell out the user's scales by layer name: the largest of each layer, and those that are by channel."""
+    names = [layer.name for layer in rectified_layers(model)]
+    if scale_firing_rates is None:
+        return {}, {}
+    given = scale_firing_rates
+    if not isinstance(scale_firing_rates, dict):
+        given = dict.fromkeys(names, scale_firing_rates)
+    given = {getattr(key, "name", key): scale for key, scale in given.items()}
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise ParameterError(
+            f"scale_firing_rates: {unknown[0]!r} is not a rectified layer of model {model.name!r}; expected one of "
+            f"{names}, got {unknown[0]!r}. Name layers that end in a ReLU."
+        )
+    by_layer, by_channel = {}, {}
+    for name, scale in given.items():
+        numbers = list(scale) if np.ndim(scale) == 1 else [scale]
+        for number in numbers:
+            check_positive("scale_firing_rates", number, unit="Hz per unit of activity")
+        by_layer[name] = float(max(numbers, default=0))
+        if np.ndim(scale) == 1:
+            by_channel[name] = np.asarray(numbers, float)
+    return by_layer, by_channel
 
 
 def calibrate_layers(model, images, *, target_rate=200, percentile=99.9, batch_size=32):
@@ -49,8 +144,7 @@ def calibrate_layers(model, images, *, target_rate=200, percentile=99.9, batch_s
        for Image Classification. Frontiers in Neuroscience 11:682.
     """
     check_positive("target_rate", target_rate, unit="Hz")
-    if not isinstance(percentile, numbers.Real) or not 0 < percentile <= 100:
-        raise ParameterError(f"percentile: expected a number above 0 and at most 100, got {percentile!r}. Try 99.9.")
+    check_percentile(percentile)
     tf = compat.import_tensorflow()
     layers = rectified_layers(model)
     if not layers:
@@ -66,36 +160,3 @@ def calibrate_layers(model, images, *, target_rate=200, percentile=99.9, batch_s
                 top.add(activity.numpy())
     levels = (top.percentile() for top in tops)
     return {layer.name: float(target_rate / level) if level > 0 else 1.0 for layer, level in zip(layers, levels)}
-
-
-class TopValues:
-    """A high percentile of more values than fit in memory: keeps only those at and above it.
-
-    Parameters
-    ----------
-    n_values : int
-        How many values there will be.
-    percentile : float
-        Percentile wanted, from 0 to 100.
-    """
-
-    def __init__(self, n_values, percentile):
-        # NumPy's 'linear' rule interpolates between two neighbours in the sorted values; the lower one is the
-        # smallest that is needed.
-        self._rank = (n_values - 1) * percentile / 100
-        self._n_kept = n_values - int(np.floor(self._rank))
-        self._n_values = n_values
-        self._kept = np.empty(0)
-
-    def add(self, values):
-        """Take values of any shape into account."""
-        values = np.concatenate([self._kept, np.ravel(values)])
-        if len(values) > self._n_kept:
-            values = np.partition(values, len(values) - self._n_kept)[-self._n_kept :]
-        self._kept = values
-
-    def percentile(self):
-        """Return the percentile of all values, equal to `numpy.percentile` of them."""
-        kept = np.sort(self._kept)
-        lower, upper = kept[0], kept[min(1, len(kept) - 1)]
-        return lower + (upper - lower) * (self._rank - np.floor(self._rank))

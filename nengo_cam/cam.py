@@ -159,7 +159,7 @@ def spiking_cam(
     step_size = net.input.size_out + net.features.size_in + len(chosen) * math.prod(net.head.map_shape)
     step_bytes = 4 * backend.minibatch_size * step_size
     chunk_steps = chunk_steps or backend.choose_chunk_steps(n_steps, step_bytes)
-    result = _Recorder(net.head, len(images), n_steps, chosen, keep_features)
+    result = _Recorder(net.head, len(images), n_steps, chosen, keep_features, net.feature_factors)
     frames = images.reshape(len(images), 1 if images.ndim == 4 else n_steps, -1)
     with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
         kernel, bias = backend.readout_parameters()
@@ -181,6 +181,7 @@ def spiking_cam(
         "synapse": str(net.synapse),
         "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
         "firing_rate_scales": json.dumps(net.firing_rate_scales),
+        "channels": "balanced" if net.channel_factors else "as in the model",
     }
     return _dataset(net.head, result.arrays, bias[chosen], coordinate, coords, attrs)
 
@@ -244,8 +245,9 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
 class _Recorder:
     """Projects chunks of features onto labels, and keeps the projections."""
 
-    def __init__(self, head, n_images, n_steps, chosen, keep_features):
+    def __init__(self, head, n_images, n_steps, chosen, keep_features, feature_factors):
         self._head = head
+        self._feature_factors = feature_factors.astype(np.float32)
         self._chosen = chosen
         self._shapes = {"cam": (len(chosen), *head.map_shape), "logits": (len(chosen),)}
         if keep_features:
@@ -264,7 +266,7 @@ class _Recorder:
         self._put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
         self._put("logits", rows, chunk.steps, chunk.logits[:n_rows, :, self._chosen])
         if "features" in self._shapes:
-            self._put("features", rows, chunk.steps, np.moveaxis(features, -1, 2))
+            self._put("features", rows, chunk.steps, np.moveaxis(features / self._feature_factors, -1, 2))
 
     def _put(self, name, rows, steps, values):
         if name not in self.arrays:

@@ -8,7 +8,7 @@ import nengo
 import numpy as np
 
 from . import compat, layer_converters
-from .calibrate import calibrate_layers
+from .calibrate import scale_rates
 from .exceptions import (
     InputRangeWarning,
     NonSpikingWarning,
@@ -19,7 +19,6 @@ from .exceptions import (
 from .head import find_head
 from .images import check_images
 from .neurons import IntegrateAndFire
-from .parameters import check_positive
 from .simplify import inference_model, rectified_layers
 from .verify import Verification, verify
 
@@ -36,6 +35,7 @@ def convert(
     calibrate_on=None,
     target_rate=200,
     percentile=99.9,
+    balance=True,
     synapse=None,
     **converter_options,
 ):
@@ -51,16 +51,20 @@ def convert(
         Functional or built Sequential model that `nengo_cam.find_head` accepts. It is not changed.
     neurons : nengo.neurons.NeuronType or None
         What replaces ReLU units: any spiking or rate type. None keeps rectified-linear rate neurons.
-    scale_firing_rates : float or dict of {str or tf.keras.layers.Layer: float}, optional
-        Firing rate per unit of activity [Hz], for all rectified layers or by layer. Inputs of neurons are multiplied by
-        it and outputs divided, so that activity keeps its units. Exact for neurons that are linear above threshold.
+    scale_firing_rates : float or dict of {str or tf.keras.layers.Layer: float or array_like}, optional
+        Firing rate per unit of activity [Hz], for all rectified layers, by layer, or by layer and channel. Inputs of
+        neurons are multiplied by it and outputs divided, so that activity keeps its units. Exact for neurons that are
+        linear above threshold.
     calibrate_on : array_like of shape (N, Y, X, channels), optional
         Sample images, as fed to the model. Finds one scale per layer so that its strong activity fires at
         ``target_rate``; see `nengo_cam.calibrate.calibrate_layers`. Layers named in ``scale_firing_rates`` keep theirs.
     target_rate : float
         Firing rate for activity at the percentile [Hz].
     percentile : float
-        Percentile of a layer's activity that fires at ``target_rate``, from 0 to 100.
+        Percentile of a channel's and a layer's activity that fires at ``target_rate``, from 0 to 100.
+    balance : bool
+        Whether calibration also gives the channels of a layer the same range, which leaves logits and maps as they are
+        and lets weak channels spike; see `nengo_cam.simplify.balance_channels`.
     synapse : nengo.synapses.Synapse, float or None
         Filter on the output of all neurons; a float is the time constant of a lowpass filter [s].
     **converter_options
@@ -95,23 +99,24 @@ def convert(
     simple = inference_model(model)
     head = find_head(simple)
     source_head = find_head(model)
-    scales = _given_scales(simple, scale_firing_rates)
-    calibration_range = None
+    images = calibration_range = None
     if calibrate_on is not None:
         images = check_images(calibrate_on, head.input_shape, name="calibrate_on")
         images = images.reshape((-1, *head.input_shape))
         calibration_range = (float(images.min()), float(images.max()))
-        found = calibrate_layers(simple, images, target_rate=target_rate, percentile=percentile)
-        # A single number for all layers gives way to calibration; scales by layer are the user's word.
-        scales = {**found, **scales} if isinstance(scale_firing_rates, dict) else found
-    converter = _run_converter(simple, neurons, scales, synapse, converter_options)
+    scaled = scale_rates(
+        simple, scale_firing_rates, images, target_rate=target_rate, percentile=percentile, balance=balance
+    )
+    converter = _run_converter(scaled.model, neurons, scaled.scales, synapse, converter_options)
     parts = _find_parts(converter, head)
     network = CAMNetwork(
         model=model,
-        head=dataclasses.replace(head, model=source_head.model, activation=source_head.activation),
+        head=dataclasses.replace(find_head(scaled.model), model=source_head.model, activation=source_head.activation),
         neurons=neurons,
         synapse=synapse,
-        firing_rate_scales=scales,
+        firing_rate_scales=scaled.scales,
+        channel_factors=scaled.channel_factors,
+        feature_factors=np.ones(head.n_channels) if scaled.feature_factors is None else scaled.feature_factors,
         calibration_range=calibration_range,
         converter_options=converter_options,
         **parts,
@@ -147,7 +152,11 @@ class CAMNetwork:
     synapse : nengo.synapses.Synapse or None
         Filter on the output of all neurons.
     firing_rate_scales : dict of {str: float}
-        Firing rate per unit of activity [Hz] by layer name; layers that are not listed have 1.
+        Firing rate per unit of activity of ``converter.model`` [Hz] by layer name; layers that are not listed have 1.
+    channel_factors : dict of {str: ndarray of shape (channels,)}
+        What the channels of rectified layers were multiplied by in ``converter.model``; empty if they were not.
+    feature_factors : ndarray of shape (K,)
+        The same for the pooled features: the probe's data divided by it is in the units of ``model``.
     calibration_range : tuple of float or None
         Smallest and largest value of the images that the scales were calibrated on.
     converter_options : dict
@@ -166,6 +175,8 @@ class CAMNetwork:
     neurons: object
     synapse: object
     firing_rate_scales: dict
+    channel_factors: dict
+    feature_factors: np.ndarray
     calibration_range: object
     converter_options: dict
 
@@ -263,11 +274,11 @@ class CAMNetwork:
 
         Notes
         -----
-        The rate form is converted from the Keras model anew. If the network was trained further after conversion, only
-        the second check speaks of it.
+        The rate form is converted from the reduced model, its channels balanced as they are. If the network was trained
+        further after conversion, only the second check speaks of it.
         """
         rate_form = convert(
-            self.model, neurons=None, scale_firing_rates=self.firing_rate_scales, **self.converter_options
+            self.converter.model, neurons=None, scale_firing_rates=self.firing_rate_scales, **self.converter_options
         )
         result = verify(self, rate_form, images, n_steps=n_steps)
         failed = result.failures(atol=atol, completeness_tol=completeness_tol)
@@ -289,13 +300,14 @@ class CAMNetwork:
     def __repr__(self):
         kinds = sorted({type(e.neuron_type).__name__ for e in self.net.all_ensembles})
         scales = ", ".join(f"{name} {scale:.4g}" for name, scale in self.firing_rate_scales.items()) or "none"
+        balanced = ", channels balanced" if self.channel_factors else ""
         return "\n".join(
             (
                 f"<CAMNetwork of model {self.model.name!r}",
                 f"  input     {'x'.join(map(str, self.head.input_shape))}",
                 f"  head      {self.head}",
                 f"  neurons   {self.n_neurons} {' and '.join(kinds)}, synapse {self.synapse}",
-                f"  scales    {scales} [Hz per unit of activity]",
+                f"  scales    {scales} [Hz per unit of activity]{balanced}",
                 f"  TensorNodes  {', '.join(self.tensor_nodes) or 'none'}>",
             )
         )
@@ -317,26 +329,6 @@ def _as_synapse(synapse):
     raise ParameterError(
         f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try 0.005."
     )
-
-
-def _given_scales(model, scale_firing_rates):
-    """Spell out the user's scales by layer name."""
-    names = [layer.name for layer in rectified_layers(model)]
-    if scale_firing_rates is None:
-        return {}
-    by_name = scale_firing_rates
-    if not isinstance(scale_firing_rates, dict):
-        by_name = dict.fromkeys(names, scale_firing_rates)
-    by_name = {getattr(key, "name", key): scale for key, scale in by_name.items()}
-    unknown = [name for name in by_name if name not in names]
-    if unknown:
-        raise ParameterError(
-            f"scale_firing_rates: {unknown[0]!r} is not a rectified layer of model {model.name!r}; expected one of "
-            f"{names}, got {unknown[0]!r}. Name layers that end in a ReLU."
-        )
-    for scale in by_name.values():
-        check_positive("scale_firing_rates", scale, unit="Hz per unit of activity")
-    return {name: float(scale) for name, scale in by_name.items()}
 
 
 def _run_converter(model, neurons, scales, synapse, options):

@@ -107,7 +107,9 @@ class VerificationError(CAMError, AssertionError):
     Attributes
     ----------
     verification : Verification
-        The differences found.
+        The differences found by `nengo_cam.CAMNetwork.verify`.
+    largest_difference : float
+        The difference found by `nengo_cam.simplify.balance_channels`.
     """
 
 

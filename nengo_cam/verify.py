@@ -7,7 +7,7 @@ import numpy as np
 from . import compat
 from .images import check_images
 from .parameters import check_count
-from .simplify import features_and_logits
+from .simplify import features_and_logits, inference_model
 
 __all__ = ["Verification", "verify"]
 
@@ -103,7 +103,7 @@ def verify(network, rate_form, images, *, n_steps):
     check_count("n_steps", n_steps)
     images = check_images(images, network.head.input_shape)
     images = images.reshape((-1, *network.head.input_shape))
-    keras_features, keras_logits = _run_keras(network, images)
+    keras_features, keras_logits, keras_kernel = _run_keras(network, images)
     rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, n_steps=1)
     rate_output = _apply(network.head.activation, rate_logits[:, 0])
     model_output = np.reshape(network.model(images, training=False), rate_output.shape)
@@ -112,7 +112,7 @@ def verify(network, rate_form, images, *, n_steps):
     return Verification(
         output_difference=_relative_difference(rate_output, model_output),
         logit_difference=_relative_difference(rate_logits[:, 0], keras_logits),
-        cam_difference=_relative_difference(rate_features[:, 0] @ kernel, keras_features @ kernel),
+        cam_difference=_relative_difference(rate_features[:, 0] @ kernel, keras_features @ keras_kernel),
         completeness_error=_relative_difference(completed, logits),
         n_images=len(images),
         n_steps=n_steps,
@@ -125,10 +125,12 @@ def _relative_difference(values, reference):
 
 
 def _run_keras(network, images):
-    """Return features (N, P, K) and logits (N, L) of the reduced Keras model."""
-    outputs = features_and_logits(network.converter.model, network.head.pooling)(images, training=False)
+    """Return features (N, P, K), logits (N, L) and kernel (K, L) of the source, without what only training needs."""
+    model = inference_model(network.model)
+    outputs = features_and_logits(model, network.head.pooling)(images, training=False)
     features, logits = (output.numpy().astype(float) for output in outputs)
-    return features.reshape(len(images), -1, network.head.n_channels), logits
+    kernel = model.get_layer(network.head.readout).get_weights()[0]
+    return features.reshape(len(images), -1, network.head.n_channels), logits, kernel.astype(float)
 
 
 def _run_nengo(network, images, *, n_steps):

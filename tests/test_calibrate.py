@@ -1,24 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nengo_cam import inference_model
-from nengo_cam.calibrate import TopValues, calibrate_layers
+from nengo_cam.calibrate import calibrate_layers
 from nengo_cam.exceptions import ParameterError
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60),
-    percentile=st.floats(0, 100),
-    n_parts=st.integers(1, 5),
-)
-def test_streamed_percentile_is_numpys(values, percentile, n_parts):
-    top = TopValues(len(values), percentile)
-    for part in np.array_split(np.array(values), n_parts):
-        top.add(part)
-    np.testing.assert_allclose(top.percentile(), np.percentile(values, percentile), rtol=1e-9, atol=1e-9)
 
 
 def test_scales_from_the_layers_own_activity(tf, small_model, images):

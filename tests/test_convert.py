@@ -72,9 +72,84 @@ def test_scales_by_number_name_layer_and_calibration(small_model, images):
     }
     by_layer = ncam.convert(small_model, scale_firing_rates={small_model.get_layer("conv0"): 8})
     assert by_layer.firing_rate_scales == {"conv0": 8}
-    calibrated = ncam.convert(small_model, calibrate_on=images, target_rate=300, scale_firing_rates={"conv1": 20})
+    calibrated = ncam.convert(
+        small_model, calibrate_on=images, target_rate=300, scale_firing_rates={"conv1": 20}, balance=False
+    )
     expected = ncam.calibrate.calibrate_layers(ncam.inference_model(small_model), images, target_rate=300)
     assert calibrated.firing_rate_scales == {"conv0": expected["conv0"], "conv1": 20}
+    assert calibrated.channel_factors == {}
+
+
+def test_calibration_gives_every_channel_the_target_rate(tf, small_model, images):
+    net = ncam.convert(small_model, calibrate_on=images, target_rate=300, percentile=90)
+    for name, scale in net.firing_rate_scales.items():
+        activity = tf.keras.Model(small_model.input, small_model.get_layer(name).output).predict(images, verbose=0)
+        rates = activity * scale * net.channel_factors[name]
+        channels = np.percentile(rates.reshape(-1, rates.shape[-1]), 90, axis=0)
+        # All channels have one range, and that of the layer is the target.
+        np.testing.assert_allclose(channels, channels[0], rtol=1e-5)
+        assert np.percentile(rates, 90) == pytest.approx(300, rel=1e-5)
+    assert net.verify(images).cam_difference < 1e-5
+
+
+def test_balancing_leaves_maps_and_features_in_their_units(tf, small_model, images):
+    net = ncam.convert(small_model, neurons=None, calibrate_on=images)
+    assert np.ptp(net.feature_factors) > 0.1
+    spiking = ncam.spiking_cam(net, images, n_steps=1, keep_features=True, progress_bar=False).isel(time=0)
+    rate = ncam.rate_cam(small_model, images)
+    np.testing.assert_allclose(spiking.cam, rate.cam, atol=1e-5)
+    np.testing.assert_allclose(ncam.rate_cam(net, images).cam, rate.cam, atol=1e-5)
+    features = tf.keras.Model(small_model.input, small_model.get_layer("conv1").output).predict(images, verbose=0)
+    np.testing.assert_allclose(spiking.features, np.moveaxis(features, -1, 1), atol=1e-5)
+    assert spiking.attrs["channels"] == "balanced"
+
+
+def test_scales_by_channel(tf, small_model, images):
+    scales = np.array([50.0, 100.0, 200.0, 400.0])
+    net = ncam.convert(small_model, scale_firing_rates={"conv0": scales})
+    with net.net:
+        probe = nengo.Probe(net.net.all_ensembles[0].neurons)
+    with ncam.Simulator(net.net, minibatch_size=5, progress_bar=False) as sim:
+        sim.run_steps(100, data={net.input: images.reshape(5, 1, -1)})
+    # The image stands still, so the number of spikes is the rate to half a spike.
+    counts = sim.data[probe].sum(axis=1) * sim.dt / net.net.all_ensembles[0].neuron_type.amplitude
+    activity = tf.keras.Model(small_model.input, small_model.get_layer("conv0").output).predict(images, verbose=0)
+    np.testing.assert_allclose(counts.reshape(activity.shape), activity * scales * 0.1, atol=0.501)
+    assert net.verify(images).cam_difference < 1e-5
+
+
+def test_scales_by_channel_stay_when_the_rest_is_calibrated(small_model, images):
+    scales = [50.0, 100.0, 200.0, 400.0]
+    net = ncam.convert(small_model, scale_firing_rates={"conv0": scales}, calibrate_on=images)
+    np.testing.assert_allclose(net.firing_rate_scales["conv0"] * net.channel_factors["conv0"], scales)
+    assert np.ptp(net.channel_factors["conv1"]) > 0.1
+    assert net.verify(images).cam_difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    "scales, message",
+    [
+        ({"conv0": [1, 2]}, "'conv0' has 4 channels; expected one number or one for each, got shape"),
+        ({"conv0": [1, 2, 3, 0]}, "scale_firing_rates: expected a positive number"),
+        ({"conv0": [1, 2, 3, 4], "conv1": [1, 1, 1, 1, 1]}, None),
+    ],
+)
+def test_wrong_scales_by_channel(small_model, scales, message):
+    if message is None:
+        assert ncam.convert(small_model, scale_firing_rates=scales).firing_rate_scales == {"conv0": 4, "conv1": 1}
+        return
+    with pytest.raises(ParameterError, match=message):
+        ncam.convert(small_model, scale_firing_rates=scales)
+
+
+def test_channels_that_meet_need_the_same_scales(tf):
+    inputs = tf.keras.Input((8, 6, 2))
+    branches = [tf.keras.layers.Conv2D(2, 3, padding="same", activation="relu", name=name)(inputs) for name in "ab"]
+    x = tf.keras.layers.GlobalAveragePooling2D()(tf.keras.layers.Add()(branches))
+    model = tf.keras.Model(inputs, tf.keras.layers.Dense(2)(x))
+    ncam.convert(model, scale_firing_rates={"a": [10, 20], "b": [10, 20]})
+    with pytest.raises(ParameterError, match="'b' cannot be scaled one by one because of 'a'; expected 1 times"):
+        ncam.convert(model, scale_firing_rates={"a": [10, 20], "b": [20, 10]})
 
 
 def test_only_rectified_neurons_are_scaled(tf, make_model, images):

@@ -3,7 +3,14 @@
 ``inference`` leaves out what inference does not need; ``balance`` gives the channels of a layer the same range.
 """
 
-from .balance import BalancedModel, balance_channels
+from .balance import BalancedModel, balance_channels, scale_channels
 from .inference import features_and_logits, inference_model, rectified_layers
 
-__all__ = ["BalancedModel", "balance_channels", "features_and_logits", "inference_model", "rectified_layers"]
+__all__ = [
+    "BalancedModel",
+    "balance_channels",
+    "features_and_logits",
+    "inference_model",
+    "rectified_layers",
+    "scale_channels",
+]

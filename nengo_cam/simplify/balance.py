@@ -15,7 +15,7 @@ from ..head import locate_head
 from ..percentiles import TopValues, check_percentile
 from .inference import features_and_logits, rectified_layers
 
-__all__ = ["BalancedModel", "balance_channels"]
+__all__ = ["BalancedModel", "balance_channels", "scale_channels"]
 
 # Layers that undo the factors of their input and apply those of their output in their own weights.
 _REWEIGHTED = frozenset(
@@ -61,7 +61,7 @@ class BalancedModel:
     largest_difference: float
 
 
-def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, batch_size=32):
+def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(), batch_size=32):
     r"""Scale the channels of rectified layers to one range, and undo it in the layers that they feed.
 
     A converted network has one firing-rate scale per layer, so a channel that is much weaker than the strongest of its
@@ -89,6 +89,8 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, batch_s
         Percentile of a channel's activity that is taken for its range; above 0, at most 100.
     max_factor : float
         Largest factor; at least 1, which leaves all channels alone.
+    fixed : iterable of str
+        Names of layers whose channels keep factor 1.
     batch_size : int
         Images that go through the model at a time. Changes the result by rounding only.
 
@@ -125,21 +127,50 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, batch_s
         raise ParameterError(f"max_factor: expected a finite number of at least 1, got {max_factor!r}. Try 30.")
     flat = flatten(model)
     head = locate_head(flat)
-    channels = _Channels(flat)
+    channels = _Channels(flat, fixed)
     levels = _levels(model, images, percentile, batch_size)
     factors = channels.factors(levels, max_factor)
     balanced = _rebuild(flat, {name: (factors[i], factors[o]) for name, (i, o) in channels.of_layer.items()})
     feature_factors = factors[channels.of_tensor[head.features]]
-    difference = _largest_difference(model, balanced, head.pooling.name, feature_factors, images, batch_size)
-    # Not "difference > _TOLERANCE": NaN must fail.
-    if not difference <= _TOLERANCE:
-        raise VerificationError(
-            f"model {model.name!r}: balancing its channels changed it; expected logits and features within "
-            f"{_TOLERANCE:.0e} of the largest, got {difference:.1e}. Convert it without balancing.",
-            largest_difference=difference,
-        )
+    difference = _checked_difference(model, balanced, head.pooling.name, feature_factors, images, batch_size)
     layer_factors = {name: factors[channels.of_output[name]] for name in levels}
     return BalancedModel(balanced, feature_factors, layer_factors, difference)
+
+
+def scale_channels(model, factors):
+    """Multiply the output channels of some rectified layers, and undo it in the layers that they feed.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `nengo_cam.inference_model`. It is not changed.
+    factors : dict of {str: ndarray of shape (channels,)}
+        Positive factor of each channel, by the name of the layer.
+
+    Returns
+    -------
+    BalancedModel
+        The new model and the factors. ``largest_difference`` is measured on one frame of noise.
+
+    Raises
+    ------
+    ParameterError
+        If the number of channels is another, if channels that meet in a sum were given different factors, or if
+        channels cannot be scaled because what they feed is not homogeneous or not known.
+    VerificationError
+        If the new model differs from the old one by more than rounding.
+    """
+    flat = flatten(model)
+    head = locate_head(flat)
+    channels = _Channels(flat)
+    by_element = channels.given_factors(factors)
+    scaled = _rebuild(flat, {name: (by_element[i], by_element[o]) for name, (i, o) in channels.of_layer.items()})
+    feature_factors = by_element[channels.of_tensor[head.features]]
+    ((_, *shape),) = flat.input_shapes.values()
+    noise = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    difference = _checked_difference(model, scaled, head.pooling.name, feature_factors, noise, 1)
+    layer_factors = {layer.name: by_element[channels.of_output[layer.name]] for layer in rectified_layers(model)}
+    return BalancedModel(scaled, feature_factors, layer_factors, difference)
 
 
 class _Channels:
@@ -152,7 +183,7 @@ class _Channels:
     since they have the same weights.
     """
 
-    def __init__(self, flat):
+    def __init__(self, flat, fixed=()):
         self._n_elements = 1
         self._ties = []
         self.of_layer, self.of_output = {}, {}
@@ -171,6 +202,8 @@ class _Channels:
             self.of_output[call.name] = self.of_tensor[call.outputs[0]]
         for key in flat.outputs:
             self._tie(self.of_tensor[key], _FIXED)
+        for name in fixed:
+            self._tie(self.of_output[name], _FIXED)
 
     def _follow(self, call, inputs):
         """Return the elements of the output of a call, up to its activation; None if they cannot be followed."""
@@ -226,6 +259,29 @@ class _Channels:
         scalable = (groups != groups[_FIXED]) & (own > 0)
         factors = np.ones(self._n_elements)
         factors[scalable] = np.minimum(reference[scalable] / own[scalable], max_factor)
+        return factors
+
+    def given_factors(self, by_layer):
+        """Return the factor of each element, from those of the channels of some layers by name."""
+        groups = self._groups()
+        factors = np.ones(self._n_elements)
+        said = {groups[_FIXED]: (1.0, "what its channels feed")}
+        for name, given in by_layer.items():
+            elements = self.of_output[name]
+            if np.shape(given) != elements.shape:
+                raise ParameterError(
+                    f"scale_firing_rates: {name!r} has {len(elements)} channels; expected one number or one for each, "
+                    f"got shape {np.shape(given)}. Give one scale for each channel."
+                )
+            for group, factor in zip(groups[elements], given):
+                other, source = said.setdefault(group, (factor, name))
+                if not np.isclose(factor, other, rtol=1e-6):
+                    raise ParameterError(
+                        f"scale_firing_rates: the channels of {name!r} cannot be scaled one by one because of "
+                        f"{source!r}; expected {other:g} times the layer's largest scale, got {factor:g}. Give "
+                        f"{name!r} one number."
+                    )
+                factors[groups == group] = factor
         return factors
 
 
@@ -326,6 +382,19 @@ def _rescale(layer, before, after):
         variable = getattr(layer, name)
         if variable is not None:
             variable.assign(variable.numpy().astype(float) * scale)
+
+
+def _checked_difference(model, balanced, *args):
+    """Check that two models give the same, see `_largest_difference`."""
+    difference = _largest_difference(model, balanced, *args)
+    # Not "difference > _TOLERANCE": NaN must fail.
+    if not difference <= _TOLERANCE:
+        raise VerificationError(
+            f"model {model.name!r}: balancing its channels changed it; expected logits and features within "
+            f"{_TOLERANCE:.0e} of the largest, got {difference:.1e}. Convert it without balancing.",
+            largest_difference=difference,
+        )
+    return difference
 
 
 def _largest_difference(model, balanced, pooling, feature_factors, images, batch_size):

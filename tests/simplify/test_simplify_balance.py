@@ -484,8 +484,8 @@ def test_features_in_wrong_units_are_noticed(monkeypatch, source, images):
     class Confused(balance._Channels):
         """Takes the features for the input of the last convolution."""
 
-        def __init__(self, flat):
-            super().__init__(flat)
+        def __init__(self, flat, fixed=()):
+            super().__init__(flat, fixed)
             self.of_tensor = dict.fromkeys(self.of_tensor, self.of_output["conv1"] * 0)
 
     monkeypatch.setattr(balance, "_Channels", Confused)
