@@ -59,12 +59,15 @@ class Chunk:
         Activity that is pooled.
     logits : ndarray of shape (N, steps, L)
         Output.
+    observed : list of ndarray of shape (N, steps, size)
+        What the probes that were asked for besides saw.
     """
 
-    def __init__(self, start, features, logits):
+    def __init__(self, start, features, logits, observed):
         self.start = start
         self.features = features
         self.logits = logits
+        self.observed = observed
 
     @property
     def steps(self):
@@ -88,13 +91,16 @@ class Backend(abc.ABC):
         Time step [s].
     seed : int
         Seed of the network and the simulator.
+    observe : sequence of nengo.Probe
+        Probes whose data chunks hold besides, in that order; the simulator has to be made while the network has them.
     """
 
     #: Name in the provenance of results.
     name = None
 
-    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed, observe=()):
         self.network = network
+        self.observe = tuple(observe)
         self._simulator = simulator
         self._own = isinstance(simulator, type)
         # An open simulator cannot change the size of its minibatches.
@@ -147,6 +153,12 @@ class Backend(abc.ABC):
                 progress_bar=False,
             )
 
+    def _chunk(self, start, values):
+        """Make a chunk from what the probes saw, by probe."""
+        network = self.network
+        observed = [values[probe] for probe in self.observe]
+        return Chunk(start, values[network.features], values[network.logits], observed)
+
     @abc.abstractmethod
     def _reset(self):
         """Put the simulator's state back to the start, its weights and the user's probes left as they are."""
@@ -192,7 +204,7 @@ class AllStepsBackend(Backend):
         self._reset()
         start = 0
         for values in self.sim.iter_steps(n_steps, {self.network.input: images}, chunk_steps):
-            chunk = Chunk(start, values[self.network.features], values[self.network.logits])
+            chunk = self._chunk(start, values)
             yield chunk
             start = chunk.steps.stop
 
@@ -222,13 +234,13 @@ class NengoDLBackend(Backend):
             stop = min(start + chunk_steps, n_steps)
             frames = images[:, start:stop] if images.shape[1] > 1 else np.repeat(images, stop - start, axis=1)
             values = self.sim.predict_on_batch({self.network.input: frames}, stateful=True)
-            features, logits = values[self.network.features], values[self.network.logits]
-            if not features.shape[1] == logits.shape[1] == stop - start:
+            chunk = self._chunk(start, values)
+            if not chunk.features.shape[1] == chunk.logits.shape[1] == stop - start:
                 raise SimulatorError(
-                    f"nengo_dl.Simulator: the probes kept {logits.shape[1]} of {stop - start} steps because the "
+                    f"nengo_dl.Simulator: the probes kept {chunk.logits.shape[1]} of {stop - start} steps because the "
                     "network is set to keep_history=False; expected all of them. Leave the setting out."
                 )
-            yield Chunk(start, features, logits)
+            yield chunk
 
 
 @register_backend(lambda: nengo.Simulator)
@@ -237,7 +249,7 @@ class NengoBackend(Backend):
 
     name = "nengo.Simulator"
 
-    def __init__(self, network, simulator, *, minibatch_size, dt, seed):
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed, observe=()):
         if network.tensor_nodes:
             raise SimulatorError(
                 f"nengo.Simulator: it cannot run TensorFlow layers; expected native Nengo objects only, got the "
@@ -248,7 +260,7 @@ class NengoBackend(Backend):
                 "nengo.Simulator: an open simulator cannot be fed with new images; expected the class, got an "
                 "instance. Call its network's freeze_params and pass simulator=nengo.Simulator."
             )
-        super().__init__(network, simulator, minibatch_size=1, dt=dt, seed=seed)
+        super().__init__(network, simulator, minibatch_size=1, dt=dt, seed=seed, observe=observe)
         self._frames = None
 
     def _build(self):
@@ -274,12 +286,13 @@ class NengoBackend(Backend):
         self._reset()
         for start in range(0, n_steps, chunk_steps):
             self.sim.run_steps(min(chunk_steps, n_steps - start), progress_bar=False)
-            features, logits = (self.sim.data[p][None] for p in (self.network.features, self.network.logits))
+            probes = (self.network.features, self.network.logits, *self.observe)
+            values = {probe: self.sim.data[probe][None] for probe in probes}
             self.sim.clear_probes()
-            yield Chunk(start, features, logits)
+            yield self._chunk(start, values)
 
 
-def open_backend(network, simulator, *, minibatch_size, dt, seed):
+def open_backend(network, simulator, *, minibatch_size, dt, seed, observe=()):
     """Choose the backend for a simulator.
 
     Parameters
@@ -294,6 +307,8 @@ def open_backend(network, simulator, *, minibatch_size, dt, seed):
         Time step [s]; an open simulator has to have the same.
     seed : int or None
         Seed. None means the network's own if it has one, else a random one; an open simulator keeps its own.
+    observe : sequence of nengo.Probe
+        Further probes of the network, whose data chunks hold. See `CAMNetwork.probed_neurons`.
 
     Returns
     -------
@@ -306,7 +321,7 @@ def open_backend(network, simulator, *, minibatch_size, dt, seed):
         If there is no backend for ``simulator``, or it is closed, or simulates another network, or cannot run this
         one.
     ParameterError
-        If ``dt`` or ``seed`` contradict an open simulator.
+        If ``dt`` or ``seed`` contradict an open simulator, or it has not the probes to observe.
     """
     is_class = isinstance(simulator, type)
     classes = {lookup(): backend for lookup, backend in _BACKENDS.items()}
@@ -319,16 +334,18 @@ def open_backend(network, simulator, *, minibatch_size, dt, seed):
             f"simulator: expected a simulator class or an open simulator of {names}, got {simulator!r}. Pass one."
         )
     if not is_class:
-        _check_open_simulator(network, simulator, dt, seed)
+        _check_open_simulator(network, simulator, dt, seed, observe)
         seed = simulator.seed
     elif seed is None:
         seed = network.net.seed
     if seed is None:
         seed = np.random.default_rng().integers(np.iinfo(np.int32).max)
-    return classes[cls](network, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed))
+    return classes[cls](
+        network, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed), observe=observe
+    )
 
 
-def _check_open_simulator(network, simulator, dt, seed):
+def _check_open_simulator(network, simulator, dt, seed, observe):
     if getattr(simulator, "closed", False):
         raise SimulatorError("simulator: expected an open simulator, got a closed one. Call inside its `with` block.")
     if simulator.model.toplevel is not network.net:
@@ -341,3 +358,8 @@ def _check_open_simulator(network, simulator, dt, seed):
             raise ParameterError(
                 f"{name}: an open simulator keeps its own; expected {own!r}, got {given!r}. Pass {name}={own!r}."
             )
+    if not set(observe) <= set(simulator.model.probes):
+        raise ParameterError(
+            "count_spikes: an open simulator records what it was built to record; expected the simulator's class, got "
+            "an open simulator. Pass the class."
+        )

@@ -1,5 +1,6 @@
 """Class-activation maps of a spiking network over time, and of the CNN that it came from."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -73,6 +74,7 @@ def spiking_cam(
     dt=0.001,
     seed=None,
     keep_features=False,
+    count_spikes=False,
     progress_bar=True,
 ):
     """Run a converted network, and measure its class-activation maps at every time step.
@@ -109,6 +111,8 @@ def spiking_cam(
         recorded in the result.
     keep_features : bool
         Whether to keep the features of all time steps and channels; they are large.
+    count_spikes : bool
+        Whether to count the spikes of each layer. Takes a simulator's class, not an open simulator.
     progress_bar : bool
         Whether to show the progress.
 
@@ -116,7 +120,8 @@ def spiking_cam(
     -------
     xarray.Dataset
         ``cam`` (image, time, label, y, x) [logit], ``logits`` (image, time, label) [logit], ``bias`` (label) [logit],
-        and ``features`` (image, time, channel, y, x) if asked for. ``time`` [s] is ``(i + 1) * dt``; ``y``
+        and, if asked for, ``features`` (image, time, channel, y, x) and ``spike_count`` (image, time, layer), spikes
+        of all neurons of a layer in a step; a spike of either sign counts. ``time`` [s] is ``(i + 1) * dt``; ``y``
         and ``x`` are the centres of what the map's cells see, in pixels of the image (`nengo_cam.geometry`). ``attrs``
         say how it was made.
 
@@ -154,23 +159,32 @@ def spiking_cam(
     images = check_images(images, net.head.input_shape, n_steps=n_steps)
     net.warn_of_range(images)
     chosen, coordinate = _choose_labels(net.head, labels, label_names)
-    backend = open_backend(net, simulator, minibatch_size=minibatch_size or min(len(images), 16), dt=dt, seed=seed)
-    # What a step holds: the image, which is repeated for every step, the features, and the maps.
-    step_size = net.input.size_out + net.features.size_in + len(chosen) * math.prod(net.head.map_shape)
-    step_bytes = 4 * backend.minibatch_size * step_size
-    chunk_steps = chunk_steps or backend.choose_chunk_steps(n_steps, step_bytes)
-    result = _Recorder(net.head, len(images), n_steps, chosen, keep_features, net.feature_factors)
     frames = images.reshape(len(images), 1 if images.ndim == 4 else n_steps, -1)
-    with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
-        kernel, bias = backend.readout_parameters()
-        for start in range(0, len(images), backend.minibatch_size):
-            batch = frames[start : start + backend.minibatch_size]
-            n_real = len(batch)
-            # NengoDL takes whole minibatches only.
-            batch = np.concatenate([batch, np.repeat(batch[-1:], backend.minibatch_size - n_real, axis=0)])
-            for chunk in backend.run(batch, n_steps, chunk_steps):
-                result.add(slice(start, start + n_real), chunk, kernel)
-                progress.update(n_real * (chunk.steps.stop - chunk.start))
+    with net.probed_neurons() if count_spikes else contextlib.nullcontext() as probes:
+        backend = open_backend(
+            net,
+            simulator,
+            minibatch_size=minibatch_size or min(len(images), 16),
+            dt=dt,
+            seed=seed,
+            observe=tuple((probes or {}).values()),
+        )
+        # What a step holds: the image, which is repeated for every step, what is probed, and the maps.
+        probed = sum(probe.size_in for probe in (net.features, *backend.observe))
+        step_size = net.input.size_out + probed + len(chosen) * math.prod(net.head.map_shape)
+        chunk_steps = chunk_steps or backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
+        heights = [net.spiking_layers[name].neuron_type.amplitude / dt for name in probes] if count_spikes else None
+        result = _Recorder(net, len(images), n_steps, chosen, keep_features, heights)
+        with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
+            kernel, bias = backend.readout_parameters()
+            for start in range(0, len(images), backend.minibatch_size):
+                batch = frames[start : start + backend.minibatch_size]
+                n_real = len(batch)
+                # NengoDL takes whole minibatches only.
+                batch = np.concatenate([batch, np.repeat(batch[-1:], backend.minibatch_size - n_real, axis=0)])
+                for chunk in backend.run(batch, n_steps, chunk_steps):
+                    result.add(slice(start, start + n_real), chunk, kernel)
+                    progress.update(n_real * (chunk.steps.stop - chunk.start))
     if not result.any_activity:
         _warn_of_silence(net, n_steps)
     coords = {"time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"})}
@@ -183,6 +197,8 @@ def spiking_cam(
         "firing_rate_scales": json.dumps(net.firing_rate_scales),
         "channels": "balanced" if net.channel_factors else "as in the model",
     }
+    if count_spikes:
+        coords["layer"] = list(probes)
     return _dataset(net.head, result.arrays, bias[chosen], coordinate, coords, attrs)
 
 
@@ -245,11 +261,15 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
 class _Recorder:
     """Projects chunks of features onto labels, and keeps the projections."""
 
-    def __init__(self, head, n_images, n_steps, chosen, keep_features, feature_factors):
-        self._head = head
-        self._feature_factors = feature_factors.astype(np.float32)
+    def __init__(self, net, n_images, n_steps, chosen, keep_features, heights):
+        self._head = head = net.head
+        self._feature_factors = net.feature_factors.astype(np.float32)
+        # Output of the neurons of each layer for one spike, if spikes are counted.
+        self._heights = heights
         self._chosen = chosen
         self._shapes = {"cam": (len(chosen), *head.map_shape), "logits": (len(chosen),)}
+        if heights is not None:
+            self._shapes["spike_count"] = (len(heights),)
         if keep_features:
             self._shapes["features"] = (head.n_channels, *head.map_shape)
         self._leading = (n_images, n_steps)
@@ -265,6 +285,11 @@ class _Recorder:
         maps = class_activation_map(features, kernel[:, self._chosen])
         self._put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
         self._put("logits", rows, chunk.steps, chunk.logits[:n_rows, :, self._chosen])
+        if self._heights is not None:
+            activity = (np.abs(output[:n_rows]).sum(axis=-1, dtype=float) for output in chunk.observed)
+            counts = [total / height for total, height in zip(activity, self._heights)]
+            # Whole numbers, but for the rounding of what is added up.
+            self._put("spike_count", rows, chunk.steps, np.rint(np.stack(counts, axis=-1)).astype(np.int64))
         if "features" in self._shapes:
             self._put("features", rows, chunk.steps, np.moveaxis(features / self._feature_factors, -1, 2))
 
@@ -335,6 +360,12 @@ def _dataset(head, arrays, bias, labels, coords, attrs):
             (*leading, "channel", "y", "x"),
             arrays["features"],
             {"units": "activation", "long_name": f"activity of {head.features}"},
+        )
+    if "spike_count" in arrays:
+        variables["spike_count"] = (
+            (*leading, "layer"),
+            arrays["spike_count"],
+            {"units": "spikes per step", "long_name": "spikes of all neurons of the layer"},
         )
     pixels = {"units": "pixel"}
     coords = {

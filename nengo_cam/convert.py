@@ -1,7 +1,9 @@
 """From a Keras CNN to a Nengo network whose class-activation maps can be read."""
 
+import contextlib
 import dataclasses
 import numbers
+import re
 import warnings
 
 import nengo
@@ -190,6 +192,32 @@ class CAMNetwork:
         """Names of the layers that only NengoDL can run, as TensorFlow operations."""
         tensor_node = compat.import_nengo_dl().TensorNode
         return tuple(node.label for node in self.net.all_nodes if isinstance(node, tensor_node))
+
+    @property
+    def spiking_layers(self):
+        """The ensembles that spike, by the name of their layer; a layer that is called again has a number behind it."""
+        return {
+            re.sub(r"\.0$", "", ensemble.label): ensemble
+            for ensemble in self.net.all_ensembles
+            if ensemble.neuron_type.spiking
+        }
+
+    @contextlib.contextmanager
+    def probed_neurons(self):
+        """Probe all spiking neurons while a simulator is made; the network is then as it was.
+
+        Yields
+        ------
+        dict of {str: nengo.Probe}
+            Unfiltered probes of the output, by the name of the layer. One spike is amplitude / dt.
+        """
+        layers, before = self.spiking_layers, list(self.net.probes)
+        with self.net:
+            probes = {name: nengo.Probe(ensemble.neurons, label=name) for name, ensemble in layers.items()}
+        try:
+            yield probes
+        finally:
+            self.net.probes[:] = before
 
     @property
     def n_neurons(self):

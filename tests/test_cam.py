@@ -186,9 +186,9 @@ def test_dims_coordinates_and_provenance(net, images):
     assert "IntegrateAndFire" in attrs["neurons"]
     assert json.loads(attrs["firing_rate_scales"]) == pytest.approx(net.firing_rate_scales)
     assert attrs["nengo_dl"] == nengo_dl.__version__
-    np.testing.assert_allclose(
-        np.einsum("ntkyx,kl->ntlyx", result.features, net.head.kernel), result.cam, rtol=1e-4, atol=1e-5
-    )
+    # Features are in the units of the model, whatever channels were multiplied by to spike alike.
+    kernel = net.model.layers[-1].get_weights()[0]
+    np.testing.assert_allclose(np.einsum("ntkyx,kl->ntlyx", result.features, kernel), result.cam, rtol=1e-4, atol=1e-5)
 
 
 def test_cells_of_a_coarse_map_divide_the_image_evenly(tf, make_model, images):
@@ -340,3 +340,43 @@ def test_progress_is_shown_unless_switched_off(net, images, capsys):
     assert "100/100" in capsys.readouterr().err
     spiking_cam(net, images, progress_bar=False)
     assert "step" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS.values(), ids=SIMULATORS)
+@pytest.mark.parametrize("neurons", [ncam.IntegrateAndFire(), nengo.LIF()], ids=str)
+def test_spike_counts_against_probes(make_model, images, simulator, neurons):
+    """Counted by hand, neuron by neuron, on the reference."""
+    net = ncam.convert(make_model(), neurons=neurons, scale_firing_rates=300)
+    n_probes = len(net.net.all_probes)
+    result = ncam.spiking_cam(
+        net,
+        images[:2],
+        n_steps=30,
+        simulator=simulator,
+        seed=3,
+        count_spikes=True,
+        minibatch_size=2,
+        chunk_steps=10,
+        progress_bar=False,
+    )
+    assert len(net.net.all_probes) == n_probes
+    assert list(result.layer.values) == ["conv0", "conv1"]
+    with net.net:
+        probes = [nengo.Probe(ensemble.neurons) for ensemble in net.net.all_ensembles]
+    net.net.seed = 3
+    for i, image in enumerate(images[:2]):
+        net.input.output = image.ravel()
+        with nengo.Simulator(net.net, progress_bar=False) as sim:
+            sim.run_steps(30)
+        for probe, name in zip(probes, ("conv0", "conv1")):
+            spikes = (sim.data[probe] > 0).sum(axis=1)
+            np.testing.assert_array_equal(result.spike_count.sel(layer=name)[i], spikes)
+            assert spikes.any()
+
+
+def test_spikes_are_not_counted_on_an_open_simulator(net, images):
+    with (
+        ncam.Simulator(net.net, minibatch_size=2, progress_bar=False) as sim,
+        pytest.raises(ParameterError, match="count_spikes: an open simulator records what it was built to record"),
+    ):
+        spiking_cam(net, images[:2], simulator=sim, seed=None, count_spikes=True)
