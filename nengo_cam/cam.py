@@ -20,7 +20,6 @@ from .images import check_images
 from .parameters import check_count, check_positive, check_seed
 from .simplify import features_and_logits, inference_model
 from .simulator import Simulator
-from .version import __version__
 
 __all__ = ["class_activation_map", "rate_cam", "spiking_cam"]
 
@@ -173,18 +172,13 @@ def spiking_cam(
         probed = sum(probe.size_in for probe in (net.features, *backend.observe))
         step_size = net.input.size_out + probed + len(chosen) * math.prod(net.head.map_shape)
         chunk_steps = chunk_steps or backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
-        heights = [net.spiking_layers[name].neuron_type.amplitude / dt for name in probes] if count_spikes else None
+        heights = [getattr(net.spiking_layers[name].neuron_type, "amplitude", 1) / dt for name in probes] if count_spikes else None
         result = _Recorder(net, len(images), n_steps, chosen, keep_features, heights)
         with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
             kernel, bias = backend.readout_parameters()
-            for start in range(0, len(images), backend.minibatch_size):
-                batch = frames[start : start + backend.minibatch_size]
-                n_real = len(batch)
-                # NengoDL takes whole minibatches only.
-                batch = np.concatenate([batch, np.repeat(batch[-1:], backend.minibatch_size - n_real, axis=0)])
-                for chunk in backend.run(batch, n_steps, chunk_steps):
-                    result.add(slice(start, start + n_real), chunk, kernel)
-                    progress.update(n_real * (chunk.steps.stop - chunk.start))
+            for rows, chunk in backend.run_all(frames, n_steps, chunk_steps):
+                result.add(rows, chunk, kernel)
+                progress.update((rows.stop - rows.start) * (chunk.steps.stop - chunk.start))
     if not result.any_activity:
         _warn_of_silence(net, n_steps)
     coords = {"time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"})}
@@ -375,14 +369,12 @@ def _dataset(head, arrays, bias, labels, coords, attrs):
         "y": ("y", head.rows, {**pixels, "long_name": "row"}),
         "x": ("x", head.columns, {**pixels, "long_name": "column"}),
     }
-    versions = {name: compat.package_version(name) for name in ("nengo", "nengo-dl", "tensorflow", "numpy")}
     attrs = {
         "model": head.model,
         "head": str(head),
         "input_shape": list(head.input_shape),
         "cell_centres": "receptive fields" if head.exact_centres else "image divided evenly",
         **attrs,
-        "nengo_cam": __version__,
-        **{name.replace("-", "_"): version for name, version in versions.items()},
+        **compat.package_versions(),
     }
     return xr.Dataset(variables, coords, attrs)

@@ -21,6 +21,7 @@ __all__ = [
     "NonSpikingWarning",
     "OutputPathError",
     "ParameterError",
+    "RectifiedInputWarning",
     "ResultError",
     "SilentFeaturesWarning",
     "SimulatorError",
@@ -143,3 +144,7 @@ class InputRangeWarning(CAMWarning):
 
 class NonSpikingWarning(CAMWarning):
     """Spiking neurons were asked for, but some layers stay non-spiking."""
+
+
+class RectifiedInputWarning(CAMWarning):
+    """Spiking neurons that rectify fluctuating input, and so fire more than they should, layer after layer."""

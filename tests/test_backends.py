@@ -67,7 +67,8 @@ def test_frames_arrive_in_time(small_model, images):
 
 
 def test_seed_decides_random_voltages(small_model, images):
-    net = ncam.convert(small_model, calibrate_on=images, neurons=nengo.SpikingRectifiedLinear())
+    neurons = ncam.IntegrateAndFire(initial_state={"voltage": nengo.dists.Uniform(0, 1)})
+    net = ncam.convert(small_model, calibrate_on=images, neurons=neurons)
     for simulator in SIMULATORS:
         one, same, other = (
             run(net, images[:1], simulator, seed=seed, chunk_steps=12)[0].features for seed in (1, 1, 2)

@@ -8,7 +8,7 @@ from nengo.builder.transforms import ConvInc
 
 __all__ = ["fold", "integrators", "unscaling"]
 
-#: Types of neurons that use their input only as input * dt, and how they are scanned.
+#: Types of neurons that use their input only as input * dt, and how they are scanned; filled by `neurons`.
 integrators = {}
 
 

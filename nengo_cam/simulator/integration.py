@@ -4,7 +4,7 @@ from math import floor
 
 from .compiled import compiled
 
-__all__ = ["integrate_and_fire"]
+__all__ = ["integrate_and_fire", "integrate_and_fire_signed"]
 
 #: Neurons that are taken through all steps together: their voltages stay in the processor's nearest cache.
 _TOGETHER = 2**12
@@ -51,4 +51,36 @@ def integrate_and_fire(current, shift, still, voltage, out, start, stop, dt, hei
                 if n < none:
                     n = none
                 v[i] = u - n
+                output[i] = n * height
+
+
+@compiled
+def integrate_and_fire_signed(
+    current, shift, still, voltage, spike_count, out, start, stop, dt, height, negative_threshold
+):
+    """Integrate, fire or take spikes back, subtract, as `nengo_cam.SignedIntegrateAndFire` does.
+
+    Parameters
+    ----------
+    current, shift, still, voltage, out, start, stop, dt, height
+        As for `integrate_and_fire`.
+    spike_count : ndarray of shape (size,)
+        Spikes sent and not taken back, changed in place.
+    negative_threshold : float
+        Voltage below zero at which a spike is taken back, in the arrays' precision.
+    """
+    none = height - height
+    for first in range(start, stop, _TOGETHER):
+        last = min(first + _TOGETHER, stop)
+        v, count, constant = voltage[first:last], spike_count[first:last], still[first:last]
+        for step in range(len(out)):
+            moving = current[step if len(current) > 1 else 0, first - shift : last - shift]
+            output = out[step, first:last]
+            for i in range(len(v)):
+                u = v[i] + (moving[i] + constant[i]) * dt
+                n = floor(u)
+                if u < none:
+                    n = max(min(floor(u + negative_threshold), none), -count[i])
+                v[i] = u - n
+                count[i] += n
                 output[i] = n * height

@@ -9,9 +9,9 @@ import numpy as np
 from nengo.builder.neurons import SimNeurons
 
 from .. import compat
-from ..neurons import IntegrateAndFire
+from ..neurons import IntegrateAndFire, SignedIntegrateAndFire
 from .folding import integrators
-from .integration import integrate_and_fire
+from .integration import integrate_and_fire, integrate_and_fire_signed
 from .registry import Rule, register_operator
 from .scan import Block, for_each_block, spread
 from .signals import Value
@@ -80,9 +80,19 @@ def _register_elementwise():
 
 _register_elementwise()
 
-register_neurons(IntegrateAndFire, nengo.SpikingRectifiedLinear)(own_step)
+register_neurons(IntegrateAndFire, SignedIntegrateAndFire, nengo.SpikingRectifiedLinear)(own_step)
 
-integrators.update({IntegrateAndFire: integrate_and_fire, nengo.SpikingRectifiedLinear: integrate_and_fire})
+# Type: the compiled scan, and its parameters after the first ones, which all have.
+integrators.update(
+    {
+        IntegrateAndFire: (integrate_and_fire, lambda neurons, dtype: (False,)),
+        nengo.SpikingRectifiedLinear: (integrate_and_fire, lambda neurons, dtype: (True,)),
+        SignedIntegrateAndFire: (
+            integrate_and_fire_signed,
+            lambda neurons, dtype: (dtype.type(neurons.negative_threshold),),
+        ),
+    }
+)
 
 
 @register_operator(SimNeurons)
@@ -153,37 +163,38 @@ class NeuronsRule(Rule):
 
 
 class IntegratorsRule(NeuronsRule):
-    """Integrate-and-fire neurons whose voltage nobody looks at: a compiled scan."""
+    """Integrate-and-fire neurons whose states nobody looks at: a compiled scan."""
+
+    def __init__(self, operator, build):
+        super().__init__(operator, build)
+        dtype, neurons = build.dtype, operator.neurons
+        self._scan, parameters = integrators[type(neurons)]
+        # In single precision the weights hold dt already, see `fold`. In double precision the input times dt is rounded
+        # after all terms are added, as the reference does.
+        self._factor, dt = (None, build.dt) if build.exact else (build.dt, 1)
+        self._parameters = dtype.type(dt), dtype.type(neurons.amplitude / build.dt), *parameters(neurons, dtype)
 
     def __call__(self, inputs, chunk):
         (current,) = inputs
-        voltage = self._state["voltage"]
-        batch = max(current.batch, voltage.shape[0])
-        self._state["voltage"] = voltage = spread(voltage, batch)
-        size, dtype = voltage.shape[1], self.build.dtype
-        out = chunk.storage(self, (batch, chunk.n_steps, size), dtype)
-        # In single precision the weights hold dt already, see `fold`. In double precision the input times dt is rounded
-        # after all terms are added, as the reference does.
-        factor, dt = (None, self.build.dt) if self.build.exact else (self.build.dt, 1)
-        still, moving = current.split(factor)
+        batch = max(current.batch, self._state["voltage"].shape[0])
+        self._state = {name: spread(array, batch) for name, array in self._state.items()}
+        voltage, dtype = self._state["voltage"], self.build.dtype
+        out = chunk.storage(self, (batch, chunk.n_steps, voltage.shape[1]), dtype)
+        still, moving = current.split(self._factor)
         still = np.broadcast_to(np.zeros(1, dtype) if still is None else still, voltage.shape)
-        neurons = self.operator.neurons
-        height = dtype.type(neurons.amplitude / self.build.dt)
-        rectified = type(neurons) is nengo.SpikingRectifiedLinear
 
         def scan(block):
             start, stop = block.elements.start, block.elements.stop
             for item in range(block.items.start, block.items.stop):
                 J, shift = add_up(moving, item, start, stop, dtype)
                 constant = np.ascontiguousarray(still[item])
-                integrate_and_fire(
-                    J, shift, constant, voltage[item], out[item], start, stop, dtype.type(dt), height, rectified
-                )
+                state = (array[item] for array in self._state.values())
+                self._scan(J, shift, constant, *state, out[item], start, stop, *self._parameters)
 
         for_each_block(scan, *out.shape)
         if not np.isfinite(voltage).all():
-            raise FloatingPointError(f"invalid value encountered in the voltages of {neurons}")
-        return [Value(out), None]
+            raise FloatingPointError(f"invalid value encountered in the voltages of {self.operator.neurons}")
+        return [Value(out), *(None for _ in self._state)]
 
 
 def add_up(terms, item, start, stop, dtype):

@@ -31,6 +31,8 @@ TYPES = [
     nengo.SpikingRectifiedLinear(amplitude=0.3),
     ncam.IntegrateAndFire(amplitude=0.3),
     ncam.IntegrateAndFire(initial_state={"voltage": nengo.dists.Uniform(0, 1)}),
+    ncam.SignedIntegrateAndFire(amplitude=0.3),
+    ncam.SignedIntegrateAndFire(negative_threshold=0, initial_state={"voltage": nengo.dists.Uniform(0, 1)}),
     nengo.LIF(tau_rc=0.015, amplitude=0.7),
     nengo.LIF(min_voltage=-1),
     nengo.LIFRate(),
@@ -91,7 +93,13 @@ def test_an_item_does_not_depend_on_the_others(neuron_type, simulator_class):
 
 @pytest.mark.parametrize(
     "neuron_type",
-    [ncam.IntegrateAndFire(), nengo.SpikingRectifiedLinear(), nengo.LIF(), nengo.RectifiedLinear()],
+    [
+        ncam.IntegrateAndFire(),
+        ncam.SignedIntegrateAndFire(),
+        nengo.SpikingRectifiedLinear(),
+        nengo.LIF(),
+        nengo.RectifiedLinear(),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("probe_states", [False, True])
@@ -111,7 +119,11 @@ def test_single_precision_and_threads_change_next_to_no_spike(neuron_type, probe
         np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-3)
 
 
-@pytest.mark.parametrize("neuron_type", [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire(), nengo.LIF()], ids=str)
+@pytest.mark.parametrize(
+    "neuron_type",
+    [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire(), ncam.SignedIntegrateAndFire(), nengo.LIF()],
+    ids=str,
+)
 @pytest.mark.parametrize("synapse", [None, 0.005])
 def test_gains_that_differ_work_in_single_precision(neuron_type, synapse, simulator_class):
     scale = 1 if isinstance(neuron_type, nengo.LIF) else 100
@@ -133,7 +145,11 @@ def test_gains_that_differ_work_in_single_precision(neuron_type, synapse, simula
     np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("neuron_type", [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire()], ids=str)
+@pytest.mark.parametrize(
+    "neuron_type",
+    [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire(), ncam.SignedIntegrateAndFire()],
+    ids=str,
+)
 @pytest.mark.parametrize("probe_states", [False, True])
 def test_current_beyond_the_range_of_numbers_is_an_error(neuron_type, probe_states, simulator_class):
     with nengo.Network(seed=4) as net:
