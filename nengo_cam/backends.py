@@ -159,6 +159,29 @@ class Backend(abc.ABC):
         observed = [values[probe] for probe in self.observe]
         return Chunk(start, values[network.features], values[network.logits], observed)
 
+    def run_all(self, images, n_steps, chunk_steps):
+        """Run any number of images, minibatch after minibatch.
+
+        Parameters
+        ----------
+        images : ndarray of shape (N, 1 or n_steps, size)
+            Flattened images, as for `run`.
+        n_steps, chunk_steps
+            As for `run`.
+
+        Yields
+        ------
+        rows : slice
+            Which images.
+        chunk : Chunk
+            What they did. What it holds beyond them is padding: NengoDL takes whole minibatches only.
+        """
+        for start in range(0, len(images), self.minibatch_size):
+            batch = images[start : start + self.minibatch_size]
+            padding = np.repeat(batch[-1:], self.minibatch_size - len(batch), axis=0)
+            for chunk in self.run(np.concatenate([batch, padding]), n_steps, chunk_steps):
+                yield slice(start, start + len(batch)), chunk
+
     @abc.abstractmethod
     def _reset(self):
         """Put the simulator's state back to the start, its weights and the user's probes left as they are."""

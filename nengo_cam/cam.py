@@ -17,6 +17,7 @@ from .convert import CAMNetwork
 from .exceptions import ChannelMismatchError, LabelError, ModelTypeError, SilentFeaturesWarning
 from .head import find_head
 from .images import check_images
+from .neurons import spike_height
 from .parameters import check_count, check_positive, check_seed
 from .simplify import features_and_logits, inference_model
 from .simulator import Simulator
@@ -158,7 +159,8 @@ def spiking_cam(
     images = check_images(images, net.head.input_shape, n_steps=n_steps)
     net.warn_of_range(images)
     chosen, coordinate = _choose_labels(net.head, labels, label_names)
-    frames = images.reshape(len(images), 1 if images.ndim == 4 else n_steps, -1)
+    is_still = images.ndim == len(net.head.input_shape) + 1
+    frames = images.reshape(len(images), 1 if is_still else n_steps, -1)
     with net.probed_neurons() if count_spikes else contextlib.nullcontext() as probes:
         backend = open_backend(
             net,
@@ -172,7 +174,9 @@ def spiking_cam(
         probed = sum(probe.size_in for probe in (net.features, *backend.observe))
         step_size = net.input.size_out + probed + len(chosen) * math.prod(net.head.map_shape)
         chunk_steps = chunk_steps or backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
-        heights = [getattr(net.spiking_layers[name].neuron_type, "amplitude", 1) / dt for name in probes] if count_spikes else None
+        heights = None
+        if count_spikes:
+            heights = [spike_height(net.spiking_layers[name].neuron_type, dt) for name in probes]
         result = _Recorder(net, len(images), n_steps, chosen, keep_features, heights)
         with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
             kernel, bias = backend.readout_parameters()
@@ -244,7 +248,7 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
         maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
         logits[batch] = batch_logits.numpy()[:, chosen]
     coords = {}
-    if images.ndim == 5:
+    if images.ndim == len(head.input_shape) + 2:
         maps = maps.reshape((*images.shape[:2], *maps.shape[1:]))
         logits = logits.reshape((*images.shape[:2], *logits.shape[1:]))
         coords["time"] = ("time", np.arange(1, images.shape[1] + 1) * dt, {"units": "s", "long_name": "time"})
@@ -345,13 +349,13 @@ def _dataset(head, arrays, bias, labels, coords, attrs):
     leading = ("image", "time") if "time" in coords else ("image",)
     units = {"units": "logit"}
     variables = {
-        "cam": ((*leading, "label", "y", "x"), arrays["cam"], {**units, "long_name": "class-activation map"}),
+        "cam": ((*leading, "label", *head.dims), arrays["cam"], {**units, "long_name": "class-activation map"}),
         "logits": ((*leading, "label"), arrays["logits"], {**units, "long_name": "logit"}),
         "bias": (("label",), bias, {**units, "long_name": "bias of the readout"}),
     }
     if "features" in arrays:
         variables["features"] = (
-            (*leading, "channel", "y", "x"),
+            (*leading, "channel", *head.dims),
             arrays["features"],
             {"units": "activation", "long_name": f"activity of {head.features}"},
         )
@@ -362,12 +366,12 @@ def _dataset(head, arrays, bias, labels, coords, attrs):
             {"units": "spikes per step", "long_name": "spikes of all neurons of the layer"},
         )
     pixels = {"units": "pixel"}
+    names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
     coords = {
         "image": np.arange(len(arrays["logits"])),
         **coords,
         "label": labels,
-        "y": ("y", head.rows, {**pixels, "long_name": "row"}),
-        "x": ("x", head.columns, {**pixels, "long_name": "column"}),
+        **{dim: (dim, centres, {**pixels, **names[dim]}) for dim, centres in zip(head.dims, head.centres)},
     }
     attrs = {
         "model": head.model,

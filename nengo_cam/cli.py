@@ -8,7 +8,7 @@ import warnings
 import click
 
 from . import agreement, compat, plotting
-from .exceptions import CAMError, CAMWarning, InputFileError, ParameterError
+from .exceptions import CAMError, CAMWarning, InputFileError, NonSpikingWarning, ParameterError
 from .files import atomic_path, check_writable, make_folder
 from .images import check_images
 from .parameters import check_positive, check_seed
@@ -58,6 +58,26 @@ def _run_options(command):
         click.option("--simulator", type=click.Choice(_SIMULATORS), default=_SIMULATORS[0], show_default=True),
         click.option("--seed", default=0, show_default=True, help="Seed of initial voltages."),
         click.option("--quiet", is_flag=True, help="Show no progress bars."),
+    ):
+        command = option(command)
+    return command
+
+
+def _model_options(command):
+    """Add the options that every command has that takes a model and images."""
+    for option in (
+        click.option(
+            "--rescale",
+            type=click.Choice(_RANGES),
+            help="Range that the model expects, for pixels from 0 to 255: '0,1', '-1,1', or 'none' to leave them as "
+            "they are.",
+        ),
+        click.option(
+            "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
+        ),
+        click.option(
+            "--unsafe", is_flag=True, help="Load Lambda layers and pickled arrays, which run code from the files."
+        ),
     ):
         command = option(command)
     return command
@@ -135,16 +155,8 @@ def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quie
     show_default=True,
     help="Film to write, .gif or .mp4.",
 )
-@click.option(
-    "--rescale",
-    type=click.Choice(_RANGES),
-    help="Range that the model expects, for pixels from 0 to 255: '0,1', '-1,1', or 'none' to leave them as they are.",
-)
-@click.option(
-    "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
-)
 @click.option("--raw", is_flag=True, help="Show each step by itself instead of the running mean.")
-@click.option("--unsafe", is_flag=True, help="Load Lambda layers and pickled arrays, which run code from the files.")
+@_model_options
 @_run_options
 def animate(model, images, label, label_names, image, out, rescale, scale_firing_rates, raw, unsafe, **run):
     """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
@@ -162,10 +174,8 @@ def animate(model, images, label, label_names, image, out, rescale, scale_firing
         raise ParameterError(
             f"--image: expected a number from 0 to {len(array) - 1}, got {image}. Choose one of these."
         )
-    calibrate = (
-        {"scale_firing_rates": scale_firing_rates} if scale_firing_rates is not None else {"calibrate_on": array}
-    )
-    net = ncam.convert(keras_model, synapse=run["synapse"], target_rate=run["target_rate"], **calibrate)
+    calibration = _calibration(scale_firing_rates, array)
+    net = ncam.convert(keras_model, synapse=run["synapse"], target_rate=run["target_rate"], **calibration)
     options = {
         "labels": None if label is None else _as_label(label),
         "label_names": None if label_names is None else _read_names(label_names),
@@ -187,6 +197,72 @@ def animate(model, images, label, label_names, image, out, rescale, scale_firing
     )
     film.save(out)
     click.echo(out)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(path_type=pathlib.Path),
+    help="Images to run and measure (.npy, .npz, PNG or JPEG); give it again for more files.",
+)
+@click.option(
+    "--calibrate-on",
+    multiple=True,
+    type=click.Path(path_type=pathlib.Path),
+    help="Images to calibrate firing rates on. Default: those of --images.",
+)
+@click.option("--out", type=click.Path(path_type=pathlib.Path), help="Write the table to this NetCDF file too.")
+@_model_options
+@_run_options
+def inspect(model, images, calibrate_on, out, rescale, scale_firing_rates, unsafe, **run):
+    """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
+    if out is not None:
+        check_writable(out)
+    check_positive("dt", run["dt"], unit="seconds")
+    check_seed(run["seed"])
+    from . import model_files
+
+    keras_model = model_files.load_keras_model(model, unsafe=unsafe)
+    import nengo_cam as ncam
+
+    input_shape = ncam.find_head(keras_model).input_shape
+    shown, samples = (
+        _read_images(paths, input_shape, rescale, unsafe) if paths else None for paths in (images, calibrate_on)
+    )
+    with warnings.catch_warnings():
+        # The report says it too.
+        warnings.simplefilter("ignore", NonSpikingWarning)
+        net = ncam.convert(
+            keras_model,
+            synapse=run["synapse"],
+            target_rate=run["target_rate"],
+            **_calibration(scale_firing_rates, shown if samples is None else samples),
+        )
+    report = net.report
+    if shown is not None:
+        report = ncam.measure_activity(
+            net,
+            shown,
+            n_steps=run["n_steps"],
+            dt=run["dt"],
+            seed=run["seed"],
+            simulator=_simulator(run["simulator"]),
+            progress_bar=not run["quiet"],
+        )
+    click.echo(report)
+    if out is not None:
+        with atomic_path(out) as path:
+            report.dataset.to_netcdf(path, engine="h5netcdf")
+        click.echo(out)
+
+
+def _calibration(scale_firing_rates, images):
+    """Choose between one scale for all layers and calibration on images."""
+    if scale_firing_rates is not None:
+        return {"scale_firing_rates": scale_firing_rates}
+    return {"calibrate_on": images}
 
 
 def _simulator(name):

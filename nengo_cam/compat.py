@@ -23,6 +23,7 @@ import sys
 import warnings
 
 from .exceptions import CompatibilityError
+from .version import __version__
 
 __all__ = [
     "import_nengo_dl",
@@ -31,6 +32,7 @@ __all__ = [
     "is_symbolic",
     "model_nodes",
     "package_version",
+    "package_versions",
     "prepare",
     "quiet_tensorflow",
     "set_read_only",
@@ -51,6 +53,18 @@ def package_version(name):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(candidate)
     return None
+
+
+def package_versions():
+    """List the versions of the packages that a result depends on, for its provenance.
+
+    Returns
+    -------
+    dict of {str: str}
+        Versions by the name of the module.
+    """
+    others = ("nengo", "nengo-dl", "tensorflow", "numpy")
+    return {"nengo_cam": __version__, **{name.replace("-", "_"): package_version(name) for name in others}}
 
 
 def _major_minor(version):

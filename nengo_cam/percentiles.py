@@ -6,7 +6,7 @@ import numpy as np
 
 from .exceptions import ParameterError
 
-__all__ = ["TopValues", "check_percentile"]
+__all__ = ["RepeatedValues", "TopValues", "check_percentile"]
 
 
 def check_percentile(percentile):
@@ -72,3 +72,44 @@ class TopValues:
         lower, upper = kept[:, 0], kept[:, min(1, kept.shape[1] - 1)]
         result = lower + (upper - lower) * (self._rank - np.floor(self._rank))
         return float(result[0]) if self._n_channels is None else result
+
+
+class RepeatedValues:
+    """Statistics of values that repeat often, such as spike counts; keeps each value once, and how often it was seen.
+
+    Memory grows with the number of different values only.
+    """
+
+    def __init__(self):
+        self._values = np.empty(0)
+        self._times = np.empty(0, np.int64)
+
+    def add(self, values):
+        """Take an array of values into account."""
+        new, times = np.unique(values, return_counts=True)
+        self._values, where = np.unique(np.concatenate([self._values, new]), return_inverse=True)
+        merged = np.zeros(len(self._values), np.int64)
+        np.add.at(merged, where, np.concatenate([self._times, times]))
+        self._times = merged
+
+    def mean(self):
+        """Return the mean of all values."""
+        return float(self._values @ self._times / self._times.sum())
+
+    def percentile(self, percentile):
+        """Return a percentile, equal to that of `numpy.percentile`.
+
+        Parameters
+        ----------
+        percentile : float
+            From 0 to 100.
+
+        Returns
+        -------
+        float
+        """
+        seen = np.cumsum(self._times)
+        rank = (seen[-1] - 1) * percentile / 100
+        # Interpolated between two neighbours in the sorted values.
+        lower, upper = self._values[np.searchsorted(seen, [np.floor(rank), np.ceil(rank)], side="right")]
+        return float(lower + (upper - lower) * (rank - np.floor(rank)))

@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 
+import nengo
 import numpy as np
 import pytest
 import xarray as xr
@@ -182,3 +183,73 @@ def test_help_and_version_need_no_tensorflow():
         code += "assert 'tensorflow' not in sys.modules"
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
+
+
+def test_inspect_a_saved_model(run, tmp_path, saved_model, small_model):
+    text = run("inspect", saved_model)
+    assert text == f"{ncam.convert(small_model).report}\n"
+    assert "[Hz/unit]" in text
+    scaled = run("inspect", saved_model, "--scale-firing-rates", 300)
+    assert scaled == f"{ncam.convert(small_model, scale_firing_rates=300).report}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_inspect_measures_images(run, tmp_path, saved_model, small_model, images):
+    for i, part in enumerate((images[:1], images[1:3], images[3:])):
+        np.save(tmp_path / f"{i}.npy", part)
+    out = tmp_path / "report.nc"
+    paths = [tmp_path / f"{i}.npy" for i in range(3)]
+    run_options = ("--steps", 30, "--seed", 4, "--dt", 0.002, "--target-rate", 150, "--simulator", "nengo", "--quiet")
+    text = run("inspect", saved_model, "--images", paths[0], "--images", paths[1], *run_options, "--out", out)
+    expected = ncam.measure_activity(
+        ncam.convert(small_model, calibrate_on=images[:3], target_rate=150),
+        images[:3], n_steps=30, seed=4, dt=0.002, simulator=nengo.Simulator, progress_bar=False,
+    )  # fmt: skip
+    assert text == f"{expected}\n{out}\n"
+    with xr.open_dataset(out, engine="h5netcdf") as saved:
+        assert str(ncam.Report(saved)) == str(expected)
+    # Calibrated on other images than those that run.
+    text = run("inspect", saved_model, "--images", paths[0], "--calibrate-on", paths[2], *run_options)
+    net = ncam.convert(small_model, calibrate_on=images[3:], target_rate=150)
+    for scale in net.firing_rate_scales.values():
+        assert f" {scale:.4g} " in text
+    assert "1 image, 30 steps of 0.002 s on nengo.Simulator" in text
+
+
+def test_inspect_says_once_what_does_not_spike(run, tmp_path, tf, make_model):
+    layers = tf.keras.layers
+    curved = layers.Conv2D(3, 1, activation="tanh", name="curved")
+    make_model(curved, layers.GlobalAveragePooling2D(), layers.Dense(2)).save(tmp_path / "curved.h5")
+    text = run("inspect", tmp_path / "curved.h5")
+    assert text.count("Nonlinear, but without spikes: 'curved'.") == 1
+    assert "Warning: " not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "{tmp}/no/report.nc"], "does not exist. Create it first"),
+        (["--images", "{tmp}/no.npy"], "there is no such file"),
+        (["--calibrate-on", "{tmp}/no.npy"], "there is no such file"),
+        (["--dt", "0"], "dt: expected a positive number"),
+        (["--seed", "-1"], "seed: expected a whole number"),
+        (["--scale-firing-rates", "0"], "scale_firing_rates: expected a positive number"),
+    ],
+)
+def test_inspect_refuses_wrong_options(run, tmp_path, saved_model, options, message):
+    options = [option.format(tmp=tmp_path) for option in options]
+    text = run("inspect", saved_model, *options, code=1)
+    assert text.startswith("Error: ")
+    assert message in text.replace("\n", " ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_leaves_no_half_report(run, tmp_path, saved_model, monkeypatch):
+    def interrupted(self, path, **_):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", interrupted)
+    text = run("inspect", saved_model, "--out", tmp_path / "report.nc", code=1)
+    assert "nothing half-written was left behind" in text
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from nengo_cam.exceptions import (
     ModelTypeError,
     NonSpikingWarning,
     ParameterError,
+    RectifiedInputWarning,
     UnsupportedModelError,
     VerificationError,
 )
@@ -47,7 +48,7 @@ def test_repr_is_readable(small_model):
 
 
 @pytest.mark.parametrize(
-    "neurons", [ncam.IntegrateAndFire(), nengo.LIF(), nengo.LIFRate(), nengo.PoissonSpiking(nengo.RectifiedLinear())]
+    "neurons", [ncam.IntegrateAndFire(), nengo.LIF(), nengo.LIFRate(), nengo.PoissonSpiking(nengo.LIFRate())], ids=str
 )
 def test_neurons_replace_relu(small_model, neurons):
     net = ncam.convert(small_model, neurons=neurons)
@@ -222,6 +223,26 @@ def test_layers_that_do_not_spike_are_named(tf, make_model):
     )
     with pytest.warns(NonSpikingWarning, match=r"\['curved'\]"):
         ncam.convert(model)
+
+
+RECTIFYING = [
+    nengo.SpikingRectifiedLinear(),
+    nengo.RegularSpiking(nengo.RectifiedLinear()),
+    nengo.PoissonSpiking(nengo.RectifiedLinear()),
+]
+
+
+@pytest.mark.parametrize("neurons", RECTIFYING, ids=str)
+def test_rectified_spiking_neurons_are_warned_of(make_model, neurons, recwarn):
+    with pytest.warns(RectifiedInputWarning, match=f"{type(neurons).__name__} rectifies .* in 10 % .* synapse=0.01"):
+        ncam.convert(make_model(), neurons=neurons)
+    # Not where it does no harm: behind a synapse, in one layer, as rates.
+    recwarn.clear()
+    ncam.convert(make_model(), neurons=neurons, synapse=0.01)
+    ncam.convert(make_model(channels=(4,)), neurons=neurons)
+    ncam.convert(make_model(), neurons=nengo.RectifiedLinear())
+    ncam.convert(make_model(), neurons=ncam.SignedIntegrateAndFire())
+    assert not [w for w in recwarn if issubclass(w.category, RectifiedInputWarning)]
 
 
 def test_tensor_nodes_are_named(tf, make_model, images):

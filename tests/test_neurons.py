@@ -1,26 +1,44 @@
 import math
+import pickle
 
 import nengo
 import nengo_dl
 import numpy as np
 import pytest
 
-from nengo_cam import IntegrateAndFire, SignedIntegrateAndFire, compat
+from nengo_cam import (
+    ClippedIntegrateAndFire,
+    ClippedRectifiedLinear,
+    IntegrateAndFire,
+    SignedClippedIntegrateAndFire,
+    SignedIntegrateAndFire,
+    compat,
+)
+from nengo_cam.neurons import clipped
 
 NEURONS = [
     IntegrateAndFire(amplitude=0.5),
     SignedIntegrateAndFire(amplitude=0.5),
     SignedIntegrateAndFire(amplitude=0.5, negative_threshold=0),
+    ClippedRectifiedLinear(60, amplitude=0.5),
+    ClippedIntegrateAndFire(60, amplitude=0.5),
+    ClippedIntegrateAndFire(np.linspace(20, 60, 20), amplitude=0.5),
+    SignedClippedIntegrateAndFire(60, amplitude=0.5),
+    SignedClippedIntegrateAndFire(np.linspace(20, 60, 20), amplitude=0.5, negative_threshold=0),
 ]
 
 
-def run_slowly(current, dt, amplitude, voltage, negative_threshold=math.inf):
+def name_of(neurons):
+    return f"{type(neurons).__name__} {np.shape(getattr(neurons, 'max_value', 0))}"
+
+
+def run_slowly(current, dt, amplitude, voltage, negative_threshold=math.inf, max_value=math.inf):
     """The equations of the docstrings, one number at a time."""
     outputs, voltages, count = [], [], 0
-    for j in current:
+    for step, j in enumerate(current):
         voltage = voltage + j * dt
         n = 0
-        while voltage - n >= 1:
+        while voltage - n >= 1 and count + n + 1 <= max_value / amplitude * dt * (step + 1) + 0.5:
             n += 1
         while voltage - n < -negative_threshold and count + n > 0:
             n -= 1
@@ -33,13 +51,17 @@ def run_slowly(current, dt, amplitude, voltage, negative_threshold=math.inf):
 
 @pytest.mark.parametrize("initial", [0.5, 0.0])
 @pytest.mark.parametrize("negative_threshold", [math.inf, 1.0, 0.5, 0.0])
-def test_step_against_a_slow_loop(initial, negative_threshold):
+@pytest.mark.parametrize("max_value", [math.inf, 65.1, 20.3])
+def test_step_against_a_slow_loop(initial, negative_threshold, max_value):
     dt, n_neurons = 0.001, 7
     current = np.random.default_rng(0).normal(300, 900, (200, n_neurons))
     options = {"amplitude": 0.25, "initial_state": {"voltage": nengo.dists.Choice([initial])}}
     neurons = IntegrateAndFire(**options)
     if math.isfinite(negative_threshold):
         neurons = SignedIntegrateAndFire(negative_threshold=negative_threshold, **options)
+    if math.isfinite(max_value):
+        neurons = clipped(neurons, max_value / 0.25)
+        assert neurons.max_value == max_value
     state = neurons.make_state(n_neurons)
     output, outputs, voltages = np.zeros(n_neurons), [], []
     for row in current:
@@ -48,7 +70,9 @@ def test_step_against_a_slow_loop(initial, negative_threshold):
         voltages.append(state["voltage"].copy())
     assert (np.min(outputs) < 0) == math.isfinite(negative_threshold)
     for k in range(n_neurons):
-        expected_outputs, expected_voltages = run_slowly(current[:, k], dt, 0.25, initial, negative_threshold)
+        expected_outputs, expected_voltages = run_slowly(
+            current[:, k], dt, 0.25, initial, negative_threshold, max_value
+        )
         np.testing.assert_allclose(np.array(outputs)[:, k], expected_outputs)
         np.testing.assert_allclose(np.array(voltages)[:, k], expected_voltages, atol=1e-9)
 
@@ -80,7 +104,7 @@ def network(neuron_type, current):
     return net
 
 
-@pytest.mark.parametrize("neurons", NEURONS, ids=str)
+@pytest.mark.parametrize("neurons", NEURONS, ids=name_of)
 def test_same_spikes_in_nengo_and_nengo_dl(neurons):
     # Eighths of a threshold per step are exact in float32, so not one spike may differ.
     current = np.random.default_rng(2).integers(-8, 12, (300, 20)) * 125.0
@@ -95,24 +119,100 @@ def test_same_spikes_in_nengo_and_nengo_dl(neurons):
     assert reference.data[net.probe].any()
 
 
-@pytest.mark.parametrize("neurons", NEURONS, ids=str)
+@pytest.mark.parametrize("neurons", NEURONS, ids=name_of)
 def test_nengo_dl_runs_it_natively(neurons, recwarn):
-    net = network(neurons, np.ones((5, 2)))
+    net = network(neurons, np.ones((5, 20)))
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
         sim.run_steps(5)
     assert not [w for w in recwarn if "native TensorFlow implementation" in str(w.message)]
 
 
+@pytest.mark.parametrize("max_rate", [100.25, np.linspace(90.3, 110.3, 20)], ids=["one", "each"])
+def test_the_clipped_count_is_the_rounded_integral_between_bounds(max_rate):
+    current = np.random.default_rng(1).integers(-9, 12, (300, 20)) * 62.5
+    net = network(SignedClippedIntegrateAndFire(max_rate, negative_threshold=0), current)
+    with nengo.Simulator(net, progress_bar=False) as sim:
+        sim.run_steps(300)
+    counts = np.cumsum(sim.data[net.probe] * 0.001, axis=0)
+    integral, time = np.cumsum(current * 0.001, axis=0), sim.trange()[:, None]
+    allowed = np.floor(time * max_rate + 0.5)
+    assert (integral > allowed + 1).any() and (integral < -1).any()
+    np.testing.assert_allclose(counts, np.clip(np.floor(integral + 0.5), 0, allowed), atol=1e-9)
+
+
+def test_spikes_are_only_put_off_until_they_are_allowed():
+    """Without taking back, the count is the largest so far of what the bounds leave."""
+    current = np.random.default_rng(1).integers(-9, 12, (300, 20)) * 62.5
+    net = network(ClippedIntegrateAndFire(100.25), current)
+    with nengo.Simulator(net, progress_bar=False) as sim:
+        sim.run_steps(300)
+    integral, time = np.cumsum(current * 0.001, axis=0), sim.trange()[:, None]
+    bounded = np.clip(np.floor(integral + 0.5), 0, np.floor(time * 100.25 + 0.5))
+    expected = np.maximum.accumulate(bounded, axis=0)
+    np.testing.assert_allclose(np.cumsum(sim.data[net.probe] * 0.001, axis=0), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [ClippedRectifiedLinear, ClippedIntegrateAndFire, SignedClippedIntegrateAndFire])
+@pytest.mark.parametrize("max_value", [0, -1, math.inf, math.nan, None, "six", [], [1, 0], np.ones((2, 2))], ids=str)
+def test_a_largest_output_is_positive(kind, max_value):
+    with pytest.raises(nengo.exceptions.ValidationError, match=r"max_value: expected a positive number|not optional"):
+        kind(max_value)
+
+
+def test_clipped_neurons_are_equal_by_value_and_can_be_pickled():
+    for value in (6.0, [1.0, 2.0]):
+        one, other = ClippedIntegrateAndFire(value), ClippedIntegrateAndFire(np.array(value))
+        assert one == other and hash(one) == hash(other)
+        assert pickle.loads(pickle.dumps(one)) == one
+        assert one != ClippedIntegrateAndFire(np.add(value, 1))
+    assert ClippedRectifiedLinear(6) != ClippedRectifiedLinear([6])
+    assert str(ClippedIntegrateAndFire(6, amplitude=2)) == "ClippedIntegrateAndFire(max_value=6.0, amplitude=2)"
+
+
+def test_twins_keep_the_other_parameters():
+    start = {"voltage": nengo.dists.Choice([0.25])}
+    twin = clipped(SignedIntegrateAndFire(2, negative_threshold=1.5, initial_state=start), 6)
+    assert (twin.amplitude, twin.negative_threshold, twin.max_value) == (2, 1.5, 12)
+    assert twin.make_state(3)["voltage"].tolist() == [0.25] * 3
+    assert type(clipped(IntegrateAndFire(), 6)) is ClippedIntegrateAndFire
+    assert type(clipped(nengo.RectifiedLinear(), 6)) is ClippedRectifiedLinear
+    for neurons in (nengo.LIF(), nengo.SpikingRectifiedLinear(), nengo.Sigmoid(), ClippedIntegrateAndFire(6)):
+        assert clipped(neurons, 6) is None
+
+
 @pytest.mark.parametrize("kind", [IntegrateAndFire, SignedIntegrateAndFire])
-def test_mean_output_tends_to_the_rate_form(kind):
+@pytest.mark.parametrize("max_rate", [None, 400.3, np.linspace(50.1, 550.1, 11)], ids=["no clip", "one", "each"])
+def test_mean_output_tends_to_the_rate_form(kind, max_rate):
     rates = np.linspace(-300, 700, 11)
     current = np.repeat(rates[None], 1000, axis=0)
-    net = network(kind(amplitude=2), current)
+    neurons = kind(amplitude=2) if max_rate is None else clipped(kind(amplitude=2), max_rate)
+    expected = 2 * np.clip(rates, 0, max_rate)
+    net = network(neurons, current)
     with nengo.Simulator(net, progress_bar=False) as sim:
         sim.run_steps(1000)
-    mean = sim.data[net.probe].mean(0)
-    np.testing.assert_allclose(mean, 2 * np.maximum(rates, 0), atol=2 * 0.5 + 1e-6)
-    np.testing.assert_allclose(kind(amplitude=2).rates(rates[:, None], [1.0], [0.0]), 2 * np.maximum(rates, 0)[:, None])
+    np.testing.assert_allclose(sim.data[net.probe].mean(0), expected, atol=2 * 0.5 + 1e-6)
+    currents = np.stack([rates, rates[::-1]])
+    result = neurons.rates(currents, np.ones(11), np.zeros(11))
+    np.testing.assert_allclose(result, 2 * np.clip(currents, 0, max_rate))
+
+
+@pytest.mark.parametrize("max_value", [3.0, np.linspace(1, 9, 11)], ids=["one", "each"])
+def test_the_clipped_rate_neuron_is_keras_relu(max_value):
+    import tensorflow as tf
+
+    current = np.random.default_rng(0).normal(0, 4, (50, 11))
+    neurons = ClippedRectifiedLinear(max_value)
+    for simulator in (nengo.Simulator, nengo_dl.Simulator):
+        net = network(neurons, current)
+        with compat.without_gpu_advice(), simulator(net, progress_bar=False) as sim:
+            sim.run_steps(50)
+        if np.ndim(max_value) == 0:
+            expected = tf.keras.layers.ReLU(max_value)(current)
+        else:
+            expected = [tf.keras.layers.ReLU(m)(column) for m, column in zip(max_value, current.T)]
+            expected = np.transpose(expected)
+        np.testing.assert_allclose(sim.data[net.probe], expected, atol=1e-6)
+    np.testing.assert_allclose(neurons.rates(current, np.ones(11), np.zeros(11)), expected, atol=1e-6)
 
 
 def test_fluctuating_input_of_negative_mean_stays_silent_in_the_mean():
@@ -133,18 +233,49 @@ def test_fluctuating_input_of_negative_mean_stays_silent_in_the_mean():
     assert means["SignedIntegrateAndFire"] < means["IntegrateAndFire"]
 
 
-@pytest.mark.parametrize("neurons", NEURONS, ids=str)
-def test_trains_through_its_rate_form(neurons):
+@pytest.mark.parametrize("mean", [0.5, 0.9, 1.0, 1.1, 3.0])
+def test_fluctuating_input_is_clipped_in_the_mean(mean):
+    """What clips the current before it integrates fires next to nothing; see `ClippedIntegrateAndFire`."""
+    clip, spread = 200.25, 600
+    current = np.random.default_rng(4).normal(mean * clip, spread, (4000, 50))
+    # Two bounds, each kept at a distance that grows with the root of time.
+    slack = 2 * spread / np.sqrt(4000)
+    for neurons in (ClippedIntegrateAndFire(clip), SignedClippedIntegrateAndFire(clip)):
+        net = network(neurons, current)
+        with nengo.Simulator(net, progress_bar=False) as sim:
+            sim.run_steps(4000)
+        means = sim.data[net.probe].mean(0)
+        np.testing.assert_allclose(means, np.clip(current.mean(0), 0, clip), atol=slack)
+        assert means.max() <= clip + 0.5
+    net = network(IntegrateAndFire(), np.minimum(current, clip))
+    with nengo.Simulator(net, progress_bar=False) as sim:
+        sim.run_steps(4000)
+    if mean <= 1.1:
+        assert sim.data[net.probe].mean() < 0.02 * clip
+
+
+def train(neurons, weight, target):
+    """Take one step down the squared error of a neuron whose input is the weight."""
     with nengo.Network(seed=0) as net:
         node = nengo.Node([1.0])
         ensemble = nengo.Ensemble(1, 1, neuron_type=neurons, gain=nengo.dists.Choice([1]), bias=nengo.dists.Choice([0]))
-        connection = nengo.Connection(node, ensemble.neurons, transform=[[3.0]], synapse=None)
+        connection = nengo.Connection(node, ensemble.neurons, transform=[[weight]], synapse=None)
         probe = nengo.Probe(ensemble.neurons)
     import tensorflow as tf
 
     with compat.without_gpu_advice(), nengo_dl.Simulator(net, progress_bar=False) as sim:
         sim.compile(tf.keras.optimizers.SGD(0.1), loss={probe: "mse"})
-        sim.fit(n_steps=1, y={probe: np.full((1, 1, 1), 5.0)}, epochs=1, verbose=0)
-        trained = float(sim.data[connection].weights.squeeze())
+        sim.fit(n_steps=1, y={probe: np.full((1, 1, 1), target)}, epochs=1, verbose=0)
+        return float(sim.data[connection].weights.squeeze())
+
+
+@pytest.mark.parametrize("neurons", [n for n in NEURONS if not np.ndim(getattr(n, "max_value", 0))], ids=name_of)
+def test_trains_through_its_rate_form(neurons):
     # The rate form is a relu(w), so one step goes from 3 by 0.1 * 2 a (5 - a 3).
-    assert trained == pytest.approx(3 + 0.1 * 2 * 0.5 * (5 - 0.5 * 3), rel=1e-4)
+    assert train(neurons, 3.0, 5.0) == pytest.approx(3 + 0.1 * 2 * 0.5 * (5 - 0.5 * 3), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [ClippedRectifiedLinear, ClippedIntegrateAndFire, SignedClippedIntegrateAndFire])
+def test_beyond_the_clip_the_rate_form_is_flat(kind):
+    assert train(kind(2.9), 3.0, 5.0) == 3.0
+    assert train(kind(3.1), 3.0, 5.0) > 3.3

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nengo_cam.exceptions import ParameterError
-from nengo_cam.percentiles import TopValues, check_percentile
+from nengo_cam.percentiles import RepeatedValues, TopValues, check_percentile
 
 
 @settings(deadline=None, max_examples=60)
@@ -69,3 +69,19 @@ def test_wrong_percentiles(percentile):
 @pytest.mark.parametrize("percentile", [0.1, 50, 99.9, 100])
 def test_right_percentiles(percentile):
     check_percentile(percentile)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    batches=st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=20), min_size=1, max_size=5),
+    percentile=st.floats(0, 100),
+)
+def test_statistics_of_repeated_values_equal_numpys(batches, percentile):
+    repeated = RepeatedValues()
+    for batch in batches:
+        repeated.add(np.array(batch, float))
+    everything = np.concatenate(batches)
+    assert repeated.percentile(percentile) == pytest.approx(np.percentile(everything, percentile), abs=1e-9)
+    assert repeated.mean() == pytest.approx(everything.mean())
+    # Each different value once.
+    assert len(repeated._values) == len(np.unique(everything))

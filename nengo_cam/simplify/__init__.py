@@ -4,13 +4,15 @@
 """
 
 from .balance import BalancedModel, balance_channels, scale_channels
-from .inference import features_and_logits, inference_model, rectified_layers
+from .inference import features_and_logits, inference_model, max_value_of, rectified_layers, reduced_names
 
 __all__ = [
     "BalancedModel",
     "balance_channels",
     "features_and_logits",
     "inference_model",
+    "max_value_of",
     "rectified_layers",
+    "reduced_names",
     "scale_channels",
 ]

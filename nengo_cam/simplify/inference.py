@@ -7,7 +7,7 @@ from ..exceptions import UnsupportedModelError
 from ..graph import FlatModel, Ref, flatten
 from ..head import INFERENCE_IDENTITIES, locate_head
 
-__all__ = ["features_and_logits", "inference_model", "rectified_layers"]
+__all__ = ["features_and_logits", "inference_model", "max_value_of", "rectified_layers", "reduced_names"]
 
 # They act in training only, and NengoDL refuses to convert layers that have them.
 _TRAINING_ONLY_OPTIONS = (
@@ -62,21 +62,13 @@ def inference_model(model):
     tensors = {input_key: tf.keras.Input(batch_shape=shape, name=flat.input_names[input_key])}
     inputs = tensors[input_key]
     copies = {}
-    between = {id(call) for call in head.between if call.kind == "Activation"}
-    after = {id(call) for call in head.after}
-    for call in flat.calls:
-        if id(call) in after:
-            continue
-        if id(call) in between or call.kind in INFERENCE_IDENTITIES:
+    for call, name in zip(flat.calls, reduced_names(flat, head)):
+        if name is None:
             tensors[call.outputs[0]] = tensors[call.inputs[0]]
             continue
-        # Layers that share weights stay one layer. Without weights each call gets a layer of its own, and with it its
-        # own firing-rate scale.
-        identity = id(call.layer) if call.layer.weights else id(call)
-        layer = copies.get(identity)
-        if layer is None:
-            taken = {copy.name for copy in copies.values()}
-            layer = copies[identity] = _copy(flat, call, _free_name(call.name, taken), linear=call is head.readout)
+        if name not in copies:
+            copies[name] = _copy(flat, call, name, linear=call is head.readout)
+        layer = copies[name]
         args, kwargs = tf.nest.map_structure(
             lambda value: tensors[value.key] if isinstance(value, Ref) else value,
             (call.args, {name: value for name, value in call.kwargs.items() if name != "training"}),
@@ -85,6 +77,37 @@ def inference_model(model):
         layer.set_weights(call.layer.get_weights())
         tensors.update(zip(call.outputs, outputs))
     return tf.keras.Model(inputs, tensors[head.readout.outputs[0]], name=flat.name)
+
+
+def reduced_names(flat, head):
+    """Name the layer that each layer call of a model becomes in its `inference_model`.
+
+    Parameters
+    ----------
+    flat : nengo_cam.graph.FlatModel
+        The model.
+    head : nengo_cam.head.HeadCalls
+        Its head.
+
+    Returns
+    -------
+    list of str or None
+        For each of ``flat.calls`` a name; None if it is left out, so that what goes in comes out.
+    """
+    linear = (call for call in head.between if call.kind == "Activation")
+    left_out = {id(call) for call in (*linear, *head.after)}
+    names, result = {}, []
+    for call in flat.calls:
+        if id(call) in left_out or call.kind in INFERENCE_IDENTITIES:
+            result.append(None)
+            continue
+        # Layers that share weights stay one layer. Without weights each call gets a layer of its own, and with it its
+        # own firing-rate scale.
+        identity = id(call.layer) if call.layer.weights else id(call)
+        if identity not in names:
+            names[identity] = _free_name(call.name, set(names.values()))
+        result.append(names[identity])
+    return result
 
 
 def features_and_logits(model, pooling):
@@ -107,7 +130,7 @@ def features_and_logits(model, pooling):
 
 
 def rectified_layers(model):
-    """List the layers of a model that end in a plain ReLU and so become rectified neurons.
+    """List the layers of a model that end in a plain or clipped ReLU and so become rectified neurons.
 
     Parameters
     ----------
@@ -120,15 +143,32 @@ def rectified_layers(model):
         The layers, in the order in which they run. Scaling the firing rates of these, and only of these, leaves the
         output of the rate network unchanged.
     """
+    return [layer for layer in model.layers if max_value_of(layer) is not None]
+
+
+def max_value_of(layer):
+    """Tell where the ReLU that a layer ends in is clipped.
+
+    Parameters
+    ----------
+    layer : tf.keras.layers.Layer
+        Any layer.
+
+    Returns
+    -------
+    float or None
+        Largest activation; infinite for plain ReLU. None if the layer does not end in a ReLU, or if that has another
+        threshold than zero, a slope below it, or a largest activation of zero.
+    """
     tf = compat.import_tensorflow()
-    relu = (tf.keras.activations.relu, tf.nn.relu)
-
-    def is_plain_relu(layer):
-        if isinstance(layer, tf.keras.layers.ReLU):
-            return layer.max_value is None and layer.threshold == 0 and layer.negative_slope == 0
-        return getattr(layer, "activation", None) in relu
-
-    return [layer for layer in model.layers if is_plain_relu(layer)]
+    if isinstance(layer, tf.keras.layers.ReLU):
+        if layer.threshold != 0 or layer.negative_slope != 0 or layer.max_value == 0:
+            return None
+        return np.inf if layer.max_value is None else float(layer.max_value)
+    activation = getattr(layer, "activation", None)
+    if activation is tf.nn.relu6:
+        return 6.0
+    return np.inf if activation in (tf.keras.activations.relu, tf.nn.relu) else None
 
 
 def _check_call(flat: FlatModel, call):

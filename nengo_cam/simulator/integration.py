@@ -4,7 +4,12 @@ from math import floor
 
 from .compiled import compiled
 
-__all__ = ["integrate_and_fire", "integrate_and_fire_signed"]
+__all__ = [
+    "integrate_and_fire",
+    "integrate_and_fire_clipped",
+    "integrate_and_fire_signed",
+    "integrate_and_fire_signed_clipped",
+]
 
 #: Neurons that are taken through all steps together: their voltages stay in the processor's nearest cache.
 _TOGETHER = 2**12
@@ -83,4 +88,82 @@ def integrate_and_fire_signed(
                     n = max(min(floor(u + negative_threshold), none), -count[i])
                 v[i] = u - n
                 count[i] += n
+                output[i] = n * height
+
+
+@compiled
+def integrate_and_fire_clipped(current, shift, still, voltage, allowance, out, start, stop, dt, height, allowed):
+    """Integrate, fire what is allowed, subtract, as `nengo_cam.ClippedIntegrateAndFire` does.
+
+    Parameters
+    ----------
+    current, shift, still, voltage, out, start, stop, dt, height
+        As for `integrate_and_fire`.
+    allowance : ndarray of shape (size,)
+        Spikes that are allowed and not sent, changed in place.
+    allowed : ndarray of shape (size,)
+        What it grows by at each step.
+    """
+    none = height - height
+    for first in range(start, stop, _TOGETHER):
+        last = min(first + _TOGETHER, stop)
+        v, left, constant, growth = voltage[first:last], allowance[first:last], still[first:last], allowed[first:last]
+        for step in range(len(out)):
+            moving = current[step if len(current) > 1 else 0, first - shift : last - shift]
+            output = out[step, first:last]
+            for i in range(len(v)):
+                u = v[i] + (moving[i] + constant[i]) * dt
+                limit = left[i] + growth[i]
+                n = floor(min(u, limit))
+                if n < none:
+                    n = none
+                v[i] = u - n
+                left[i] = limit - n
+                output[i] = n * height
+
+
+@compiled
+def integrate_and_fire_signed_clipped(
+    current,
+    shift,
+    still,
+    voltage,
+    spike_count,
+    allowance,
+    out,
+    start,
+    stop,
+    dt,
+    height,
+    negative_threshold,
+    allowed,
+):
+    """Integrate, fire what is allowed or take back, as `nengo_cam.SignedClippedIntegrateAndFire` does.
+
+    Parameters
+    ----------
+    current, shift, still, voltage, out, start, stop, dt, height
+        As for `integrate_and_fire`.
+    spike_count, negative_threshold
+        As for `integrate_and_fire_signed`.
+    allowance, allowed
+        As for `integrate_and_fire_clipped`.
+    """
+    none = height - height
+    for first in range(start, stop, _TOGETHER):
+        last = min(first + _TOGETHER, stop)
+        v, count, constant = voltage[first:last], spike_count[first:last], still[first:last]
+        left, growth = allowance[first:last], allowed[first:last]
+        for step in range(len(out)):
+            moving = current[step if len(current) > 1 else 0, first - shift : last - shift]
+            output = out[step, first:last]
+            for i in range(len(v)):
+                u = v[i] + (moving[i] + constant[i]) * dt
+                limit = left[i] + growth[i]
+                n = floor(min(u, limit))
+                if u < none:
+                    n = max(min(floor(u + negative_threshold), none), -count[i])
+                v[i] = u - n
+                count[i] += n
+                left[i] = limit - n
                 output[i] = n * height

@@ -9,9 +9,20 @@ import numpy as np
 from nengo.builder.neurons import SimNeurons
 
 from .. import compat
-from ..neurons import IntegrateAndFire, SignedIntegrateAndFire
+from ..neurons import (
+    ClippedIntegrateAndFire,
+    ClippedRectifiedLinear,
+    IntegrateAndFire,
+    SignedClippedIntegrateAndFire,
+    SignedIntegrateAndFire,
+)
 from .folding import integrators
-from .integration import integrate_and_fire, integrate_and_fire_signed
+from .integration import (
+    integrate_and_fire,
+    integrate_and_fire_clipped,
+    integrate_and_fire_signed,
+    integrate_and_fire_signed_clipped,
+)
 from .registry import Rule, register_operator
 from .scan import Block, for_each_block, spread
 from .signals import Value
@@ -64,6 +75,7 @@ def own_step(neurons, dt, dtype):
 def _register_elementwise():
     types = [
         nengo.RectifiedLinear,
+        ClippedRectifiedLinear,
         nengo.Sigmoid,
         nengo.Tanh,
         nengo.LIFRate,
@@ -80,16 +92,34 @@ def _register_elementwise():
 
 _register_elementwise()
 
+# Their clipped twins may have a number for each neuron, so blocks of them do not fit into their own step.
 register_neurons(IntegrateAndFire, SignedIntegrateAndFire, nengo.SpikingRectifiedLinear)(own_step)
+
+
+def _allowed(neurons, build, size):
+    """Spikes that clipped neurons are allowed per step, for each of them."""
+    return np.full(size, neurons.max_value / neurons.amplitude * build.dt, build.dtype)
+
 
 # Type: the compiled scan, and its parameters after the first ones, which all have.
 integrators.update(
     {
-        IntegrateAndFire: (integrate_and_fire, lambda neurons, dtype: (False,)),
-        nengo.SpikingRectifiedLinear: (integrate_and_fire, lambda neurons, dtype: (True,)),
+        IntegrateAndFire: (integrate_and_fire, lambda neurons, build, size: (False,)),
+        nengo.SpikingRectifiedLinear: (integrate_and_fire, lambda neurons, build, size: (True,)),
+        ClippedIntegrateAndFire: (
+            integrate_and_fire_clipped,
+            lambda neurons, build, size: (_allowed(neurons, build, size),),
+        ),
         SignedIntegrateAndFire: (
             integrate_and_fire_signed,
-            lambda neurons, dtype: (dtype.type(neurons.negative_threshold),),
+            lambda neurons, build, size: (build.dtype.type(neurons.negative_threshold),),
+        ),
+        SignedClippedIntegrateAndFire: (
+            integrate_and_fire_signed_clipped,
+            lambda neurons, build, size: (
+                build.dtype.type(neurons.negative_threshold),
+                _allowed(neurons, build, size),
+            ),
         ),
     }
 )
@@ -98,13 +128,13 @@ integrators.update(
 @register_operator(SimNeurons)
 def choose_neurons_rule(operator, build):
     """Choose how neurons run by what they are."""
+    if type(operator.neurons) in integrators and not any(map(build.is_read, operator.state.values())):
+        return IntegratorsRule(operator, build)
     make = find_neurons(type(operator.neurons))
     if make is None or operator.state_extra:
         return ItemwiseNeuronsRule(operator, build)
     if not operator.state:
         return RateNeuronsRule(operator, build)
-    if type(operator.neurons) in integrators and not any(map(build.is_read, operator.state.values())):
-        return IntegratorsRule(operator, build)
     return NeuronsRule(operator, build)
 
 
@@ -172,7 +202,8 @@ class IntegratorsRule(NeuronsRule):
         # In single precision the weights hold dt already, see `fold`. In double precision the input times dt is rounded
         # after all terms are added, as the reference does.
         self._factor, dt = (None, build.dt) if build.exact else (build.dt, 1)
-        self._parameters = dtype.type(dt), dtype.type(neurons.amplitude / build.dt), *parameters(neurons, dtype)
+        height, others = neurons.amplitude / build.dt, parameters(neurons, build, operator.output.size)
+        self._parameters = dtype.type(dt), dtype.type(height), *others
 
     def __call__(self, inputs, chunk):
         (current,) = inputs

@@ -33,6 +33,12 @@ TYPES = [
     ncam.IntegrateAndFire(initial_state={"voltage": nengo.dists.Uniform(0, 1)}),
     ncam.SignedIntegrateAndFire(amplitude=0.3),
     ncam.SignedIntegrateAndFire(negative_threshold=0, initial_state={"voltage": nengo.dists.Uniform(0, 1)}),
+    ncam.ClippedRectifiedLinear(99, amplitude=0.3),
+    ncam.ClippedRectifiedLinear(np.linspace(1, 200, 30), amplitude=0.3),
+    ncam.ClippedIntegrateAndFire(61.7, amplitude=0.3),
+    ncam.ClippedIntegrateAndFire(np.linspace(1, 200, 30), initial_state={"voltage": nengo.dists.Uniform(0, 1)}),
+    ncam.SignedClippedIntegrateAndFire(61.7, amplitude=0.3),
+    ncam.SignedClippedIntegrateAndFire(np.linspace(1, 200, 30), negative_threshold=0),
     nengo.LIF(tau_rc=0.015, amplitude=0.7),
     nengo.LIF(min_voltage=-1),
     nengo.LIFRate(),
@@ -54,6 +60,12 @@ TYPES = [
 ]
 
 
+def name_of(neurons):
+    """Name a test by the neurons, their arrays by their shapes."""
+    shape = np.shape(getattr(neurons, "max_value", 0))
+    return f"{type(neurons).__name__} with {shape[0]} clips" if shape else str(neurons)
+
+
 def network(neuron_type, n=30, size=1, probe_states=True):
     linear = isinstance(getattr(neuron_type, "base_type", neuron_type), nengo.RectifiedLinear)
     scale = 100 if linear else 1
@@ -70,7 +82,7 @@ def network(neuron_type, n=30, size=1, probe_states=True):
     return net
 
 
-@pytest.mark.parametrize("neuron_type", TYPES, ids=str)
+@pytest.mark.parametrize("neuron_type", TYPES, ids=name_of)
 @pytest.mark.parametrize("probe_states", [False, True])
 def test_neurons_equal_the_reference_step_by_step(neuron_type, probe_states, same_as_nengo):
     net = network(neuron_type, probe_states=probe_states)
@@ -78,7 +90,7 @@ def test_neurons_equal_the_reference_step_by_step(neuron_type, probe_states, sam
     assert data[net.probe].any()
 
 
-@pytest.mark.parametrize("neuron_type", TYPES, ids=str)
+@pytest.mark.parametrize("neuron_type", TYPES, ids=name_of)
 def test_an_item_does_not_depend_on_the_others(neuron_type, simulator_class):
     net = network(neuron_type)
     signals = np.random.RandomState(1).uniform(-1, 1, (3, 25, 1))
@@ -96,11 +108,14 @@ def test_an_item_does_not_depend_on_the_others(neuron_type, simulator_class):
     [
         ncam.IntegrateAndFire(),
         ncam.SignedIntegrateAndFire(),
+        ncam.ClippedIntegrateAndFire(61.7),
+        ncam.ClippedIntegrateAndFire(np.linspace(10.01, 200.01, 40_000)),
+        ncam.SignedClippedIntegrateAndFire(61.7),
         nengo.SpikingRectifiedLinear(),
         nengo.LIF(),
         nengo.RectifiedLinear(),
     ],
-    ids=str,
+    ids=name_of,
 )
 @pytest.mark.parametrize("probe_states", [False, True])
 def test_single_precision_and_threads_change_next_to_no_spike(neuron_type, probe_states, simulator_class):
@@ -121,7 +136,14 @@ def test_single_precision_and_threads_change_next_to_no_spike(neuron_type, probe
 
 @pytest.mark.parametrize(
     "neuron_type",
-    [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire(), ncam.SignedIntegrateAndFire(), nengo.LIF()],
+    [
+        nengo.SpikingRectifiedLinear(),
+        ncam.IntegrateAndFire(),
+        ncam.SignedIntegrateAndFire(),
+        ncam.ClippedIntegrateAndFire(300.1),
+        ncam.SignedClippedIntegrateAndFire(300.1),
+        nengo.LIF(),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("synapse", [None, 0.005])
@@ -147,11 +169,19 @@ def test_gains_that_differ_work_in_single_precision(neuron_type, synapse, simula
 
 @pytest.mark.parametrize(
     "neuron_type",
-    [nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire(), ncam.SignedIntegrateAndFire()],
+    [
+        nengo.SpikingRectifiedLinear(),
+        ncam.IntegrateAndFire(),
+        ncam.SignedIntegrateAndFire(),
+        ncam.ClippedIntegrateAndFire(60),
+        ncam.SignedClippedIntegrateAndFire(60),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("probe_states", [False, True])
 def test_current_beyond_the_range_of_numbers_is_an_error(neuron_type, probe_states, simulator_class):
+    if probe_states and hasattr(neuron_type, "max_value"):
+        pytest.skip("step by step the clip makes a number of it, in Nengo too")
     with nengo.Network(seed=4) as net:
         stimulus = nengo.Node(np.zeros(3))
         ensemble = nengo.Ensemble(3, 1, neuron_type=neuron_type, gain=np.ones(3), bias=np.zeros(3))
