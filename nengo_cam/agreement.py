@@ -78,7 +78,7 @@ def completeness_error(maps):
             f"maps: expected a Dataset with cam, logits and bias, got no {missing}. Pass what spiking_cam gives."
         )
     largest = float(abs(maps.logits).max())
-    difference = float(abs(maps.cam.mean(("y", "x"), dtype=float) + maps.bias - maps.logits).max())
+    difference = float(abs(maps.cam.mean(_positions(maps.cam), dtype=float) + maps.bias - maps.logits).max())
     return difference / largest if largest > 0 else difference
 
 
@@ -87,7 +87,7 @@ def correlation(maps, others):
 
     Parameters
     ----------
-    maps, others : xarray.DataArray with dims (..., y, x)
+    maps, others : xarray.DataArray with dims (..., y, x), (..., x) or (..., z, y, x)
         Maps; the other dims are broadcast against each other.
 
     Returns
@@ -101,11 +101,16 @@ def correlation(maps, others):
         If an array has no positions.
     """
     for name, array in (("maps", maps), ("others", others)):
-        if not isinstance(array, xr.DataArray) or not {"y", "x"} <= set(array.dims):
+        if not isinstance(array, xr.DataArray) or "x" not in array.dims:
             raise ResultError(
                 f"{name}: expected a DataArray with dims (..., 'y', 'x'), got {_describe(array)}. Pass dataset.cam."
             )
-    return xr.corr(maps.astype(float), others.astype(float), dim=("y", "x"))
+    return xr.corr(maps.astype(float), others.astype(float), dim=_positions(maps))
+
+
+def _positions(maps):
+    """Name the dims of a map: y and x, x alone in one dimension, z, y and x in three."""
+    return [dim for dim in ("z", "y", "x") if dim in maps.dims]
 
 
 def _describe(value):

@@ -5,12 +5,13 @@ layers before it; it is not always where the cell would lie if the map were stre
 """
 
 import dataclasses
+import re
 
 import numpy as np
 
 __all__ = ["Grid", "cell_centres"]
 
-_WINDOWED = frozenset({"AveragePooling2D", "Conv2D", "DepthwiseConv2D", "MaxPooling2D", "SeparableConv2D"})
+_WINDOWED = frozenset({"AveragePooling", "Conv", "DepthwiseConv", "MaxPooling", "SeparableConv"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,61 +76,69 @@ class Grid:
 
 
 def cell_centres(flat, key):
-    """Find where in the image the cells of a 2-D feature map look.
+    """Find where in the image the cells of a feature map look.
 
     Parameters
     ----------
     flat : nengo_cam.graph.FlatModel
-        A model with one input of shape (Y, X, channels).
+        A model with one input of shape (X, channels), (Y, X, channels) or (Z, Y, X, channels).
     key : int
-        Key of the feature map.
+        Key of the feature map, channels last.
 
     Returns
     -------
-    rows, columns : ndarray
-        Centres of the cells' receptive fields [pixel]; the centre of the first pixel is 0.
+    centres : tuple of ndarray
+        For each axis of the map the centres of the cells' receptive fields [pixel]; the centre of the first pixel is 0.
     exact : bool
         False if a layer is unknown, or branches that are joined disagree. The centres are then those of cells that
         divide the image evenly.
     """
     ((input_key, input_shape),) = flat.input_shapes.items()
-    sizes = flat.shape(key)[1:3]
-    grids = {input_key: (Grid(), Grid())}
+    sizes = flat.shape(key)[1:-1]
+    grids = {input_key: (Grid(),) * (len(input_shape) - 2)}
     for call in flat.calls:
         if len(call.output_shapes) == 1:
             grids[call.outputs[0]] = _grids_after(flat, call, [grids.get(tensor) for tensor in call.inputs])
     found = grids[key]
-    if found is None:
-        even = [Grid((pixels / cells - 1) / 2, pixels / cells) for pixels, cells in zip(input_shape[1:3], sizes)]
-        return even[0].points(sizes[0]), even[1].points(sizes[1]), False
-    return found[0].points(sizes[0]), found[1].points(sizes[1]), True
+    exact = found is not None
+    if not exact:
+        found = [Grid((pixels / cells - 1) / 2, pixels / cells) for pixels, cells in zip(input_shape[1:-1], sizes)]
+    return tuple(grid.points(n_cells) for grid, n_cells in zip(found, sizes)), exact
 
 
 def _grids_after(flat, call, inputs):
-    """Return the grids of rows and columns after a layer, or None if they are not known."""
-    if not inputs or any(grids is None for grids in inputs) or len(call.output_shapes[0]) != 4:
+    """Return the grids of all axes after a layer, or None if they are not known."""
+    if not inputs or any(grids is None or len(grids) != len(call.output_shapes[0]) - 2 for grids in inputs):
         return None
-    layer, (rows, columns) = call.layer, inputs[0]
-    sizes = flat.shape(call.inputs[0])[1:3]
+    layer, grids = call.layer, inputs[0]
+    sizes = flat.shape(call.inputs[0])[1:-1]
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return None
-    if call.kind in _WINDOWED:
+    kind = re.sub(r"[123]D$", "", call.kind)
+    if kind in _WINDOWED:
         spans = getattr(layer, "kernel_size", None) or layer.pool_size
-        dilations = getattr(layer, "dilation_rate", (1, 1))
+        options = (spans, layer.strides, getattr(layer, "dilation_rate", 1))
         return tuple(
             grid.windows(n, (span - 1) * dilation + 1, stride, layer.padding == "same")
-            for grid, n, span, dilation, stride in zip((rows, columns), sizes, spans, dilations, layer.strides)
+            for grid, n, span, stride, dilation in zip(grids, sizes, *(_by_axis(o, len(sizes)) for o in options))
         )
-    if call.kind == "ZeroPadding2D":
-        return rows.shifted(-layer.padding[0][0]), columns.shifted(-layer.padding[1][0])
-    if call.kind == "Cropping2D":
-        return rows.shifted(layer.cropping[0][0]), columns.shifted(layer.cropping[1][0])
-    if call.kind == "UpSampling2D":
-        return rows.refined(layer.size[0]), columns.refined(layer.size[1])
+    if kind == "ZeroPadding":
+        padding = np.reshape(layer.padding, (-1, 2)).tolist()
+        return tuple(grid.shifted(-before) for grid, (before, _) in zip(grids, padding))
+    if kind == "Cropping":
+        cropping = np.reshape(layer.cropping, (-1, 2)).tolist()
+        return tuple(grid.shifted(before) for grid, (before, _) in zip(grids, cropping))
+    if kind == "UpSampling":
+        return tuple(grid.refined(factor) for grid, factor in zip(grids, _by_axis(layer.size, len(sizes))))
     # What is left keeps its cells if it keeps their number: activations, normalisation, sums, concatenations.
-    same_size = all(flat.shape(tensor)[1:3] == call.output_shapes[0][1:3] for tensor in call.inputs)
-    alike = all(_close(grids, inputs[0]) for grids in inputs)
-    return inputs[0] if same_size and alike else None
+    same_size = all(flat.shape(tensor)[1:-1] == call.output_shapes[0][1:-1] for tensor in call.inputs)
+    alike = all(_close(others, grids) for others in inputs)
+    return grids if same_size and alike else None
+
+
+def _by_axis(option, n):
+    """Spell out an option that 1-D layers give as a number."""
+    return tuple(option) if np.iterable(option) else (option,) * n
 
 
 def _close(grids, others):

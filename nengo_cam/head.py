@@ -1,14 +1,17 @@
 """Which tensor is pooled, and which readout turns it into classes."""
 
 import dataclasses
+import numbers
+import re
 
 import numpy as np
 
+from . import compat
 from .exceptions import HeadError
 from .geometry import cell_centres
-from .graph import flatten
+from .graph import check_model, flatten
 
-__all__ = ["INFERENCE_IDENTITIES", "CAMHead", "find_head", "locate_head"]
+__all__ = ["INFERENCE_IDENTITIES", "CAMHead", "find_head", "locate_head", "select_output"]
 
 #: Layers that do nothing at inference.
 INFERENCE_IDENTITIES = frozenset(
@@ -31,7 +34,7 @@ INFERENCE_IDENTITIES = frozenset(
 )
 _N_NAMED = 8
 _RESHAPES = frozenset({"Flatten", "Reshape"})
-_READOUT_ACTIVATIONS = ("linear", "softmax", "sigmoid")
+_OUTPUT_ACTIVATIONS = ("linear", "softmax", "sigmoid")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,22 +50,25 @@ class CAMHead:
     pooling : str
         Name of the global pooling layer.
     readout : str
-        Name of the linear layer that turns pooled features into classes.
+        Name of the linear layer that turns pooled features into classes; that of the pooling if they are classes
+        already.
     activation : str
         What follows the readout: ``"linear"``, ``"softmax"`` or ``"sigmoid"``. Maps and logits are those before it.
     kernel : ndarray of shape (K, L)
-        Readout weights as Keras has them [logit per unit of activity]. A converted network that was trained further
-        has others; `nengo_cam.spiking_cam` takes those from the simulator.
+        Readout weights as Keras has them [logit per unit of activity], with what stands between features and logits
+        and is linear. A converted network that was trained further has others; `nengo_cam.spiking_cam` takes those
+        from the simulator.
     bias : ndarray of shape (L,)
-        Readout bias [logit]; zeros if the readout has none.
+        Readout bias [logit], likewise; zeros if there is none.
     input_shape : tuple of int
-        (Y, X, channels) of an image.
+        Shape of an image: (Y, X, channels), or (X, channels), or (Z, Y, X, channels).
     map_shape : tuple of int
-        (rows, columns) of the features.
-    rows, columns : ndarray
-        Centres of what the cells of the map see in the image [pixel]; the centre of the first pixel is 0.
+        Shape of a feature: (Y, X), or (X,), or (Z, Y, X).
+    centres : tuple of ndarray
+        For each axis of the map the centres of what its cells see in the image [pixel]; the centre of the first pixel
+        is 0.
     exact_centres : bool
-        Whether ``rows`` and ``columns`` follow from the layers; otherwise the cells divide the image evenly.
+        Whether ``centres`` follow from the layers; otherwise the cells divide the image evenly.
     """
 
     model: str
@@ -74,9 +80,13 @@ class CAMHead:
     bias: np.ndarray = dataclasses.field(repr=False, compare=False)
     input_shape: tuple
     map_shape: tuple
-    rows: np.ndarray = dataclasses.field(repr=False, compare=False)
-    columns: np.ndarray = dataclasses.field(repr=False, compare=False)
+    centres: tuple = dataclasses.field(repr=False, compare=False)
     exact_centres: bool = True
+
+    @property
+    def dims(self):
+        """Names of the map's axes."""
+        return ("z", "y", "x")[-len(self.map_shape) :]
 
     @property
     def n_channels(self):
@@ -104,33 +114,56 @@ class HeadCalls:
     ----------
     features : int
         Key of the tensor that is pooled.
-    pooling, readout : LayerCall
-        The calls.
-    between, after : tuple of LayerCall
-        Calls between pooling and readout, and from the readout to the output of the model.
+    pooling : LayerCall
+        The pooling.
+    readout : LayerCall or None
+        What turns pooled features into classes; None if they are classes already.
+    before, between, after : tuple of LayerCall
+        Calls between features and pooling, between pooling and readout, and from the readout to the model's output.
     activation : str
         What is applied to the logits.
+    kernel : ndarray of shape (K, L)
+        All that is linear between features and logits, taken together.
+    bias : ndarray of shape (L,)
+        The same.
     """
 
     features: int
     pooling: object
     readout: object
+    before: tuple
     between: tuple
     after: tuple
     activation: str
+    kernel: np.ndarray = dataclasses.field(repr=False, compare=False)
+    bias: np.ndarray = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def calls(self):
+        """All of them, in the order in which they run."""
+        readout = () if self.readout is None else (self.readout,)
+        return (*self.before, self.pooling, *self.between, *readout, *self.after)
 
 
-def find_head(model):
+def find_head(model, *, output=None):
     """Find the features, the global pooling and the readout of a model.
 
-    Recognised is global average pooling (GAP) over rows and columns, then any number of Dropout, Flatten, Reshape and
-    linear Activation layers, then Dense with linear, softmax or sigmoid activation, with or without bias [1]_. The
-    activation may be a layer of its own. Nested models are looked into.
+    A class-activation map can be read from every model whose logits are linear in the means of its feature maps [1]_:
+
+    * global average pooling (GAP), or an average pooling as large as the map, or a mean over all positions;
+    * then Dense, or a convolution of what is left of the map, with linear, softmax or sigmoid activation;
+    * or nothing, if a convolution has one channel for each class, without an activation of its own or with softmax or
+      sigmoid after the pooling: the features are the maps.
+
+    Dropout, Flatten, Reshape, BatchNormalization and linear Activation layers may stand in between, and the last
+    activation may be a layer of its own. Nested models are looked into. Maps may have one, two or three axes.
 
     Parameters
     ----------
     model : tf.keras.Model
-        Functional or built Sequential model with one input and one output.
+        Functional or built Sequential model with one input.
+    output : int or str, optional
+        Which output, by number or by the name of its layer, if the model has several.
 
     Returns
     -------
@@ -142,34 +175,71 @@ def find_head(model):
     ModelTypeError
         If ``model`` is not a Keras model whose layers can be read.
     HeadError
-        If the model ends otherwise; names the layers seen and those that could be pooled.
+        If the model ends otherwise; names the layers seen and those that could be pooled. Also if ``output`` does not
+        name one of its outputs.
 
     References
     ----------
     .. [1] Zhou et al. (2016). Learning Deep Features for Discriminative Localization. CVPR. arXiv:1512.04150, sec. 2.
     """
-    flat = flatten(model)
+    flat = flatten(select_output(model, output))
     calls = locate_head(flat)
-    weights = calls.readout.layer.get_weights()
-    kernel = weights[0]
-    bias = weights[1] if calls.readout.layer.use_bias else np.zeros(kernel.shape[1], kernel.dtype)
     features = flat.producer(calls.features)
-    (input_key,) = flat.input_shapes
-    rows, columns, exact = cell_centres(flat, calls.features)
+    ((input_key, input_shape),) = flat.input_shapes.items()
+    shape = flat.shape(calls.features)
+    if _is_channels_first(calls.pooling):
+        map_shape, centres, exact = shape[2:], tuple(map(np.arange, shape[2:])), shape[2:] == input_shape[2:]
+    else:
+        map_shape, (centres, exact) = shape[1:-1], cell_centres(flat, calls.features)
     return CAMHead(
         model=flat.name,
         features=flat.input_names[input_key] if features is None else features.name,
         pooling=calls.pooling.name,
-        readout=calls.readout.name,
+        readout=(calls.readout or calls.pooling).name,
         activation=calls.activation,
-        kernel=kernel,
-        bias=bias,
-        input_shape=tuple(flat.input_shapes[input_key][1:]),
-        map_shape=tuple(flat.shape(calls.features)[1:3]),
-        rows=rows,
-        columns=columns,
+        kernel=calls.kernel,
+        bias=calls.bias,
+        input_shape=tuple(input_shape[1:]),
+        map_shape=tuple(map_shape),
+        centres=centres,
         exact_centres=exact,
     )
+
+
+def select_output(model, output):
+    """Cut a model down to one of its outputs.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        The model.
+    output : int or str or None
+        Number of the output, or name of the layer that makes it; None if there is only one.
+
+    Returns
+    -------
+    tf.keras.Model
+        The same model if it has one output, otherwise another that shares its layers.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``model`` is not a Keras model whose layers can be read.
+    HeadError
+        If there is no such output, or there are several and none is named.
+    """
+    check_model(model)
+    names = list(model.output_names)
+    if output is None and len(names) == 1:
+        return model
+    chosen = names.index(output) if output in names else output
+    is_number = isinstance(chosen, numbers.Integral) and not isinstance(chosen, bool)
+    if not is_number or not 0 <= chosen < len(names):
+        raise HeadError(
+            f"model {model.name!r}: it has {len(names)} outputs; expected output=, one of {names} or its number, got "
+            f"{output!r}. Name the output to explain."
+        )
+    return compat.import_tensorflow().keras.Model(model.inputs, model.outputs[chosen], name=model.name)
 
 
 def locate_head(flat):
@@ -178,7 +248,7 @@ def locate_head(flat):
     Parameters
     ----------
     flat : nengo_cam.graph.FlatModel
-        The model.
+        The model, with one output.
 
     Returns
     -------
@@ -195,130 +265,253 @@ def locate_head(flat):
             f"model {flat.name!r}: expected one input and one output, got {len(flat.input_shapes)} inputs and "
             f"{len(flat.outputs)} outputs. Build a tf.keras.Model from the one to the other."
         )
-    seen = []
-    activation, after, readout = _walk_to_readout(flat, seen)
-    between, pooling = _walk_to_pooling(flat, readout, seen)
-    return HeadCalls(pooling.inputs[0], pooling, readout, between, after, activation)
+    walk = _Walk(flat)
+    after, readout, between = walk.past(_is_neutral, _is_activation, _is_normalization), None, ()
+    if not walk.is_at_pooling():
+        readout = walk.at_readout()
+        between = walk.past(_is_neutral, _is_normalization)
+    pooling = walk.at_pooling(readout)
+    before = walk.past(_is_neutral, _is_normalization)
+    features = walk.key
+    if not any(map(_is_normalization, before)):
+        # Nothing that belongs to the readout: what is pooled are the features.
+        features, before = pooling.inputs[0], ()
+    activation = walk.activation(readout, after)
+    if readout is None and activation == "linear" and not _is_linear_convolution(flat.producer(features)):
+        raise walk.error(
+            f"no readout was found; expected a Dense layer at the end, got {pooling.kind} {pooling.name!r}",
+            "Add a Dense readout",
+        )
+    kernel, bias = _linear_part((*before, *between), readout, after, n_channels=_n_channels(flat, pooling))
+    return HeadCalls(features, pooling, readout, before, between, after, activation, kernel, bias)
 
 
-def _walk_to_readout(flat, seen):
-    """Go from the output up to the Dense readout, past the activation."""
-    activation, after = "linear", []
-    call = _step_up(flat, flat.outputs[0], seen)
-    while call is not None and call.kind != "Dense":
-        found = _own_activation(call)
-        if found is not None and activation == "linear":
-            activation = found
-        elif call.kind not in INFERENCE_IDENTITIES | _RESHAPES:
-            break
-        after.insert(0, call)
-        call = _step_up(flat, call.inputs[0], seen)
-    if call is None or call.kind != "Dense":
-        got = "nothing" if call is None else f"{call.kind} {call.name!r}"
-        is_pointwise = call is not None and getattr(call.layer, "kernel_size", None) == (1, 1)
-        raise _head_error(
-            flat,
-            seen,
-            f"no readout was found; expected a Dense layer at the end, got {got}",
-            "A 1x1 convolution as readout is not supported; put GlobalAveragePooling2D and Dense in its place"
-            if is_pointwise
-            else "Add a Dense readout",
-        )
-    applied = [name for name in (_activation_name(call.layer), activation) if name != "linear"]
-    if len(applied) > 1 or not set(applied) <= set(_READOUT_ACTIVATIONS):
-        raise _head_error(
-            flat,
-            seen,
-            f"the readout {call.name!r} is not linear up to a last softmax or sigmoid; expected one activation of "
-            f"{list(_READOUT_ACTIVATIONS)}, got {' and '.join(applied)}",
-            "Make the readout linear, softmax or sigmoid",
-        )
-    return (applied[0] if applied else "linear"), tuple(after), call
+class _Walk:
+    """Goes from the output of a model up to its features, one call at a time, and remembers what it has seen."""
 
+    def __init__(self, flat):
+        self._flat = flat
+        self._seen = []
+        self._look(flat.outputs[0])
 
-def _walk_to_pooling(flat, readout, seen):
-    """Go from the readout up to the global average pooling."""
-    between = []
-    call = _step_up(flat, readout.inputs[0], seen)
-    while call is not None and (call.kind in INFERENCE_IDENTITIES | _RESHAPES or _own_activation(call) == "linear"):
-        between.insert(0, call)
-        call = _step_up(flat, call.inputs[0], seen)
-    if call is None or call.kind != "GlobalAveragePooling2D":
-        fed_by = flat.producer(readout.inputs[0])
-        got = "the input of the model" if call is None else call.kind
-        raise _head_error(
-            flat,
-            seen,
-            f"the readout {readout.name!r} is fed by {'the input' if fed_by is None else repr(fed_by.name)}; expected "
-            f"a global average pooling layer, got {got}",
-            "Replace it by GlobalAveragePooling2D"
-            if got != "Dense"
-            else "Leave one Dense layer after the pooling; a CAM needs a linear readout",
-        )
-    if call.layer.data_format != "channels_last":
-        raise _head_error(
-            flat,
-            seen,
-            f"the pooling {call.name!r} has data_format {call.layer.data_format!r}; expected 'channels_last', got "
-            f"{call.layer.data_format!r}",
-            "Rebuild the model with data_format='channels_last'",
-        )
-    if len(flat.shape(readout.inputs[0])) != 2:
-        raise _head_error(
-            flat,
-            seen,
-            f"the readout {readout.name!r} is applied to a tensor of shape {flat.shape(readout.inputs[0])}; expected "
-            f"(None, {call.output_shapes[0][-1]}), got rank {len(flat.shape(readout.inputs[0]))}",
-            "Put a Flatten layer before it",
-        )
-    if None in flat.shape(call.inputs[0])[1:] or any(None in shape[1:] for shape in flat.input_shapes.values()):
-        raise _head_error(
-            flat,
-            seen,
-            f"the pooling {call.name!r} takes maps of shape {flat.shape(call.inputs[0])}; expected a fixed size, got "
-            "None",
-            "Build the model with a full input shape, e.g. tf.keras.Input((28, 28, 1))",
-        )
-    return tuple(between), call
+    def _look(self, key):
+        self.key, self.call = key, self._flat.producer(key)
+        if self.call is not None:
+            self._seen.insert(0, self.call)
 
+    def past(self, *accepted):
+        """Walk past calls that one of the given functions accepts, and return them in the order in which they run."""
+        passed = []
+        while self.call is not None and any(accepts(self.call) for accepts in accepted):
+            passed.insert(0, self.call)
+            self._look(self.call.inputs[0])
+        return tuple(passed)
 
-def _step_up(flat, key, seen):
-    """Return the call that makes a tensor if it has one input, and note it."""
-    call = flat.producer(key)
-    if call is not None:
-        seen.insert(0, call)
-        if len(call.inputs) != 1:
-            raise _head_error(
-                flat,
-                seen,
-                f"{call.name!r} has {len(call.inputs)} inputs; expected a chain from pooling to readout, got "
-                f"{call.kind}",
+    def is_at_pooling(self):
+        """Tell whether the call takes the mean over all positions."""
+        return self.call is not None and _is_global_mean(self._flat, self.call)
+
+    def at_readout(self):
+        """Check that the call is a readout, walk past it and return it."""
+        self._check_chain()
+        call = self.call
+        if call is None or not (call.kind == "Dense" or _is_pointwise(self._flat, call)):
+            got = "nothing" if call is None else f"{call.kind} {call.name!r}"
+            raise self.error(
+                f"no readout was found; expected a Dense layer at the end, got {got}", "Add a Dense readout"
+            )
+        self._look(call.inputs[0])
+        return call
+
+    def at_pooling(self, readout):
+        """Check that the call pools all of a map that the readout fits, walk past it and return it."""
+        self._check_chain()
+        call, flat = self.call, self._flat
+        if not self.is_at_pooling():
+            fed_by = flat.producer(readout.inputs[0])
+            got = "the input of the model" if call is None else call.kind
+            raise self.error(
+                f"the readout {readout.name!r} is fed by {'the input' if fed_by is None else repr(fed_by.name)}; "
+                f"expected a global average pooling layer, got {got}",
+                "Leave one Dense layer after the pooling: a CAM needs a linear readout, other heads a gradient method"
+                if got == "Dense"
+                else "Replace it by a global average pooling layer, such as GlobalAveragePooling2D",
+            )
+        sizes = [flat.shape(call.inputs[0])[1:], *(shape[1:] for shape in flat.input_shapes.values())]
+        if any(None in size for size in sizes):
+            raise self.error(
+                f"the pooling {call.name!r} takes maps of shape {flat.shape(call.inputs[0])}; expected a fixed size, "
+                "got None",
+                "Build the model with a full input shape, e.g. tf.keras.Input((28, 28, 1))",
+            )
+        n_channels = _n_channels(flat, call)
+        if readout is not None and _weights(readout)[0].shape[0] != n_channels:
+            raise self.error(
+                f"the readout {readout.name!r} is applied to a tensor of shape {flat.shape(readout.inputs[0])}; "
+                f"expected (None, {n_channels}), got another last axis",
+                "Put a Flatten layer before it",
+            )
+        self._look(call.inputs[0])
+        return call
+
+    def activation(self, readout, after):
+        """Name what is applied to the logits."""
+        applied = [] if readout is None else [name for name in [_activation_name(readout.layer)] if name != "linear"]
+        for call in after:
+            if _is_activation(call):
+                applied += [name for name in [_activation_name(call.layer)] if name != "linear"]
+            elif applied and _is_normalization(call):
+                applied.append(call.kind)
+        if len(applied) > 1 or not set(applied) <= set(_OUTPUT_ACTIVATIONS):
+            what = "the pooling" if readout is None else f"the readout {readout.name!r}"
+            raise self.error(
+                f"{what} is not linear up to a last softmax or sigmoid; expected one activation of "
+                f"{list(_OUTPUT_ACTIVATIONS)}, got {' and '.join(applied)}",
+                "Make the readout linear, softmax or sigmoid",
+            )
+        return applied[0] if applied else "linear"
+
+    def _check_chain(self):
+        if self.call is not None and len(self.call.inputs) != 1:
+            raise self.error(
+                f"{self.call.name!r} has {len(self.call.inputs)} inputs; expected a chain from pooling to readout, got "
+                f"{self.call.kind}",
                 "Move it before the pooling",
             )
-    return call
+
+    def error(self, problem, remedy):
+        """Make an error that names the layers seen and those that could be pooled."""
+        flat = self._flat
+        shapes = ((call.name, call.output_shapes[0]) for call in flat.calls)
+        poolable = [name for name, shape in shapes if len(shape) > 2 and any(n != 1 for n in shape[1:-1])]
+        layers = [f"{call.name} ({call.kind})" for call in self._seen]
+        last = f"{poolable}" if len(poolable) <= _N_NAMED else f"the last of {len(poolable)} are {poolable[-_N_NAMED:]}"
+        return HeadError(
+            f"model {flat.name!r}: {problem}. {remedy}. Layers seen: {layers}. Layers that could be pooled: {last}.",
+            layers=[call.name for call in self._seen],
+            poolable=poolable,
+        )
 
 
-def _own_activation(call):
-    """Name the activation that a layer applies if it does nothing else, otherwise None."""
+# What a call is
+
+
+def _is_neutral(call):
+    """Tell whether a call changes no number: at inference, or ever."""
     if call.kind == "Activation":
-        return _activation_name(call.layer)
-    if call.kind == "Softmax":
-        return "softmax"
-    return None
+        return _activation_name(call.layer) == "linear"
+    return call.kind in INFERENCE_IDENTITIES | _RESHAPES
+
+
+def _is_activation(call):
+    return call.kind in ("Activation", "Softmax")
+
+
+def _is_normalization(call):
+    """Tell whether a call is the inference form of batch normalisation over channels."""
+    return call.kind == "BatchNormalization" and not call.kwargs.get("training")
+
+
+def _is_channels_first(call):
+    return getattr(call.layer, "data_format", None) == "channels_first"
+
+
+def _n_channels(flat, pooling):
+    shape = flat.shape(pooling.inputs[0])
+    return shape[1] if _is_channels_first(pooling) else shape[-1]
+
+
+def _is_global_mean(flat, call):
+    """Tell whether a call takes the mean over all positions of a map."""
+    if re.fullmatch(r"GlobalAveragePooling[123]D", call.kind):
+        return True
+    if not re.fullmatch(r"AveragePooling[123]D", call.kind):
+        return False
+    # A window as large as the map, in one place.
+    spatial = slice(2, None) if _is_channels_first(call) else slice(1, -1)
+    size = call.layer.pool_size
+    sizes = tuple(size) if np.iterable(size) else (size,)
+    return sizes == flat.shape(call.inputs[0])[spatial] and set(call.output_shapes[0][spatial]) == {1}
+
+
+def _is_pointwise(flat, call):
+    """Tell whether a call is a convolution of a single position: a Dense layer by another name."""
+    if not re.fullmatch(r"Conv[123]D", call.kind) or call.layer.groups != 1:
+        return False
+    spatial = slice(2, None) if _is_channels_first(call) else slice(1, -1)
+    return set(call.layer.kernel_size) == {1} and set(flat.shape(call.inputs[0])[spatial]) == {1}
+
+
+def _is_linear_convolution(call):
+    return (
+        call is not None
+        and re.fullmatch(r"(Separable)?Conv[123]D", call.kind) is not None
+        and _activation_name(call.layer) == "linear"
+    )
 
 
 def _activation_name(layer):
+    if type(layer).__name__ == "Softmax":
+        return "softmax"
     activation = layer.activation
     return getattr(activation, "__name__", type(activation).__name__)
 
 
-def _head_error(flat, seen, problem, remedy):
-    shapes = ((call.name, call.output_shapes[0]) for call in flat.calls)
-    poolable = [name for name, shape in shapes if len(shape) == 4 and tuple(shape[1:3]) != (1, 1)]
-    layers = [f"{call.name} ({call.kind})" for call in seen]
-    last = f"{poolable}" if len(poolable) <= _N_NAMED else f"the last of {len(poolable)} are {poolable[-_N_NAMED:]}"
-    return HeadError(
-        f"model {flat.name!r}: {problem}. {remedy}. Layers seen: {layers}. Layers that could be pooled: {last}.",
-        layers=[call.name for call in seen],
-        poolable=poolable,
-    )
+# What a call computes
+
+
+def _weights(readout):
+    """Return kernel (K, L) and bias (L,) of a Dense layer or a convolution of one position."""
+    weights = readout.layer.get_weights()
+    kernel = weights[0].reshape(weights[0].shape[-2:])
+    return kernel, weights[1] if readout.layer.use_bias else np.zeros(kernel.shape[1], kernel.dtype)
+
+
+def _linear_part(calls, readout, after, *, n_channels):
+    """Take all that is linear between features and logits together.
+
+    Parameters
+    ----------
+    calls, after : sequence of LayerCall
+        What stands before and after the readout.
+    readout : LayerCall or None
+        The readout.
+    n_channels : int
+        Number of channels of the features K.
+
+    Returns
+    -------
+    kernel : ndarray of shape (K, L)
+        Weights.
+    bias : ndarray of shape (L,)
+        Bias.
+    """
+    if readout is None:
+        kernel, bias = np.eye(n_channels, dtype=np.float32), np.zeros(n_channels, np.float32)
+    else:
+        kernel, bias = _weights(readout)
+    before = [_normalization(call.layer) for call in calls if _is_normalization(call)]
+    behind = [_normalization(call.layer) for call in after if _is_normalization(call)]
+    if not before and not behind:
+        return kernel, bias
+    dtype, kernel, bias = kernel.dtype, kernel.astype(float), bias.astype(float)
+    # The last first: each is applied to what the kernel takes so far.
+    for scale, shift in reversed(before):
+        bias = shift @ kernel + bias
+        kernel = scale[:, None] * kernel
+    for scale, shift in behind:
+        kernel, bias = kernel * scale, bias * scale + shift
+    return kernel.astype(dtype), bias.astype(dtype)
+
+
+def _normalization(layer):
+    """Return scale and shift of a BatchNormalization layer at inference."""
+    weights = [weight.astype(float) for weight in layer.get_weights()]
+    mean, variance = weights[-2:]
+    scale = 1 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * weights[0]
+    shift = -mean * scale
+    if layer.center:
+        shift = shift + weights[1 if layer.scale else 0]
+    return scale, shift

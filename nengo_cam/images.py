@@ -12,11 +12,11 @@ def check_images(images, input_shape, *, n_steps=None, name="images"):
 
     Parameters
     ----------
-    images : array_like of shape (N, Y, X, channels) or (N, T, Y, X, channels)
+    images : array_like of shape (N, *input_shape) or (N, T, *input_shape)
         Still images, or moving ones with one frame per time step. Booleans, integers and floats are taken as they
         are; nothing is scaled.
     input_shape : tuple of int
-        (Y, X, channels) that the network expects.
+        Shape of an image that the network expects, such as (Y, X, channels).
     n_steps : int or None
         Time steps that the network will run, which moving images have to have. None allows any number.
     name : str
@@ -44,7 +44,8 @@ def check_images(images, input_shape, *, n_steps=None, name="images"):
             f"{name}: expected real numbers, got dtype {array.dtype}. Convert them with astype('float32').",
             dtype=str(array.dtype),
         )
-    if array.ndim not in (4, 5) or array.shape[-3:] != input_shape:
+    n_axes = len(input_shape)
+    if array.ndim not in (n_axes + 1, n_axes + 2) or array.shape[-n_axes:] != input_shape:
         raise ImageError(
             f"{name}: wrong shape; expected (N, {', '.join(map(str, input_shape))}) or (N, T, "
             f"{', '.join(map(str, input_shape))}), got {array.shape}. {_shape_remedy(array.shape, input_shape)}",
@@ -52,7 +53,7 @@ def check_images(images, input_shape, *, n_steps=None, name="images"):
         )
     if array.size == 0:
         raise ImageError(f"{name}: expected at least one image, got an array of shape {array.shape}. Pass some images.")
-    if array.ndim == 5 and n_steps is not None and array.shape[1] != n_steps:
+    if array.ndim == n_axes + 2 and n_steps is not None and array.shape[1] != n_steps:
         raise ImageError(
             f"{name}: moving images have one frame per time step; expected {n_steps} frames, got {array.shape[1]}. "
             f"Set n_steps={array.shape[1]} or repeat frames."
@@ -74,8 +75,8 @@ def _shape_remedy(shape, input_shape):
     """Say which of the common slips this is."""
     if shape == input_shape:
         return "Add the batch axis: images[None]."
-    if input_shape[-1] == 1 and shape[-2:] == input_shape[:2]:
+    if input_shape[-1] == 1 and shape[1 - len(input_shape) :] == input_shape[:-1]:
         return "Add the channel axis: images[..., None]."
-    if len(shape) == 4 and (shape[2], shape[3], shape[1]) == input_shape:
-        return "Move the channels last: images.transpose(0, 2, 3, 1)."
+    if len(shape) == len(input_shape) + 1 and (*shape[2:], shape[1]) == input_shape:
+        return "Move the channels last: np.moveaxis(images, 1, -1)."
     return "Resize or reshape them to what the model was built for."

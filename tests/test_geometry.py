@@ -59,8 +59,8 @@ def test_centres_are_those_of_the_pixels_that_cells_answer_to(tf, name):
     model = model_of(tf, *stacks(tf)[name])
     head = find_head(model)
     assert head.exact_centres
-    assert (len(head.rows), len(head.columns)) == head.map_shape
-    for axis, centres in ((0, head.rows), (1, head.columns)):
+    assert tuple(map(len, head.centres)) == head.map_shape
+    for axis, centres in enumerate(head.centres):
         measured = measured_centres(tf, model, axis)
         inside = ~np.isnan(measured)
         assert inside.sum() >= 3
@@ -69,8 +69,41 @@ def test_centres_are_those_of_the_pixels_that_cells_answer_to(tf, name):
 
 def test_upsampling_splits_cells(tf):
     head = find_head(model_of(tf, tf.keras.layers.AveragePooling2D(2), tf.keras.layers.UpSampling2D(2), size=(8, 8)))
-    np.testing.assert_allclose(head.rows, np.arange(8))
+    np.testing.assert_allclose(head.centres[0], np.arange(8))
     assert Grid(0.5, 2).refined(2) == Grid(0.0, 1.0)
+
+
+def test_maps_with_one_and_three_axes(tf):
+    """Against the 2-D layers, whose centres are measured above."""
+    layers = tf.keras.layers
+    x = inputs = tf.keras.Input((28, 26, 1))
+    for layer in (layers.Conv2D(1, 3), layers.ZeroPadding2D(((1, 0), (2, 1))), layers.AveragePooling2D(2)):
+        x = layer(x)
+    model = tf.keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.UpSampling2D(2)(x))))
+    rows, columns = find_head(model).centres
+
+    x = inputs = tf.keras.Input((26, 1))
+    for layer in (layers.Conv1D(1, 3), layers.ZeroPadding1D((2, 1)), layers.AveragePooling1D(2)):
+        x = layer(x)
+    head = find_head(
+        tf.keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.UpSampling1D(2)(x))))
+    )
+    assert head.exact_centres
+    assert head.dims == ("x",)
+    np.testing.assert_array_equal(head.centres[0], columns)
+
+    x = inputs = tf.keras.Input((9, 28, 26, 1))
+    padding = ((0, 1), (1, 0), (2, 1))
+    for layer in (layers.Conv3D(1, 3), layers.ZeroPadding3D(padding), layers.AveragePooling3D(2)):
+        x = layer(x)
+    head = find_head(
+        tf.keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling3D()(layers.UpSampling3D(2)(x))))
+    )
+    assert head.exact_centres
+    assert head.dims == ("z", "y", "x")
+    np.testing.assert_array_equal(head.centres[1], rows)
+    np.testing.assert_array_equal(head.centres[2], columns)
+    np.testing.assert_array_equal(head.centres[0], [1, 2, 3, 4, 5, 6, 7, 8])
 
 
 def test_branches_that_agree_are_joined_and_others_fall_back(tf):
@@ -83,10 +116,10 @@ def test_branches_that_agree_are_joined_and_others_fall_back(tf):
         return cell_centres(flat, locate_head(flat).features)
 
     same = centres(layers.Conv2D(1, 3, padding="same")(inputs), layers.Conv2D(1, 1)(inputs))
-    assert same[2]
-    np.testing.assert_allclose(same[0], np.arange(9))
+    assert same[1]
+    np.testing.assert_allclose(same[0][0], np.arange(9))
     cropped = [layers.Cropping2D(((0, 2), (1, 1)))(inputs), layers.Cropping2D(1)(inputs)]
-    rows, _, exact = centres(*cropped)
+    (rows, _), exact = centres(*cropped)
     assert not exact
     np.testing.assert_allclose(rows, (np.arange(7) + 0.5) * 9 / 7 - 0.5)
 

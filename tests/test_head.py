@@ -78,10 +78,120 @@ def test_flatten_in_place_of_pooling_names_what_was_seen_and_what_could_be_poole
 
 
 def test_what_is_pooled_already_is_not_named(tf, make_model):
-    model = make_model(gap(tf, keepdims=True), tf.keras.layers.Conv2D(3, 1, name="readout"))
-    with pytest.raises(HeadError, match="A 1x1 convolution as readout is not supported") as caught:
+    layers = tf.keras.layers
+    model = make_model(gap(tf, keepdims=True), layers.Conv2D(3, 1), layers.Conv2D(2, 1, name="last"))
+    with pytest.raises(HeadError, match="expected a global average pooling layer, got Conv2D") as caught:
         find_head(model)
     assert caught.value.poolable == ("conv0", "conv1")
+
+
+def affine(tf, name):
+    """BatchNormalization that is far from doing nothing."""
+    rng = np.random.default_rng(3)
+
+    def make(shape, dtype=None):
+        return tf.constant(rng.uniform(0.5, 2, shape), dtype)
+
+    options = dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), make)
+    return tf.keras.layers.BatchNormalization(
+        **{f"{key}_initializer": value for key, value in options.items()}, name=name
+    )
+
+
+def heads(tf):
+    """The tail of a model by the name of its form, and what has to be found: features, pooling, readout."""
+    layers = tf.keras.layers
+    return {
+        "MobileNet": (
+            [
+                gap(tf, keepdims=True),
+                layers.Dropout(0.1),
+                layers.Conv2D(3, 1, name="predictions"),
+                layers.Reshape((3,)),
+                layers.Activation("softmax"),
+            ],
+            ("conv1", "gap", "predictions"),
+        ),
+        "kept axes": ([gap(tf, keepdims=True), layers.Dense(3, name="readout")], ("conv1", "gap", "readout")),
+        "window as large as the map": (
+            [layers.AveragePooling2D((8, 6), name="window"), layers.Flatten(), layers.Dense(3, name="readout")],
+            ("conv1", "window", "readout"),
+        ),
+        "features are the maps": (
+            [layers.Conv2D(3, 1, name="maps"), gap(tf), layers.Softmax()],
+            ("maps", "gap", "gap"),
+        ),
+        "rectified features are the maps": (
+            [layers.Conv2D(3, 1, activation="relu", name="maps"), gap(tf), layers.Activation("sigmoid")],
+            ("maps", "gap", "gap"),
+        ),
+        "linear maps without activation": ([layers.Conv2D(3, 1, name="maps"), gap(tf)], ("maps", "gap", "gap")),
+        "normalisation before pooling": (
+            [affine(tf, "norm"), gap(tf), layers.Dense(3, name="readout")],
+            ("conv1", "gap", "readout"),
+        ),
+        "normalisation everywhere": (
+            [
+                affine(tf, "norm0"),
+                layers.Dropout(0.2),
+                gap(tf),
+                affine(tf, "norm1"),
+                layers.Dense(3, name="readout"),
+                affine(tf, "norm2"),
+                layers.Softmax(),
+            ],
+            ("conv1", "gap", "readout"),
+        ),
+    }
+
+
+HEADS = [
+    "MobileNet", "kept axes", "window as large as the map", "features are the maps", "rectified features are the maps",
+    "linear maps without activation", "normalisation before pooling", "normalisation everywhere",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_mean_features_times_kernel_plus_bias_is_what_keras_says(tf, make_model, images, name):
+    tail, expected = heads(tf)[name]
+    model = make_model(*tail)
+    for layer in model.layers:
+        if "norm" in layer.name:
+            layer.set_weights([w + 1 for w in layer.get_weights()])
+    head = find_head(model)
+    assert (head.features, head.pooling, head.readout) == expected
+    features = tf.keras.Model(model.input, model.get_layer(head.features).output)(images).numpy()
+    assert head.map_shape == features.shape[1:3]
+    logits = features.mean((1, 2)) @ head.kernel + head.bias
+    if head.activation == "softmax":
+        logits = tf.nn.softmax(logits).numpy()
+    elif head.activation == "sigmoid":
+        logits = tf.sigmoid(logits).numpy()
+    np.testing.assert_allclose(logits, model(images).numpy().reshape(len(images), -1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_axes", [1, 3])
+def test_maps_with_one_or_three_axes(tf, n_axes):
+    layers = tf.keras.layers
+    shape = (7, 6, 5)[:n_axes]
+    inputs = tf.keras.Input((*shape, 2))
+    x = getattr(layers, f"Conv{n_axes}D")(4, 3, activation="relu", name="conv")(inputs)
+    x = getattr(layers, f"GlobalAveragePooling{n_axes}D")()(x)
+    head = find_head(tf.keras.Model(inputs, layers.Dense(3)(x)))
+    assert head.input_shape == (*shape, 2)
+    assert head.map_shape == tuple(n - 2 for n in shape)
+    assert head.dims == {1: ("x",), 3: ("z", "y", "x")}[n_axes]
+
+
+def test_one_of_several_outputs(tf, small_model):
+    other = tf.keras.layers.Dense(4, name="other")(small_model.get_layer("gap").output)
+    model = tf.keras.Model(small_model.input, [small_model.output, other], name="two")
+    for output in ("other", 1):
+        assert (find_head(model, output=output).readout, find_head(model, output=output).n_labels) == ("other", 4)
+    assert find_head(model, output=0).n_labels == 3
+    for output in (None, "third", 2, True):
+        with pytest.raises(HeadError, match=r"it has 2 outputs; expected output=, one of \['readout', 'other'\]"):
+            find_head(model, output=output)
 
 
 def other_heads(tf):
@@ -90,7 +200,7 @@ def other_heads(tf):
         "no readout": ([gap(tf)], "no readout was found.*GlobalAveragePooling2D 'gap'"),
         "two Dense": (
             [gap(tf), layers.Dense(4), layers.Dense(2)],
-            "expected a global average pooling layer, got Dense",
+            "expected a global average pooling layer, got Dense.*other heads a gradient method",
         ),
         "relu readout": ([gap(tf), layers.Dense(2, activation="relu")], "expected one activation of .*, got relu"),
         "two activations": (
@@ -98,12 +208,30 @@ def other_heads(tf):
             "got softmax and sigmoid",
         ),
         "max pooling": ([layers.GlobalMaxPooling2D(), layers.Dense(2)], "got GlobalMaxPooling2D"),
-        "Dense on maps": ([gap(tf, keepdims=True), layers.Dense(2)], "Put a Flatten layer before it"),
+        "Dense on another axis": ([gap(tf), layers.Reshape((5, 1)), layers.Dense(2)], "Put a Flatten layer before it"),
+        "normalised probabilities": (
+            [gap(tf), layers.Dense(2, activation="softmax"), layers.BatchNormalization()],
+            "got softmax and BatchNormalization",
+        ),
+        "a window smaller than the map": (
+            [layers.AveragePooling2D((8, 3)), layers.Flatten(), layers.Dense(2)],
+            "expected a global average pooling layer, got AveragePooling2D",
+        ),
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["no readout", "two Dense", "relu readout", "two activations", "max pooling", "Dense on maps"]
+    "name",
+    [
+        "no readout",
+        "two Dense",
+        "relu readout",
+        "two activations",
+        "max pooling",
+        "Dense on another axis",
+        "normalised probabilities",
+        "a window smaller than the map",
+    ],
 )
 def test_other_heads_are_refused(tf, make_model, name):
     tail, message = other_heads(tf)[name]
@@ -111,17 +239,18 @@ def test_other_heads_are_refused(tf, make_model, name):
         find_head(make_model(*tail))
 
 
-def test_channels_first_is_refused(tf):
-    inputs = tf.keras.Input((3, 4, 4))
+def test_channels_first(tf):
+    inputs = tf.keras.Input((3, 4, 5))
     model = tf.keras.Model(inputs, tf.keras.layers.Dense(2)(gap(tf, data_format="channels_first")(inputs)))
-    with pytest.raises(HeadError, match="expected 'channels_last', got 'channels_first'"):
+    head = find_head(model)
+    assert (head.n_channels, head.map_shape, head.input_shape) == (3, (4, 5), (3, 4, 5))
+
+
+def test_several_inputs_are_refused(tf):
+    inputs = [tf.keras.Input((4, 4, 3)) for _ in "ab"]
+    model = tf.keras.Model(inputs, tf.keras.layers.Dense(2)(gap(tf)(tf.keras.layers.Add()(inputs))))
+    with pytest.raises(HeadError, match="2 inputs and 1 outputs"):
         find_head(model)
-
-
-def test_several_inputs_or_outputs_are_refused(tf, small_model):
-    two = tf.keras.Model(small_model.input, [small_model.output, small_model.get_layer("gap").output])
-    with pytest.raises(HeadError, match="1 inputs and 2 outputs"):
-        find_head(two)
 
 
 def test_open_image_size_is_refused(tf):
