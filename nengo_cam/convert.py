@@ -22,7 +22,7 @@ from .head import find_head
 from .images import check_images
 from .neurons import IntegrateAndFire, clipped
 from .report import call_name, network_report, non_spiking_layers
-from .simplify import inference_model, max_value_of, rectified_layers
+from .simplify import inference_model, rectified_layers
 from .verify import Verification, verify
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
@@ -105,6 +105,7 @@ def convert(
     _check_neurons(neurons)
     synapse = _as_synapse(synapse)
     simple = inference_model(model)
+    layer_converters.check_layers(simple)
     head = find_head(simple)
     source_head = find_head(model)
     images = calibration_range = None
@@ -384,10 +385,11 @@ def _run_converter(model, neurons, scales, synapse, options):
         )
     swap = dict(swap)
     for layer in rectified_layers(model) if neurons is not None else ():
-        max_value = max_value_of(layer)
-        twin = neurons if np.isinf(max_value) else clipped(neurons, max_value)
+        rate_form = layer_converters.rate_form(layer)
+        max_value = getattr(rate_form, "max_value", None)
+        twin = neurons if max_value is None else clipped(neurons, max_value)
         if twin is not None:
-            swap.setdefault(layer_converters.rate_form(layer), twin)
+            swap.setdefault(rate_form, twin)
     known = ("allow_fallback", "inference_only", "max_to_avg_pool", "split_shared_weights", "swap_activations")
     unknown = [name for name in options if name not in known]
     if unknown:
@@ -466,7 +468,7 @@ def _warn_if_rectifying(network):
     warnings.warn(
         f"neurons: {type(neurons).__name__} rectifies its input at every step, and without a synapse the error adds up "
         "over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images instead of "
-        "98 % (docs/calibration.md). Use nengo_cam.IntegrateAndFire(), or pass synapse=0.01.",
+        "98 % (docs/calibration.md). Use nengo_cam.IntegrateAndFire().",
         RectifiedInputWarning,
         stacklevel=3,
     )

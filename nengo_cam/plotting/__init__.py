@@ -9,5 +9,16 @@ from .animate import animate
 from .film import CAMAnimation, check_film
 from .overlay import Overlay, overlay
 from .timeline import Timeline, timeline
+from .tradeoff import Tradeoff, tradeoff
 
-__all__ = ["CAMAnimation", "Overlay", "Timeline", "animate", "check_film", "overlay", "timeline"]
+__all__ = [
+    "CAMAnimation",
+    "Overlay",
+    "Timeline",
+    "Tradeoff",
+    "animate",
+    "check_film",
+    "overlay",
+    "timeline",
+    "tradeoff",
+]
