@@ -48,8 +48,9 @@ def test_commands_are_real():
 
     from nengo_cam.cli import main
 
-    (shell,) = [block for block in blocks("bash") if block.startswith("nengo-cam animate")]
-    options = set(re.findall(r"--[\w-]+", shell))
-    text = CliRunner().invoke(main, ["animate", "--help"]).output
     assert isinstance(main, click.Group)
-    assert options <= set(re.findall(r"--[\w-]+", text))
+    lines = [line.split() for block in blocks("bash") for line in block.splitlines() if line.startswith("nengo-cam ")]
+    assert {line[1] for line in lines} >= {"animate", "inspect"}
+    for _, command, *words in lines:
+        text = CliRunner().invoke(main, [command, "--help"]).output
+        assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", text))
