@@ -18,7 +18,7 @@ from .exceptions import (
     UnsupportedModelError,
     VerificationError,
 )
-from .head import find_head
+from .head import find_head, select_output
 from .images import check_images
 from .neurons import IntegrateAndFire, clipped
 from .report import call_name, network_report, non_spiking_layers
@@ -40,6 +40,7 @@ def convert(
     percentile=99.9,
     balance=True,
     synapse=None,
+    output=None,
     **converter_options,
 ):
     """Convert a Keras CNN with a GAP head to a Nengo network, with probes for its class-activation maps.
@@ -72,6 +73,8 @@ def convert(
         and lets weak channels spike; see `nengo_cam.simplify.balance_channels`.
     synapse : nengo.synapses.Synapse, float or None
         Filter on the output of all neurons; a float is the time constant of a lowpass filter [s].
+    output : int or str, optional
+        Which output to convert, by number or by the name of its layer, if the model has several.
     **converter_options
         Further options of ``nengo_dl.Converter``: ``allow_fallback``, ``inference_only``, ``max_to_avg_pool``,
         ``split_shared_weights``, ``swap_activations``.
@@ -104,6 +107,7 @@ def convert(
     """
     _check_neurons(neurons)
     synapse = _as_synapse(synapse)
+    model = select_output(model, output)
     simple = inference_model(model)
     layer_converters.check_layers(simple)
     head = find_head(simple)
@@ -385,6 +389,8 @@ def _run_converter(model, neurons, scales, synapse, options):
         )
     swap = dict(swap)
     for layer in rectified_layers(model) if neurons is not None else ():
+        if getattr(layer, "activation", None) in swap:
+            continue
         rate_form = layer_converters.rate_form(layer)
         max_value = getattr(rate_form, "max_value", None)
         twin = neurons if max_value is None else clipped(neurons, max_value)
@@ -409,8 +415,8 @@ def _run_converter(model, neurons, scales, synapse, options):
         remedy = "Replace the layer"
         if "split_shared_weights" in str(err):
             remedy = "Pass split_shared_weights=True"
-        elif any(type(layer).__name__ == "TFOpLambda" for layer in model.layers):
-            remedy = "Use layers in place of operators and functions, such as tf.keras.layers.Add() for `a + b`"
+        elif any(type(layer).__name__ in ("SlicingOpLambda", "TFOpLambda") for layer in model.layers):
+            remedy = "Use layers in place of functions; a Lambda layer makes one of any function"
         elif not options.get("allow_fallback", True):
             remedy = "Replace the layer, or leave allow_fallback out"
         raise UnsupportedModelError(
@@ -450,9 +456,15 @@ def _warn_if_not_spiking(network):
         return
     silent = non_spiking_layers(network)
     if silent or not network.spiking:
+        raw = [name for name in silent if name in network.tensor_nodes and network.synapse is None]
+        advice = (
+            f" Without a synapse {raw} see single spikes instead of activity: pass synapse=0.005, or for max pooling "
+            "max_to_avg_pool=True."
+        )
         warnings.warn(
             f"model {network.model.name!r}: these layers do not spike: {silent or 'all'}. Only plain ReLU becomes "
-            f"{type(network.neurons).__name__}; replace other nonlinearities, or pass swap_activations.",
+            f"{type(network.neurons).__name__}; replace other nonlinearities, or pass swap_activations."
+            f"{advice if raw else ''}",
             NonSpikingWarning,
             stacklevel=3,
         )

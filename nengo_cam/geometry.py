@@ -94,10 +94,14 @@ def cell_centres(flat, key):
         divide the image evenly.
     """
     ((input_key, input_shape),) = flat.input_shapes.items()
+    first = next((call for call in flat.calls if input_key in call.inputs), None)
+    if first is not None and first.kind == "Permute" and first.layer.dims[-1] == 1:
+        # Images with the channels first, which the model moves to the last axis.
+        input_key, input_shape = first.outputs[0], first.output_shapes[0]
     sizes = flat.shape(key)[1:-1]
     grids = {input_key: (Grid(),) * (len(input_shape) - 2)}
     for call in flat.calls:
-        if len(call.output_shapes) == 1:
+        if len(call.output_shapes) == 1 and call.outputs[0] not in grids:
             grids[call.outputs[0]] = _grids_after(flat, call, [grids.get(tensor) for tensor in call.inputs])
     found = grids[key]
     exact = found is not None

@@ -5,10 +5,12 @@ tensor gets a number, every call of a layer says which numbers it takes and give
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 from . import compat
 from .exceptions import ModelTypeError
+from .operators import as_layer
 
 __all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten"]
 
@@ -27,7 +29,7 @@ class LayerCall:
     Attributes
     ----------
     layer : tf.keras.layers.Layer
-        The layer of the source model.
+        The layer of the source model, or in place of an operator the layer that does the same.
     name : str
         Its name, with the names of the models around it in front where it would not be unique.
     args, kwargs
@@ -79,7 +81,11 @@ class FlatModel:
 
     def producer(self, key):
         """Return the call that makes a tensor, or None for an input of the model."""
-        return next((call for call in self.calls if key in call.outputs), None)
+        return self._producers.get(key)
+
+    @functools.cached_property
+    def _producers(self):
+        return {key: call for call in self.calls for key in call.outputs}
 
     def shape(self, key):
         """Return the shape of a tensor, batch axis first."""
@@ -127,6 +133,8 @@ def check_model(model):
 
 def flatten(model):
     """List the layer calls of a model, those of nested models in place of the nested model.
+
+    Operators and functions such as ``x + y`` are listed as the Keras layer that does the same, if there is one.
 
     Parameters
     ----------
@@ -176,9 +184,10 @@ class _Tracer:
             outputs = tf.nest.flatten(node.outputs)
             if node.is_input or all(compat.tensor_key(tensor) in keys for tensor in outputs):
                 continue
+            layer, given = as_layer(node)
+            call = (tuple(node.call_args), dict(node.call_kwargs)) if layer is None else ((given,), {})
             args, kwargs = tf.nest.map_structure(
-                lambda value: Ref(keys[compat.tensor_key(value)]) if compat.is_symbolic(value) else value,
-                (tuple(node.call_args), dict(node.call_kwargs)),
+                lambda value: Ref(keys[compat.tensor_key(value)]) if compat.is_symbolic(value) else value, call
             )
             if training:
                 kwargs.setdefault("training", training)
@@ -191,7 +200,8 @@ class _Tracer:
                 output_keys = [self.new_key() for _ in outputs]
                 shapes = tuple(tuple(tensor.shape) for tensor in outputs)
                 name = self._unique_name(node.layer, scope)
-                self.calls.append(LayerCall(node.layer, name, args, kwargs, tuple(inputs), tuple(output_keys), shapes))
+                layer = node.layer if layer is None else layer
+                self.calls.append(LayerCall(layer, name, args, kwargs, tuple(inputs), tuple(output_keys), shapes))
             keys.update(zip(map(compat.tensor_key, outputs), output_keys))
         return [keys[compat.tensor_key(tensor)] for tensor in model.outputs]
 

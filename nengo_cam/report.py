@@ -1,6 +1,5 @@
 """What became of each layer of a model, in a table with warnings in words."""
 
-import collections
 import dataclasses
 import html
 import itertools
@@ -14,8 +13,8 @@ import xarray as xr
 
 from . import compat
 from .graph import flatten
-from .head import INFERENCE_IDENTITIES, locate_head
-from .simplify import reduced_names
+from .head import locate_head
+from .simplify import rewrite
 
 __all__ = ["LayerPart", "Report", "call_name", "layer_parts", "network_report", "non_spiking_layers"]
 
@@ -208,32 +207,23 @@ def layer_parts(network):
     list of LayerPart
         The input, then the calls in the order in which they run.
     """
-    tf = compat.import_tensorflow()
     flat = flatten(network.model)
     head = locate_head(flat)
     (input_key,) = flat.input_shapes
     (image,) = network.converter.model.inputs
     parts = [LayerPart(flat.input_names[input_key], "InputLayer", "", None, image, network.input, "input")]
-    nodes = _reduced_nodes(network.converter.model)
-    taken = {parts[0].name, *(_node_name(node) for same in nodes.values() for node in same)}
-    # The same tensors in the reduced model, by the keys that they have in the source.
-    tensors = {input_key: image}
-    for call, name in zip(flat.calls, reduced_names(flat, head)):
-        inputs = tuple(compat.tensor_key(tensors[key]) for key in call.inputs if key in tensors)
-        node = nodes[name, inputs].pop(0) if nodes.get((name, inputs)) else None
-        layer = tensor = obj = None
-        if node is not None:
-            outputs = tf.nest.flatten(node.outputs)
-            tensors.update(zip(call.outputs, outputs))
-            label, layer, tensor = _node_name(node), node.layer, outputs[0]
-            obj = network.converter.layers[tensor]
+    rewriting = rewrite(flat, head)
+    located = rewriting.locate(network.converter.model)
+    taken = {parts[0].name, *map(_tensor_name, located.values())}
+    for number, (call, fate) in enumerate(zip(flat.calls, rewriting.fates)):
+        layer = obj = None
+        tensor = located.get(number)
+        if tensor is not None:
+            label, layer, obj = _tensor_name(tensor), tensor._keras_history.layer, network.converter.layers[tensor]
         else:
             label = next(free for free in _numbered(call.name) if free not in taken)
             taken.add(label)
-            # What is left out lets its input through, unless the input is not needed either.
-            if name is None and call.inputs[0] in tensors:
-                tensors[call.outputs[0]] = tensors[call.inputs[0]]
-        became = _in_words(obj, call, head)
+        became = ", ".join(filter(None, (_in_words(obj, call, head), fate.words)))
         parts.append(LayerPart(label, call.kind, _activation_name(call.layer), layer, tensor, obj, became))
     return parts
 
@@ -314,28 +304,18 @@ def _warn_of_structure(network):
         yield "No layer spikes, as none has a ReLU. Train the model with ReLU."
     if network.tensor_nodes:
         names = ", ".join(map(repr, network.tensor_nodes))
+        single = network.spiking and network.synapse is None
         yield (
-            f"TensorNodes, which run in TensorFlow: {names}. They see spikes without the synapse; for nengo.Simulator "
-            "or neuromorphic hardware, replace them by layers that become native."
+            f"TensorNodes, which run in TensorFlow: {names}. "
+            f"{'They see single spikes: pass synapse=0.005. ' if single else ''}For nengo.Simulator or neuromorphic "
+            "hardware, replace them by layers that become native."
         )
 
 
-def _reduced_nodes(model):
-    """Find the layer calls of the reduced model by the name of the layer and what goes in."""
-    tf = compat.import_tensorflow()
-    found = collections.defaultdict(list)
-    for node in compat.model_nodes(model):
-        if not node.is_input:
-            given = tf.nest.flatten((tuple(node.call_args), dict(node.call_kwargs)))
-            inputs = tuple(compat.tensor_key(value) for value in given if compat.is_symbolic(value))
-            found[node.layer.name, inputs].append(node)
-    return found
-
-
-def _node_name(node):
-    """Name a layer call of the reduced model as NengoDL labels it."""
-    tf = compat.import_tensorflow()
-    return call_name(f"{node.layer.name}.{compat.tensor_key(tf.nest.flatten(node.outputs)[0])[1]}")
+def _tensor_name(tensor):
+    """Name the layer call that makes a tensor of the reduced model as NengoDL labels it."""
+    history = tensor._keras_history
+    return call_name(f"{history.layer.name}.{history.node_index}")
 
 
 def _numbered(name):
@@ -353,11 +333,7 @@ def _activation_name(layer):
 def _in_words(obj, call, head):
     """Say what a layer call became."""
     if obj is None:
-        if any(call is other for other in head.after):
-            return "left out: after logits"
-        if call.kind in INFERENCE_IDENTITIES:
-            return "left out: for training"
-        return "left out: no effect"
+        return ""
     if isinstance(obj, nengo.ensemble.Neurons):
         return "native neurons"
     if isinstance(obj, compat.import_nengo_dl().TensorNode):

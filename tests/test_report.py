@@ -109,7 +109,7 @@ def test_a_branch_that_the_logits_do_not_need(tf):
     model = tf.keras.Model(inputs, layers.Dense(2, name="readout")(x))
     net = ncam.convert(model)
     data = net.report.dataset
-    assert data.became.sel(layer="unused").item() == "left out: no effect"
+    assert data.became.sel(layer="unused").item() == "left out: not needed"
     # Which of its two calls is needed follows from what goes in.
     ((name, ensemble),) = net.spiking_layers.items()
     (part,) = [part for part in layer_parts(net) if part.spiking]
@@ -137,11 +137,11 @@ def test_warnings_of_the_structure(varied_model, small_model, tf, make_model):
     assert nothing.startswith("Nothing was asked to spike: ReLU became rectified-linear rate neurons.")
     layers = tf.keras.layers
     # Linear in TensorFlow: no spikes are missing.
-    same = make_model(
-        layers.AveragePooling2D(2, padding="same", name="mean"), layers.GlobalAveragePooling2D(), layers.Dense(2)
+    wide = make_model(
+        layers.UpSampling2D(2, interpolation="bicubic", name="wide"), layers.GlobalAveragePooling2D(), layers.Dense(2)
     )
-    (tensor_node,) = convert(same).report.warnings
-    assert "TensorFlow: 'mean'." in tensor_node
+    (tensor_node,) = convert(wide).report.warnings
+    assert "TensorFlow: 'wide'." in tensor_node
 
 
 def test_a_model_without_any_relu(tf):

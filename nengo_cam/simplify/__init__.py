@@ -1,18 +1,36 @@
 """The same logits by a model that converts better.
 
-``inference`` leaves out what inference does not need; ``balance`` gives the channels of a layer the same range.
+``inference`` leaves out what inference does not need, and writes the rest in layers that NengoDL has: ``splitting`` and
+``folding`` rewrite the ``steps`` of a model, ``rewriting`` says what became of each layer, ``equivalence`` compares the
+result with the source. ``balance`` gives the channels of a layer the same range; ``clipping`` holds the clipped ReLU
+that this takes.
 """
 
 from .balance import BalancedModel, balance_channels, scale_channels
-from .inference import features_and_logits, inference_model, max_value_of, rectified_layers, reduced_names
+from .clipping import clipped_relu, max_value_of
+from .inference import (
+    Reduction,
+    features_and_logits,
+    inference_model,
+    rectified_layers,
+    reduce_model,
+    reduced_names,
+)
+from .rewriting import Fate, Rewriting, rewrite
 
 __all__ = [
     "BalancedModel",
+    "Fate",
+    "Reduction",
+    "Rewriting",
     "balance_channels",
+    "clipped_relu",
     "features_and_logits",
     "inference_model",
     "max_value_of",
     "rectified_layers",
+    "reduce_model",
     "reduced_names",
+    "rewrite",
     "scale_channels",
 ]

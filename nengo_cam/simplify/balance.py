@@ -13,6 +13,7 @@ from ..exceptions import ParameterError, VerificationError
 from ..graph import Ref, flatten
 from ..head import locate_head
 from ..percentiles import TopValues, check_percentile
+from .clipping import clipped_relu, max_value_of
 from .inference import features_and_logits, rectified_layers
 
 __all__ = ["BalancedModel", "balance_channels", "scale_channels"]
@@ -75,9 +76,11 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(
     where :math:`P_p(a_i)` is the percentile of the activity of channel :math:`i` over positions and images. All
     channels then have the percentile of the strongest of their layer. Logits and maps do not change, up to rounding.
 
-    Factors pass through pooling, padding, cropping, upsampling, reshaping and concatenation. Channels that meet in a
-    sum share one factor, by the strongest activity of all layers that share it. A channel has factor 1 if it goes
-    into, or comes from, what is not homogeneous (clipped ReLU, sigmoid) or not known, such as a layer of your own.
+    Factors pass through pooling, padding, cropping, upsampling, reshaping and concatenation, and through a layer of
+    clipped ReLU, which clips each channel at its factor times the value that it had. Channels that meet in a sum share
+    one factor, by the strongest activity of all layers that share it. A channel has factor 1 if it goes into, or comes
+    from, what is not homogeneous (sigmoid, or a convolution whose own activation is clipped) or not known, such as a
+    layer of your own.
 
     Parameters
     ----------
@@ -196,7 +199,7 @@ class _Channels:
                     self._tie(of_input, _FIXED)
                 self.of_tensor.update(zip(call.outputs, map(self._fixed, call.output_shapes)))
             else:
-                if not _is_homogeneous(call.layer):
+                if not (_is_homogeneous(call.layer) or _is_clipped(call.layer)):
                     self._tie(elements, _FIXED)
                 self.of_tensor[call.outputs[0]] = elements
             self.of_output[call.name] = self.of_tensor[call.outputs[0]]
@@ -214,6 +217,11 @@ class _Channels:
             before, after = self.of_layer[call.name]
             self._tie(before, inputs[0])
             return after
+        if _is_clipped(call.layer):
+            # What clips makes up for factors too, by the values that it clips at.
+            before, _ = self.of_layer.setdefault(call.name, (inputs[0], inputs[0]))
+            self._tie(before, inputs[0])
+            return inputs[0]
         if kind in _HOMOGENEOUS:
             return inputs[0]
         if kind in _RESHAPING and shape[-1] and shape[-1] % len(inputs[0]) == 0:
@@ -290,7 +298,7 @@ def _known_kind(call):
     tf = compat.import_tensorflow()
     layer, kind = call.layer, call.kind
     # A class derived from Keras's may do anything.
-    if type(layer) is not getattr(tf.keras.layers, kind, None):
+    if type(layer) not in (getattr(tf.keras.layers, kind, None), clipped_relu()):
         return None
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return None
@@ -309,6 +317,13 @@ def _is_homogeneous(layer):
         return layer.max_value is None and layer.threshold == 0
     linear, relu = (None, tf.keras.activations.linear, tf.identity), (tf.keras.activations.relu, tf.nn.relu)
     return getattr(layer, "activation", None) in (*linear, *relu, tf.nn.leaky_relu)
+
+
+def _is_clipped(layer):
+    """Tell whether a layer is nothing but a clipped ReLU."""
+    tf = compat.import_tensorflow()
+    kinds = (tf.keras.layers.Activation, tf.keras.layers.ReLU, clipped_relu())
+    return type(layer) in kinds and max_value_of(layer) is not None and np.isfinite(max_value_of(layer)).all()
 
 
 def _levels(model, images, percentile, batch_size):
@@ -338,7 +353,7 @@ def _rebuild(flat, factors):
     inputs, copies = list(tensors.values()), {}
     for call in flat.calls:
         if call.name not in copies:
-            copies[call.name] = _copy(call.layer)
+            copies[call.name] = _copy(call.layer, factors.get(call.name))
         args, kwargs = tf.nest.map_structure(
             lambda value: tensors[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
         )
@@ -347,14 +362,17 @@ def _rebuild(flat, factors):
         weights, copy = call.layer.get_weights(), copies[call.name]
         copy.set_weights(weights if len(weights) == len(copy.weights) else [np.ones_like(weights[-1]), *weights])
     for name, (before, after) in factors.items():
-        _rescale(copies[name], before, after)
+        if copies[name].weights:
+            _rescale(copies[name], before, after)
     return tf.keras.Model(inputs, [tensors[key] for key in flat.outputs], name=flat.name)
 
 
-def _copy(layer):
-    """Make a layer again, without its weights."""
+def _copy(layer, factors):
+    """Make a layer again, without its weights; a clipped one with its clips multiplied by the factors."""
     tf = compat.import_tensorflow()
     config = layer.get_config()
+    if _is_clipped(layer) and np.any(factors[0] != 1):
+        return clipped_relu()(max_value_of(layer) * factors[0], name=layer.name)
     if type(layer) is tf.keras.layers.BatchNormalization:
         # Without gamma it has nothing to hold a factor but the variance, whose epsilon would spoil it.
         config["scale"] = True

@@ -1,37 +1,65 @@
 """The same logits with fewer layers: what a converted network has to compute, and no more."""
 
+import dataclasses
+import logging
+from typing import Any
+
 import numpy as np
 
 from .. import compat
 from ..exceptions import UnsupportedModelError
-from ..graph import FlatModel, Ref, flatten
+from ..graph import FlatModel, flatten
 from ..head import INFERENCE_IDENTITIES, locate_head
+from .clipping import max_value_of
+from .equivalence import check_equivalence
+from .rewriting import Rewriting, rewrite
+from .steps import build
 
-__all__ = ["features_and_logits", "inference_model", "max_value_of", "rectified_layers", "reduced_names"]
+__all__ = [
+    "Reduction",
+    "features_and_logits",
+    "inference_model",
+    "rectified_layers",
+    "reduce_model",
+    "reduced_names",
+]
 
-# They act in training only, and NengoDL refuses to convert layers that have them.
-_TRAINING_ONLY_OPTIONS = (
-    "activity_regularizer",
-    "beta_regularizer",
-    "bias_constraint",
-    "bias_regularizer",
-    "depthwise_constraint",
-    "depthwise_regularizer",
-    "gamma_regularizer",
-    "kernel_constraint",
-    "kernel_regularizer",
-    "pointwise_constraint",
-    "pointwise_regularizer",
-)
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reduction:
+    """A model reduced to what inference needs; made by `reduce_model`.
+
+    Attributes
+    ----------
+    model : tf.keras.Model
+        The model, see `inference_model`.
+    rewriting : Rewriting
+        What became of each layer call of the source.
+    largest_difference : float
+        Largest difference from the source on random images, in features as a fraction of the largest feature, in
+        logits or outputs likewise, whichever is largest.
+    """
+
+    model: Any
+    rewriting: Rewriting
+    largest_difference: float
 
 
 def inference_model(model):
     """Rebuild a model with a GAP head so that it gives logits and holds only what inference needs.
 
-    Nested models are opened; Dropout, noise and augmentation layers, regularizers and constraints are left out, and so
-    is whatever follows the readout (softmax, sigmoid). A layer without weights that is used several times becomes
-    several layers. BatchNormalization keeps its moving statistics and is marked as not trainable, since its inference
-    form is what gets converted. Layers keep their names and copies of their weights; the source model is not changed.
+    * Nested models are opened; Dropout, noise and augmentation layers, regularizers and constraints are left out, and
+      so are layers that change nothing, and whatever follows the readout (softmax, sigmoid).
+    * BatchNormalization is folded into the convolution or dense layer before or after it where this is exact; where it
+      is not, it keeps its moving statistics and is marked as not trainable. Normalization and Rescaling likewise: the
+      new model takes the same images.
+    * Operators such as ``x + y`` become their layer; separable, dilated and causal convolutions and differences
+      become layers that NengoDL has natively.
+
+    A layer without weights that is used several times becomes several layers. Layers keep their names; the source model
+    is not changed. The result is compared with it on random images.
 
     Parameters
     ----------
@@ -50,33 +78,40 @@ def inference_model(model):
     HeadError
         If it has no GAP head.
     UnsupportedModelError
-        If a layer is called with ``training=True``, has weights that are not finite, is an adapted Normalization, or
-        cannot be made again from its configuration.
+        If a layer is called with ``training=True``, has weights that are not finite, is a Normalization that was
+        adapted to more than channels, or cannot be made again from its configuration; or if the result differs from
+        the source by more than rounding.
     """
-    tf = compat.import_tensorflow()
+    return reduce_model(model).model
+
+
+def reduce_model(model):
+    """Make the `inference_model` of a model, and say what became of its layers.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        As for `inference_model`.
+
+    Returns
+    -------
+    Reduction
+        The new model, and how it differs from its source.
+
+    Raises
+    ------
+    ModelTypeError, HeadError, UnsupportedModelError
+        As `inference_model`.
+    """
     flat = flatten(model)
     head = locate_head(flat)
     for call in flat.calls:
         _check_call(flat, call)
-    ((input_key, shape),) = flat.input_shapes.items()
-    tensors = {input_key: tf.keras.Input(batch_shape=shape, name=flat.input_names[input_key])}
-    inputs = tensors[input_key]
-    copies = {}
-    for call, name in zip(flat.calls, reduced_names(flat, head)):
-        if name is None:
-            tensors[call.outputs[0]] = tensors[call.inputs[0]]
-            continue
-        if name not in copies:
-            copies[name] = _copy(flat, call, name, linear=call is head.readout)
-        layer = copies[name]
-        args, kwargs = tf.nest.map_structure(
-            lambda value: tensors[value.key] if isinstance(value, Ref) else value,
-            (call.args, {name: value for name, value in call.kwargs.items() if name != "training"}),
-        )
-        outputs = tf.nest.flatten(layer(*args, **kwargs))
-        layer.set_weights(call.layer.get_weights())
-        tensors.update(zip(call.outputs, outputs))
-    return tf.keras.Model(inputs, tensors[head.readout.outputs[0]], name=flat.name)
+    rewriting = rewrite(flat, head)
+    reduced, tensors = build(flat.name, rewriting.inputs, rewriting.steps, rewriting.logits)
+    difference = check_equivalence(model, flat, head, rewriting, reduced, tensors)
+    logger.info("Reduced model %r to %d layers; largest difference %.1e", flat.name, len(reduced.layers), difference)
+    return Reduction(reduced, rewriting, difference)
 
 
 def reduced_names(flat, head):
@@ -92,22 +127,10 @@ def reduced_names(flat, head):
     Returns
     -------
     list of str or None
-        For each of ``flat.calls`` a name; None if it is left out, so that what goes in comes out.
+        For each of ``flat.calls`` the name of the layer that gives its output, or gives what a folded layer makes of
+        it; None if it is left out or folded.
     """
-    linear = (call for call in head.between if call.kind == "Activation")
-    left_out = {id(call) for call in (*linear, *head.after)}
-    names, result = {}, []
-    for call in flat.calls:
-        if id(call) in left_out or call.kind in INFERENCE_IDENTITIES:
-            result.append(None)
-            continue
-        # Layers that share weights stay one layer. Without weights each call gets a layer of its own, and with it its
-        # own firing-rate scale.
-        identity = id(call.layer) if call.layer.weights else id(call)
-        if identity not in names:
-            names[identity] = _free_name(call.name, set(names.values()))
-        result.append(names[identity])
-    return result
+    return [fate.layers[-1] if fate.layers else None for fate in rewrite(flat, head).fates]
 
 
 def features_and_logits(model, pooling):
@@ -146,31 +169,6 @@ def rectified_layers(model):
     return [layer for layer in model.layers if max_value_of(layer) is not None]
 
 
-def max_value_of(layer):
-    """Tell where the ReLU that a layer ends in is clipped.
-
-    Parameters
-    ----------
-    layer : tf.keras.layers.Layer
-        Any layer.
-
-    Returns
-    -------
-    float or None
-        Largest activation; infinite for plain ReLU. None if the layer does not end in a ReLU, or if that has another
-        threshold than zero, a slope below it, or a largest activation of zero.
-    """
-    tf = compat.import_tensorflow()
-    if isinstance(layer, tf.keras.layers.ReLU):
-        if layer.threshold != 0 or layer.negative_slope != 0 or layer.max_value == 0:
-            return None
-        return np.inf if layer.max_value is None else float(layer.max_value)
-    activation = getattr(layer, "activation", None)
-    if activation is tf.nn.relu6:
-        return 6.0
-    return np.inf if activation in (tf.keras.activations.relu, tf.nn.relu) else None
-
-
 def _check_call(flat: FlatModel, call):
     """Refuse what has no inference form, before anything is rebuilt."""
     if call.kwargs.get("training") and (call.kind in INFERENCE_IDENTITIES or "BatchNormalization" in call.kind):
@@ -179,41 +177,8 @@ def _check_call(flat: FlatModel, call):
             "on chance or on the rest of the batch; expected its inference form, got the other. Build the model "
             "without training=True."
         )
-    if call.kind == "Normalization" and call.layer.weights:
-        raise UnsupportedModelError(
-            f"model {flat.name!r}: NengoDL loses the statistics that {call.name!r} was adapted to; expected a model "
-            "without an adapted Normalization layer, got one. Normalise the images yourself and begin the model after "
-            "that layer."
-        )
     if not all(np.isfinite(weights).all() for weights in call.layer.get_weights()):
         raise UnsupportedModelError(
             f"model {flat.name!r}: the weights of {call.name!r} are not finite; expected numbers, got NaN or infinity. "
             "Train the model again."
         )
-
-
-def _free_name(name, taken):
-    """Append a number to a name if another layer has it."""
-    suffix, free = 1, name
-    while free in taken:
-        free = f"{name}_{suffix}"
-        suffix += 1
-    return free
-
-
-def _copy(flat: FlatModel, call, name, *, linear):
-    """Make a layer again, without its weights and without what only training needs."""
-    try:
-        config = dict(call.layer.get_config(), name=name)
-        config.update({option: None for option in _TRAINING_ONLY_OPTIONS if option in config})
-        if linear:
-            config["activation"] = "linear"
-        layer = type(call.layer).from_config(config)
-    except Exception as err:
-        # Both are the layer author's code and may raise anything.
-        raise UnsupportedModelError(
-            f"model {flat.name!r}: the {call.kind} layer {call.name!r} cannot be made again from its configuration "
-            f"({err}); expected from_config(get_config()) to work, got {type(err).__name__}. Implement get_config."
-        ) from err
-    layer.trainable = call.layer.trainable and "BatchNormalization" not in call.kind
-    return layer

@@ -18,6 +18,7 @@ from nengo.builder.transforms import ConvInc
 from nengo.dists import Choice, Distribution
 
 from .. import compat
+from .convolution import n_groups
 from .pooling import pooling_factor
 
 __all__ = ["LazyEnsemble", "build_model", "precision"]
@@ -138,7 +139,8 @@ class _LeanBuilder(Builder):
             return nengo_dl.tensor_node.build_tensor_node(model, obj)
         if type(obj) is nengo.Convolution and isinstance(obj.init, np.ndarray) and kwargs.get("decoders") is None:
             factor = pooling_factor(obj, obj.init)
-            if factor is not None:
+            # With groups the kernel is small.
+            if factor is not None and n_groups(obj) == 1:
                 return _build_pooling(model, obj, factor, *args)
         return super().build(model, obj, *args, **kwargs)
 

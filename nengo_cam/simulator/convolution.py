@@ -14,7 +14,12 @@ from .registry import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy
 
-__all__ = ["ConvIncRule", "ConvolutionRule", "correlate"]
+__all__ = ["ConvIncRule", "ConvolutionRule", "correlate", "n_groups"]
+
+
+def n_groups(conv):
+    """Tell the number of groups of a convolution, which Nengo 3.2 does not have."""
+    return getattr(conv, "groups", 1)
 
 
 class ConvolutionRule(Rule):
@@ -61,21 +66,21 @@ class ConvIncRule(ConvolutionRule):
         self._parts = self._bias = self._events = None
         if self.build.exact or self.conv.dimensions > 3:
             return
-        if self.conv.dimensions < 3:
-            self._events = EventConvolution(
-                self.kernel, self.in_shape, self.out_shape, self.conv.strides, self.conv.padding, self.conv.groups
-            )
         kernel, strides = self.kernel, tuple(int(s) for s in self.conv.strides)
         if self.conv.dimensions == 1:
             # A 1-D signal is an image of one row.
             kernel, strides = kernel[None], (1, *strides)
-        depth, groups = self.in_shape[-1], self.conv.groups
-        depthwise = 1 < groups == depth and len(strides) == 2 and strides[0] == strides[1]
-        parts = [kernel.reshape((*kernel.shape[:2], depth, -1))] if depthwise else np.split(kernel, groups, axis=-1)
+        groups = n_groups(self.conv)
+        if groups == 1 and self.conv.dimensions < 3:
+            # With groups an event adds too few numbers to be worth its while.
+            self._events = EventConvolution(
+                self.kernel, self.in_shape, self.out_shape, self.conv.strides, self.conv.padding
+            )
+        # TensorFlow has groups in two dimensions, and is as fast with one per channel as its depthwise convolution.
+        parts = [kernel] if len(strides) == 2 else np.split(kernel, groups, axis=-1)
         self._tf = tf = compat.import_tensorflow()
         self._parts = [tf.constant(part) for part in parts]
-        self._functions = convolution_functions(len(strides), strides, self.conv.padding.upper(), depthwise)
-        self._absorbs = len(parts) == 1 and not depthwise
+        self._functions = convolution_functions(len(strides), strides, self.conv.padding.upper())
 
     def absorb(self, value):
         """Take over the addition of a constant to the output, if it is the same at all positions of a channel.
@@ -94,7 +99,7 @@ class ConvIncRule(ConvolutionRule):
         if value is None or self._parts is None or self.unscale is None or not self.conv.channels_last:
             return False
         by_channel = value.reshape(-1, self.out_shape[-1])
-        if not self._absorbs or value.shape[:2] != (1, 1) or np.any(by_channel != by_channel[0]):
+        if len(self._parts) > 1 or value.shape[:2] != (1, 1) or np.any(by_channel != by_channel[0]):
             return False
         self._bias = self._tf.constant(by_channel[0] * self.build.dtype.type(1 / self.unscale))
         return True
@@ -107,7 +112,7 @@ class ConvIncRule(ConvolutionRule):
         if self._parts is None:
             out = np.empty((len(frames), *self.out_shape), frames.dtype)
             for i, frame in enumerate(frames):
-                out[i] = correlate(frame, self.kernel, self.conv.strides, self.conv.padding, self.conv.groups)
+                out[i] = correlate(frame, self.kernel, self.conv.strides, self.conv.padding, n_groups(self.conv))
             return out.reshape((*leading, *self.out_shape))
         if self.conv.dimensions == 1:
             frames = frames[:, None]
@@ -122,7 +127,7 @@ class ConvIncRule(ConvolutionRule):
 
 
 @functools.cache
-def convolution_functions(dimensions, strides, padding, depthwise=False):
+def convolution_functions(dimensions, strides, padding):
     """Make TensorFlow's convolution for frames and kernels of any size, without and with a bias.
 
     As graphs: called eagerly it may run on one processor only, and the bias is added in a pass of its own.
@@ -132,8 +137,6 @@ def convolution_functions(dimensions, strides, padding, depthwise=False):
 
     @tf.function(input_signature=shapes)
     def convolve(frames, kernel):
-        if depthwise:
-            return tf.nn.depthwise_conv2d(frames, kernel, [1, *strides, 1], padding)
         return tf.nn.convolution(frames, kernel, strides, padding)
 
     @tf.function(input_signature=[*shapes, tf.TensorSpec([None], tf.float32)])
@@ -174,7 +177,7 @@ def correlate(frame, kernel, strides, padding, groups=1):
     """Convolve one frame, in NumPy.
 
     Computes what `nengo.Convolution` means, for any number of dimensions: windows of the frame times the kernel as a
-    matrix. With one group and up to two dimensions it adds up in the same order as the reference simulator.
+    matrix. With up to two dimensions it adds up in the same order as the reference simulator.
 
     Parameters
     ----------
@@ -203,11 +206,12 @@ def correlate(frame, kernel, strides, padding, groups=1):
     # (*spatial_out, C, *window) to (*spatial_out, *window, C)
     windows = np.moveaxis(windows, n_spatial, -1)
     out_spatial = windows.shape[:n_spatial]
-    n_filters = kernel.shape[-1] // groups
-    depth = kernel.shape[-2]
-    parts = []
-    for g in range(groups):
-        columns = windows[..., g * depth : (g + 1) * depth].reshape((math.prod(out_spatial), -1))
-        weights = kernel[..., g * n_filters : (g + 1) * n_filters].reshape((-1, n_filters))
-        parts.append(columns.dot(weights))
-    return np.concatenate(parts, axis=-1).reshape((*out_spatial, -1))
+    if groups == 1:
+        columns, weights = windows.reshape((math.prod(out_spatial), -1)), kernel.reshape((-1, kernel.shape[-1]))
+        return columns.dot(weights).reshape((*out_spatial, -1))
+    columns = windows.reshape((math.prod(out_spatial), math.prod(window), groups, -1))
+    weights = kernel.reshape((math.prod(window), kernel.shape[-2], groups, -1))
+    # One axis to sum over, groups in front, as the reference has them.
+    columns = np.moveaxis(columns, 2, 0).reshape((groups, len(columns), -1))
+    weights = np.moveaxis(weights, 2, 0).reshape((groups, columns.shape[-1], -1))
+    return np.einsum("gpj,gjf->pgf", columns, weights).reshape((*out_spatial, -1))

@@ -21,7 +21,7 @@ class EventConvolution:
 
     Parameters
     ----------
-    kernel : ndarray of shape (*window, C / groups, F)
+    kernel : ndarray of shape (*window, C, F)
         Kernel, float32; it is not flipped.
     in_shape, out_shape : tuple of int
         Shapes (*spatial, C) and (*spatial_out, F) of a frame, channels last.
@@ -29,17 +29,15 @@ class EventConvolution:
         Strides of the windows.
     padding : str
         "same" or "valid".
-    groups : int
-        Number of groups that channels are split into.
     """
 
-    def __init__(self, kernel, in_shape, out_shape, strides, padding, groups=1):
+    def __init__(self, kernel, in_shape, out_shape, strides, padding):
         self._in, self._out = in_shape, out_shape
         if len(in_shape) == 2:
             # A signal of one dimension is an image of one row.
             kernel, strides = kernel[None], (1, *strides)
             in_shape, out_shape = (1, *in_shape), (1, *out_shape)
-        self._frame, self._out_frame, self._groups = in_shape, out_shape, groups
+        self._frame, self._out_frame = in_shape, out_shape
         self._strides = tuple(map(int, strides))
         window = kernel.shape[:2]
         self._before = tuple(
@@ -47,8 +45,7 @@ class EventConvolution:
             for n, n_out, s, k in zip(in_shape, out_shape, self._strides, window)
         )
         # What one channel adds, in the order of the output: the window mirrored along the row.
-        by_group = kernel[:, ::-1].reshape((*window, kernel.shape[2], groups, -1))
-        self._stamps = np.ascontiguousarray(by_group.transpose(3, 2, 0, 1, 4).reshape((in_shape[2], *window, -1)))
+        self._stamps = np.ascontiguousarray(kernel[:, ::-1].transpose(2, 0, 1, 3))
 
     def suits(self, frames):
         """Tell whether so few elements are not zero that this is faster than a product of matrices."""
@@ -75,7 +72,7 @@ class EventConvolution:
 
         def run(start):
             part = slice(start, start + _FRAMES)
-            _add_stamps(frames[part], self._stamps, bias, out[part], self._strides, self._before, self._groups)
+            _add_stamps(frames[part], self._stamps, bias, out[part], self._strides, self._before)
 
         for_each(run, range(0, len(frames), _FRAMES), parallel=out.size > 2**18)
         return out.reshape((*shape, *self._out))
@@ -97,17 +94,16 @@ def _add_scaled(total, factor, terms):
 
 
 @compiled
-def _add_stamps(frames, stamps, bias, out, strides, before, groups):
+def _add_stamps(frames, stamps, bias, out, strides, before):
     n_frames, n_rows, n_columns, n_channels = frames.shape
     _, height, width, n_filters = stamps.shape
-    _, out_rows, out_columns, n_out = out.shape
+    _, out_rows, out_columns, _ = out.shape
     flat, stamp = out.reshape(-1), stamps.reshape(-1)
-    per_group = n_channels // groups
-    whole_rows = strides[1] == 1 and groups == 1
+    whole_rows = strides[1] == 1
     for frame in range(n_frames):
         for row in range(out_rows):
             for column in range(out_columns):
-                for k in range(n_out):
+                for k in range(n_filters):
                     out[frame, row, column, k] = bias[k]
         for y in range(n_rows):
             for x in range(n_columns):
@@ -117,7 +113,6 @@ def _add_stamps(frames, stamps, bias, out, strides, before, groups):
                     value = frames[frame, y, x, c]
                     if value == 0:
                         continue
-                    offset = 0 if groups == 1 else c // per_group * n_filters
                     for i in range(height):
                         row = y + before[0] - i
                         if strides[0] > 1:
@@ -132,7 +127,7 @@ def _add_stamps(frames, stamps, bias, out, strides, before, groups):
                             # Neighbouring columns are neighbours in memory: one long sum.
                             start, stop = max(-first, 0), min(out_columns - first, width)
                             size = (stop - start) * n_filters
-                            to, of = (target + first + start) * n_out, (source + start) * n_filters
+                            to, of = (target + first + start) * n_filters, (source + start) * n_filters
                             _add_scaled(flat[to : to + size], value, stamp[of : of + size])
                             continue
                         for j in range(width):
@@ -143,6 +138,6 @@ def _add_stamps(frames, stamps, bias, out, strides, before, groups):
                                 column //= strides[1]
                             if column < 0 or column >= out_columns:
                                 continue
-                            to = (target + column) * n_out + offset
+                            to = (target + column) * n_filters
                             of = (source + j) * n_filters
                             _add_scaled(flat[to : to + n_filters], value, stamp[of : of + n_filters])

@@ -1,13 +1,11 @@
-"""Pooling: NengoDL writes an average as a dense convolution with an identity kernel; here it is an average again."""
-
-import math
+"""Pooling: Nengo writes an average as a convolution with an identity kernel; here it is an average again."""
 
 import numpy as np
 from nengo.builder.transforms import ConvInc
 
 from .. import compat
 from .compiled import compiled
-from .convolution import ConvIncRule, ConvolutionRule
+from .convolution import ConvIncRule, ConvolutionRule, n_groups
 from .registry import register_operator
 from .scan import for_each, portions
 from .tensors import to_numpy
@@ -29,7 +27,7 @@ def pooling_factor(conv, kernel):
     ----------
     conv : nengo.Convolution
         The transform.
-    kernel : ndarray of shape (*window, C, F)
+    kernel : ndarray of shape (*window, C / groups, F)
         Its kernel.
 
     Returns
@@ -38,7 +36,12 @@ def pooling_factor(conv, kernel):
         What the sum over the window is multiplied by; None if the convolution does more than that.
     """
     n_in, n_out = kernel.shape[-2:]
-    if conv.groups != 1 or n_in != n_out or conv.padding != "valid" or conv.dimensions > 3:
+    if n_in * n_groups(conv) != n_out or conv.dimensions > 3:
+        return None
+    if n_in == 1:
+        # One group per channel, or one channel.
+        return kernel.flat[0] if kernel.flat[0] != 0 and np.all(kernel == kernel.flat[0]) else None
+    if n_groups(conv) > 1:
         return None
     if not any(kernel.strides[:-2]):
         # A view that repeats one position.
@@ -52,17 +55,36 @@ def pooling_factor(conv, kernel):
 
 
 class PoolingRule(ConvolutionRule):
-    """Average over windows: a sum over each window, times one factor."""
+    """Average over windows: a sum over the cells of each window that lie inside, times one factor."""
 
     def prepare(self):
         self._factor = self.build.dtype.type(self.kernel.flat[0])
-        self._window = self.kernel.shape[:-2]
+        self._window, self._strides = self.kernel.shape[:-2], tuple(int(s) for s in self.conv.strides)
+        self._before, self._after = self._padding()
+        # TensorFlow divides by the number of cells inside.
+        self._weights = (self._factor * self._cells_inside()).astype(self.build.dtype)
         # Large if it is not a view, and not needed any more.
         self.kernel = None
 
+    def _padding(self):
+        """Count the cells that windows reach beyond either end of each axis; only with padding "same" there are any."""
+        total = [
+            max((n_out - 1) * s + k - n, 0)
+            for n_out, s, k, n in zip(self.out_shape, self._strides, self._window, self.in_shape)
+        ]
+        return [t // 2 for t in total], [t - t // 2 for t in total]
+
+    def _cells_inside(self):
+        """Count, for each position of the window, the cells inside the map; of shape (*spatial_out, 1)."""
+        counts = np.ones((), self.build.dtype)
+        for n_out, s, k, n, before in zip(self.out_shape, self._strides, self._window, self.in_shape, self._before):
+            first = np.arange(n_out) * s - before
+            counts = counts[..., None] * (np.minimum(first + k, n) - np.maximum(first, 0))
+        return counts[..., None]
+
     def compute(self, frames):
         leading = frames.shape[:2]
-        if self._window == self.in_shape[:-1]:
+        if self._window == self.in_shape[:-1] and not any(self._after):
             # In place of where it was recorded: a reshape to one leading axis might copy.
             frames = frames.reshape((*leading, -1, self.in_shape[-1]))
             total = np.empty((*leading, self.in_shape[-1]), frames.dtype)
@@ -74,13 +96,15 @@ class PoolingRule(ConvolutionRule):
             for_each(add_up, portions(leading[1]), parallel=frames.size > 2**20)
             return (total * self._factor).reshape((*leading, *self.out_shape))
         frames = frames.reshape((-1, *self.in_shape))
-        if not self.build.exact and len(self._window) == 2:
+        if not self.build.exact:
             tf = compat.import_tensorflow()
-            mean = to_numpy(tf.nn.avg_pool2d(frames, self._window, self.conv.strides, "VALID"))
-            return (mean * (self._factor * math.prod(self._window))).reshape((*leading, *self.out_shape))
+            mean = to_numpy(tf.nn.avg_pool(frames, self._window, self._strides, self.conv.padding.upper()))
+            return (mean * self._weights).reshape((*leading, *self.out_shape))
+        if any(self._after):
+            frames = np.pad(frames, [(0, 0), *zip(self._before, self._after), (0, 0)])
         total = np.zeros((len(frames), *self.out_shape), frames.dtype)
         for offset in np.ndindex(*self._window):
-            where = [slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, self.out_shape, self.conv.strides)]
+            where = [slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, self.out_shape, self._strides)]
             total += frames[(slice(None), *where)]
         return (total * self._factor).reshape((*leading, *self.out_shape))
 

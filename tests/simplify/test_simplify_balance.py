@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 import nengo_cam as ncam
 from nengo_cam import find_head, inference_model
 from nengo_cam.exceptions import ParameterError, VerificationError
-from nengo_cam.simplify import balance, balance_channels, rectified_layers
+from nengo_cam.simplify import balance, balance_channels, clipped_relu, max_value_of, rectified_layers
 
 _tf = ncam.compat.import_tensorflow()
 layers = _tf.keras.layers
@@ -72,7 +72,9 @@ def assert_equivalent(source, result, images):
 
 def norm(**options):
     def build(x):
-        x = layers.BatchNormalization(epsilon=0.05, **options)(layers.Conv2D(4, 3, use_bias=False)(x))
+        # Neither can be folded: one has pooling before it, the other zeros behind it.
+        x = layers.AveragePooling2D(2, 1)(layers.Conv2D(4, 3, use_bias=False)(x))
+        x = layers.BatchNormalization(epsilon=0.05, **options)(x)
         x = layers.BatchNormalization(epsilon=0.05, **options)(layers.ReLU(name="free0")(x))
         return layers.Conv2D(5, 3, **relu, name="free1")(x)
 
@@ -173,10 +175,26 @@ def shared(x):
 
 
 def shared_with_a_clipped_branch(x):
+    conv = layers.Conv2D(3, 3, **relu, name="tied0")
+    x = layers.Conv2D(3, 3, **relu, name="free0")(x)
+    x = layers.Add()([conv(x), layers.ReLU(6.0, name="tied1")(conv(layers.Conv2D(3, 1)(x)))])
+    return layers.Conv2D(4, 1, **relu, name="free1")(x)
+
+
+def shared_with_a_branch_of_sigmoids(x):
     conv = layers.Conv2D(3, 3, **relu, name="fixed0")
     x = layers.Conv2D(3, 3, **relu, name="free0")(x)
-    x = layers.Add()([conv(x), layers.ReLU(6.0)(conv(layers.Conv2D(3, 1)(x)))])
+    x = layers.Add()([conv(x), layers.Activation("sigmoid")(conv(layers.Conv2D(3, 1)(x)))])
     return layers.Conv2D(4, 1, **relu, name="free1")(x)
+
+
+def clipped(x):
+    """Clips by layers of all kinds, and again of what was clipped already."""
+    x = layers.ReLU(4.0, name="free0")(layers.Conv2D(4, 3, **same)(x))
+    x = layers.BatchNormalization()(layers.DepthwiseConv2D(3, **same)(x))
+    x = layers.AveragePooling2D(2)(layers.ReLU(20.0, name="free1")(layers.Conv2D(5, 3, **same)(x)))
+    x = layers.ReLU(15.0, name="free2")(layers.Conv2D(4, 3, **same)(x))
+    return layers.Add()([x, layers.Activation(_tf.nn.relu6, name="tied0")(x)])
 
 
 def leaky(x):
@@ -218,7 +236,7 @@ def activated(x):
 
 def partly_fixed(x):
     """Channels of one layer, some of which must not be scaled."""
-    x = layers.ReLU(6.0)(layers.Conv2D(3, 3, **relu, name="fixed0")(x))
+    x = layers.ReLU(threshold=0.1)(layers.Conv2D(3, 3, **relu, name="fixed0")(x))
     x = layers.Concatenate()([layers.Conv2D(3, 3)(x), layers.Conv2D(2, 3, activation="sigmoid")(x)])
     return layers.Conv2D(4, 1, **relu, name="free1")(layers.ReLU(name="some")(x))
 
@@ -243,12 +261,15 @@ NETS = {
     "flattened": flattened,
     "shared": shared,
     "shared with a clipped branch": shared_with_a_clipped_branch,
+    "shared with a branch of sigmoids": shared_with_a_branch_of_sigmoids,
+    "clipped": clipped,
     "leaky": leaky,
     "gated": gated,
     "multiplied": multiplied,
     "activated": activated,
     "partly fixed": partly_fixed,
-    "relu6": between(layers.ReLU(6.0)),
+    "leaky and clipped": between(layers.ReLU(6.0, negative_slope=0.1)),
+    "threshold and clipped": between(layers.ReLU(6.0, threshold=0.1)),
     "threshold": between(layers.ReLU(threshold=0.1)),
     "sigmoid": between(layers.Activation("sigmoid")),
     "norm over rows": between(layers.BatchNormalization(axis=1)),
@@ -398,7 +419,7 @@ def test_the_source_is_not_changed_and_names_and_kinds_stay(images):
     for layer, copy in zip(source.layers, result.model.layers):
         assert (copy.name, type(copy)) == (layer.name, type(layer))
         assert copy.trainable == layer.trainable
-    assert not source.get_layer(index=2).scale
+    assert not source.get_layer(index=3).scale
 
 
 def test_batch_size_does_not_matter(source, images):
@@ -511,7 +532,25 @@ def test_wrong_limits(source, images, max_factor):
         balance_channels(source, images, max_factor=max_factor)
 
 
-@pytest.mark.parametrize("name", ["norm without scale", "identity residual", "preactivated residual", "concatenated"])
+def test_clips_are_multiplied_by_the_factors_again_and_again(images):
+    source = uneven(clipped)
+    first = balance_channels(source, images, percentile=99, max_factor=3)
+    second = balance_channels(first.model, images, percentile=99, max_factor=1e6)
+    for name, clip in (("free0", 4), ("free1", 20), ("free2", 15), ("tied0", 6)):
+        factors = first.layer_factors[name] * second.layer_factors[name]
+        assert type(source.get_layer(name)) is not clipped_relu() is type(second.model.get_layer(name))
+        np.testing.assert_allclose(max_value_of(second.model.get_layer(name)), clip * factors)
+        assert_same(activity(second.model, name, images), activity(source, name, images) * factors)
+        assert np.isclose(activity(source, name, images), clip).any()
+    assert_same(second.model(images).numpy(), source(images).numpy())
+    # Where nothing is scaled, Keras's own layers stay.
+    left = balance_channels(source, images, max_factor=1).model
+    assert [type(layer) for layer in left.layers] == [type(layer) for layer in source.layers]
+
+
+@pytest.mark.parametrize(
+    "name", ["norm without scale", "identity residual", "preactivated residual", "concatenated", "clipped"]
+)
 def test_a_balanced_model_converts(images, name):
     source = uneven(NETS[name])
     result = balance_channels(source, images, percentile=99)

@@ -10,7 +10,7 @@ from nengo_cam.simulator import compiled, events
 from nengo_cam.simulator.events import EventConvolution
 
 
-def slow_convolution(frame, kernel, strides, padding, groups):
+def slow_convolution(frame, kernel, strides, padding):
     """Sum over each window, as the definition says; TensorFlow's rule for padding."""
     n_out = [
         -(-n // s) if padding == "same" else -(-(n - k + 1) // s) for n, s, k in zip(frame.shape, strides, kernel.shape)
@@ -18,12 +18,11 @@ def slow_convolution(frame, kernel, strides, padding, groups):
     total = [max((o - 1) * s + k - n, 0) for o, s, k, n in zip(n_out, strides, kernel.shape, frame.shape)]
     before = [t // 2 if padding == "same" else 0 for t in total]
     out = np.zeros((*n_out, kernel.shape[-1]))
-    depth, width = kernel.shape[-2], kernel.shape[-1] // groups
     for *position, f in np.ndindex(*out.shape):
         for *offset, c in np.ndindex(*kernel.shape[:-1]):
             where = tuple(p * s + o - b for p, s, o, b in zip(position, strides, offset, before))
             if all(0 <= w < n for w, n in zip(where, frame.shape)):
-                out[(*position, f)] += frame[(*where, f // width * depth + c)] * kernel[(*offset, c, f)]
+                out[(*position, f)] += frame[(*where, c)] * kernel[(*offset, c, f)]
     return out
 
 
@@ -34,17 +33,13 @@ def test_events_give_the_convolution(data):
     draw = lambda low, high: [data.draw(st.integers(low, high)) for _ in range(dimensions)]  # noqa: E731
     window, strides = draw(1, 4), draw(1, 3)
     spatial = [k + extra for k, extra in zip(window, draw(0, 4))]
-    groups, depth, width = (data.draw(st.integers(1, 3)) for _ in range(3))
+    depth, width = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
     padding = data.draw(st.sampled_from(["same", "valid"]))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    frames = (rng.random((2, 3, *spatial, groups * depth)) < 0.2) * rng.integers(1, 4, (2, 3, *spatial, groups * depth))
-    kernel, bias = rng.standard_normal((*window, depth, groups * width)), rng.standard_normal(groups * width)
-    expected = np.array(
-        [[slow_convolution(frame, kernel, strides, padding, groups) for frame in item] for item in frames]
-    )
-    convolve = EventConvolution(
-        kernel.astype(np.float32), frames.shape[2:], expected.shape[2:], strides, padding, groups
-    )
+    frames = (rng.random((2, 3, *spatial, depth)) < 0.2) * rng.integers(1, 4, (2, 3, *spatial, depth))
+    kernel, bias = rng.standard_normal((*window, depth, width)), rng.standard_normal(width)
+    expected = np.array([[slow_convolution(frame, kernel, strides, padding) for frame in item] for item in frames])
+    convolve = EventConvolution(kernel.astype(np.float32), frames.shape[2:], expected.shape[2:], strides, padding)
     out = convolve(frames.astype(np.float32), bias)
     assert out.dtype == np.float32
     np.testing.assert_allclose(out, expected + bias, rtol=1e-5, atol=1e-5)
@@ -69,11 +64,11 @@ def test_share_of_events(share, suits):
     assert convolve.suits(frames.reshape(1, 10, 10, 10)) is suits
 
 
-@pytest.mark.parametrize("strides, padding, groups", [((1, 1), "same", 1), ((2, 1), "valid", 2), ((2, 2), "same", 4)])
-def test_a_network_gives_the_same_either_way(strides, padding, groups, simulator_class, monkeypatch):
+@pytest.mark.parametrize("strides, padding", [((1, 1), "same"), ((2, 1), "valid"), ((2, 2), "same")])
+def test_a_network_gives_the_same_either_way(strides, padding, simulator_class, monkeypatch):
     with nengo.Network(seed=3) as net:
         stimulus = nengo.Node(np.zeros(9 * 8 * 4))
-        transform = nengo.Convolution(8, (9, 8, 4), kernel_size=(3, 3), strides=strides, padding=padding, groups=groups)
+        transform = nengo.Convolution(8, (9, 8, 4), kernel_size=(3, 3), strides=strides, padding=padding)
         output = nengo.Node(size_in=transform.size_out)
         nengo.Connection(stimulus, output, transform=transform, synapse=None)
         probe = nengo.Probe(output)

@@ -1,0 +1,26 @@
+"""Layers that stay TensorFlow operations."""
+
+from .base import NativeConverter, converts, nengo_dl
+
+__all__ = ["ConvertFallback"]
+
+
+@converts(None)
+class ConvertFallback(NativeConverter, nengo_dl.converter.ConvertFallback):
+    """A TensorNode that sees what the neurons in front of it say through the converter's synapse.
+
+    NengoDL connects it without one [1]_, so that the maximum of a window, say, is taken of single spikes.
+
+    References
+    ----------
+    .. [1] https://github.com/nengo/nengo-dl/issues/214
+    """
+
+    def convert(self, node_id):
+        source = self.get_input_obj(node_id)
+        return self.tensor_layer(
+            source,
+            shape_in=self.input_shape(node_id),
+            synapse=self.synapse_after(source),
+            label=f"{self.layer.name}.{node_id}",
+        )
