@@ -15,7 +15,7 @@ from . import compat
 from .backends import open_backend
 from .convert import CAMNetwork
 from .exceptions import ChannelMismatchError, LabelError, ModelTypeError, SilentFeaturesWarning
-from .head import find_head
+from .head import find_head, select_output
 from .images import check_images
 from .neurons import spike_height
 from .parameters import check_count, check_positive, check_seed
@@ -200,7 +200,7 @@ def spiking_cam(
     return _dataset(net.head, result.arrays, bias[chosen], coordinate, coords, attrs)
 
 
-def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, minibatch_size=32):
+def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, minibatch_size=32, output=None):
     """Compute the class-activation maps of the CNN itself, without spikes.
 
     Parameters
@@ -216,6 +216,8 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
         Time from one frame to the next, for moving images [s].
     minibatch_size : int
         Images that run at a time.
+    output : int or str, optional
+        Which output of a Keras model, by number or by the name of its layer, if it has several.
 
     Returns
     -------
@@ -234,7 +236,8 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     if isinstance(net_or_model, CAMNetwork):
         model, head = net_or_model.converter.model, net_or_model.head
     else:
-        model, source_head = inference_model(net_or_model), find_head(net_or_model)
+        source = select_output(net_or_model, output)
+        model, source_head = inference_model(source), find_head(source)
         head = dataclasses.replace(find_head(model), model=source_head.model, activation=source_head.activation)
     images = check_images(images, head.input_shape)
     chosen, coordinate = _choose_labels(head, labels, label_names)
