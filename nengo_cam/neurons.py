@@ -101,8 +101,8 @@ class SignedIntegrateAndFire(IntegrateAndFire):
     The count never falls below zero, so that the mean output still tends to :math:`a \max(0, J)`.
 
     What `IntegrateAndFire` fired too much in the first milliseconds, when spikes of the layers below arrive unevenly,
-    it can only make up for by silence, over a long time. Here it is taken back at once. The right class is found sooner,
-    and in deep networks at all, at the price of spikes with a sign and of a counter in every neuron. With
+    it can only make up for by silence, over a long time. Here it is taken back at once. The right class is found
+    sooner, and in deep networks at all, at the price of spikes with a sign and of a counter in every neuron. With
     :math:`\theta = 0` the spike count is the rounded integral of the input at every step, the fastest and the most
     restless code; with a larger threshold fewer spikes are sent and taken back again. docs/calibration.md has figures.
 

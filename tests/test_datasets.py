@@ -3,10 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from sklearn.datasets import load_digits
 
 import nengo_cam as ncam
-from nengo_cam.exceptions import DatasetUnavailableError, MissingDependencyError
+from nengo_cam.exceptions import DatasetUnavailableError, MissingDependencyError, ParameterError
 
 
 def test_digits_are_scikit_learns(digits):
@@ -27,8 +28,10 @@ def test_digits_are_scikit_learns(digits):
 
 def test_digits_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'nengo-cam\[demo\]'"):
+    with pytest.raises(MissingDependencyError, match=r"^digits: .*pip install 'nengo-cam\[demo\]'"):
         ncam.datasets.digits()
+    with pytest.raises(MissingDependencyError, match=r"^scattered_digits: .*pip install"):
+        ncam.datasets.scattered_digits(1)
 
 
 def test_the_shipped_model_reads_digits_of_strangers(digits_model, digits):
@@ -36,6 +39,108 @@ def test_the_shipped_model_reads_digits_of_strangers(digits_model, digits):
     accuracy = (digits_model.predict(images, verbose=0).argmax(1) == classes).mean()
     assert accuracy > 0.95
     assert ncam.find_head(digits_model).features == "conv4"
+
+
+# Scenes
+
+
+def source_digits(split):
+    """Digits as they stand in scenes: linear between the centres of small pixels, empty rows and columns cut off."""
+    data, centres = load_digits(), (np.arange(16) + 0.5) / 2 - 0.5
+    part = slice(None, 1437) if split == "train" else slice(1437, None)
+    for small, label in zip(data.images[part] / 16, data.target[part]):
+        columns = np.array([np.interp(centres, range(8), column) for column in small.T])
+        image = np.array([np.interp(centres, range(8), row) for row in columns.T])
+        yield label, image[image.any(axis=1)][:, image.any(axis=0)]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(("digits_per_image", "clutter"), [(1, 0), (2, 6), (3, 4)])
+def test_boxes_hold_digits_of_the_split(split, digits_per_image, clutter):
+    options = {"split": split, "digits_per_image": digits_per_image, "clutter": clutter, "size": 72}
+    images, labels, boxes = ncam.datasets.scattered_digits(8, **options)
+    assert images.shape == (8, 72, 72, 1)
+    assert images.dtype == np.float32
+    assert 0 <= images.min() <= images.max() <= 1
+    assert labels.shape == (8, digits_per_image)
+    assert boxes.shape == (8, digits_per_image, 4)
+    known = {}
+    for label, digit in source_digits(split):
+        known.setdefault((label, *digit.shape), []).append(digit)
+    for image, its_labels, its_boxes in zip(images[..., 0], labels, boxes):
+        assert len(set(its_labels)) == digits_per_image
+        rest = image.copy()
+        for label, (y0, x0, y1, x1) in zip(its_labels, its_boxes):
+            found = image[y0:y1, x0:x1]
+            assert any(np.allclose(found, digit, atol=1e-6) for digit in known[(label, *found.shape)])
+            # Nothing touches it.
+            around = image[max(y0 - 2, 0) : y1 + 2, max(x0 - 2, 0) : x1 + 2]
+            assert np.count_nonzero(around) == np.count_nonzero(found)
+            rest[y0:y1, x0:x1] = 0
+        # The distractors are apart from one another too. A piece of a digit may itself fall into parts.
+        n_parts = scipy.ndimage.label(rest, np.ones((3, 3)))[1]
+        assert n_parts == 0 if clutter == 0 else n_parts >= clutter
+
+
+def test_scenes_come_from_the_seed():
+    few = ncam.datasets.scattered_digits(3, seed=5)
+    more = ncam.datasets.scattered_digits(5, seed=5)
+    for ours, theirs in zip(few, more):
+        np.testing.assert_array_equal(ours, theirs[:3])
+    assert (ncam.datasets.scattered_digits(3, seed=6)[0] != few[0]).any()
+    assert (ncam.datasets.scattered_digits(3, seed=5, split="train")[0] != few[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n: expected a whole number of at least 1, got 0"),
+        ({"size": 0.5}, "size: expected a whole number"),
+        ({"digits_per_image": 0}, "digits_per_image: expected a whole number"),
+        ({"digits_per_image": 11}, "all different; expected at most 10, got 11"),
+        ({"clutter": -1}, "clutter: expected a whole number of at least 0, got -1"),
+        ({"split": "all"}, "split: expected 'train' or 'test', got 'all'"),
+        ({"seed": -1}, "seed: expected a whole number from 0"),
+        ({"size": 12}, r"size: 2 digits of 16 pixels and 6 distractors found no room .* got 12\. Raise size"),
+        ({"size": 30, "clutter": 20}, "found no room"),
+    ],
+)
+def test_scenes_that_cannot_be_made(options, message):
+    with pytest.raises(ParameterError, match=message):
+        ncam.datasets.scattered_digits(**{"n": 1, **options})
+
+
+def pointing(maps, labels, boxes):
+    """How often the strongest cell of each label's map lies in its own box."""
+    hits = []
+    for cams, its_labels, its_boxes in zip(maps.cam.values, labels, boxes):
+        for label, (y0, x0, y1, x1) in zip(its_labels, its_boxes):
+            row, column = np.unravel_index(cams[label].argmax(), cams[label].shape)
+            hits.append(y0 <= maps.y.values[row] < y1 and x0 <= maps.x.values[column] < x1)
+    return np.mean(hits)
+
+
+def test_maps_of_two_digits_point_at_their_own():
+    images, labels, boxes = ncam.datasets.scattered_digits(100)
+    model = ncam.datasets.scattered_digits_model()
+    maps = ncam.rate_cam(model, images)
+    assert pointing(maps, labels, boxes) > 0.9
+    assert pointing(maps, labels, boxes[:, ::-1]) < 0.1
+    named = np.argsort(maps.logits.values, axis=1)[:, -2:]
+    assert np.mean(np.sort(labels) == np.sort(named)) > 0.8
+
+
+@pytest.mark.slow
+def test_spiking_maps_point_as_well():
+    images, labels, boxes = ncam.datasets.scattered_digits(200)
+    model = ncam.datasets.scattered_digits_model()
+    network = ncam.convert(model, calibrate_on=ncam.datasets.scattered_digits(100, split="train")[0])
+    spiking = ncam.spiking_cam(network, images, n_steps=100, seed=0, progress_bar=False)
+    rate = pointing(ncam.rate_cam(model, images), labels, boxes)
+    assert pointing(spiking.mean("time"), labels, boxes) > rate - 0.03
+
+
+# MNIST
 
 
 @pytest.fixture

@@ -1,0 +1,136 @@
+"""Networks as callables from images to scores: the CNN, and the spiking network that decides at a given time."""
+
+import numbers
+
+import nengo
+import numpy as np
+from scipy.special import expit, softmax
+
+from .backends import open_backend
+from .convert import CAMNetwork
+from .exceptions import ModelTypeError, ParameterError
+from .head import find_head
+from .images import check_images
+from .parameters import check_count, check_positive, check_seed
+from .simplify import inference_model
+from .simulator import Simulator
+
+__all__ = ["rate_predict", "spiking_predict"]
+
+_PROBABILITIES = {"softmax": lambda logits: softmax(logits, axis=-1), "sigmoid": expit, "linear": lambda logits: logits}
+
+
+def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
+    """Make a callable that gives the scores of the CNN.
+
+    Parameters
+    ----------
+    net_or_model : CAMNetwork or tf.keras.Model
+        A converted network, for the Keras model that it came from, as that was at conversion; or such a model.
+    probabilities : bool
+        Whether to apply the model's own softmax or sigmoid; a model without one gives logits all the same.
+    minibatch_size : int
+        Images that run at a time.
+
+    Returns
+    -------
+    callable
+        From images (N, Y, X, channels) to scores (N, L).
+
+    Raises
+    ------
+    ModelTypeError, HeadError
+        If it is not a Keras model with a GAP head.
+    ParameterError
+        If ``minibatch_size`` is not a whole number of at least 1.
+    """
+    check_count("minibatch_size", minibatch_size)
+    if isinstance(net_or_model, CAMNetwork):
+        model, head = net_or_model.converter.model, net_or_model.head
+    else:
+        model, head = inference_model(net_or_model), find_head(net_or_model)
+
+    def predict(images):
+        images = check_images(images, head.input_shape)
+        parts = range(0, len(images), minibatch_size)
+        logits = [np.asarray(model(images[i : i + minibatch_size], training=False)) for i in parts]
+        logits = np.concatenate(logits).reshape(len(images), -1).astype(float)
+        return _PROBABILITIES[head.activation](logits) if probabilities else logits
+
+    return predict
+
+
+def spiking_predict(
+    net,
+    *,
+    n_steps,
+    synapse=None,
+    probabilities=True,
+    simulator=Simulator,
+    minibatch_size=16,
+    dt=0.001,
+    seed=None,
+):
+    """Make a callable that runs a converted network and gives its scores at a given time.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        Made by `nengo_cam.convert`.
+    n_steps : int
+        Time steps after which the network decides.
+    synapse : nengo.synapses.Synapse, float or None
+        Filter on the logits, whose value at the last step counts; a float is the time constant of a lowpass [s]. None
+        takes the mean over all steps.
+    probabilities : bool
+        Whether to apply the model's own softmax or sigmoid to the logits; a model without one gives logits all the
+        same.
+    simulator, minibatch_size, dt, seed
+        As for `nengo_cam.spiking_cam`. Without a seed every call draws another one.
+
+    Returns
+    -------
+    callable
+        From images (N, Y, X, channels) to scores (N, L).
+
+    Raises
+    ------
+    ModelTypeError
+        If ``net`` is not a `CAMNetwork`.
+    ParameterError
+        If an argument is out of its range.
+    SimulatorError
+        If ``simulator`` is unknown or cannot run the network; raised when the callable is called.
+    """
+    if not isinstance(net, CAMNetwork):
+        raise ModelTypeError(
+            f"net: expected a CAMNetwork, got {type(net).__module__}.{type(net).__name__}. Convert the Keras model "
+            "with nengo_cam.convert."
+        )
+    check_count("n_steps", n_steps)
+    check_count("minibatch_size", minibatch_size)
+    check_positive("dt", dt, unit="seconds")
+    check_seed(seed)
+    if isinstance(synapse, numbers.Real):
+        check_positive("synapse", synapse, unit="seconds")
+        synapse = nengo.Lowpass(float(synapse))
+    elif not (synapse is None or isinstance(synapse, nengo.synapses.Synapse)):
+        raise ParameterError(
+            f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try "
+            "synapse=0.02."
+        )
+
+    def predict(images):
+        images = check_images(images, net.head.input_shape, n_steps=n_steps)
+        frames = images.reshape(len(images), -1, net.input.size_out)
+        backend = open_backend(net, simulator, minibatch_size=min(minibatch_size, len(images)), dt=dt, seed=seed)
+        step_size = net.input.size_out + net.features.size_in
+        chunk_steps = backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
+        logits = np.empty((len(images), n_steps, net.head.n_labels))
+        with backend:
+            for rows, chunk in backend.run_all(frames, n_steps, chunk_steps):
+                logits[rows, chunk.steps] = chunk.logits[: rows.stop - rows.start]
+        logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
+        return _PROBABILITIES[net.head.activation](logits) if probabilities else logits
+
+    return predict
