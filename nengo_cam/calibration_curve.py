@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import numbers
 import warnings
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .agreement import correlation, cumulative
+from .agreement import check_burn_in, correlation, cumulative
 from .cam import rate_cam, spiking_cam
 from .convert import convert
 from .exceptions import (
@@ -147,7 +146,7 @@ def calibration_curve(
             "target_rate: expected target_rates, one rate for each conversion, got target_rate. Pass a list of rates."
         )
     check_count("n_steps", n_steps)
-    _check_burn_in(burn_in, n_steps)
+    check_burn_in(burn_in, n_steps)
     check_percentile(percentile)
     check_count("minibatch_size", minibatch_size)
     check_positive("dt", dt, unit="seconds")
@@ -261,7 +260,7 @@ def _measure(net, images, reference, burn_in, run, progress):
         spiking = spiking_cam(net, images[part], count_spikes=True, progress_bar=False, **run)
         maps = _pick(spiking.cam, reference.labels[part])
         kept = xr.Dataset({"cam": maps, "logits": (("image", "time", "label"), spiking.logits.values)})
-        readout = cumulative(kept.isel(time=slice(burn_in, None)))
+        readout = cumulative(kept, burn_in=burn_in).isel(time=slice(burn_in, None))
         correlations = correlation(readout.cam, reference.maps[part]).transpose("image", "time")
         spikes = spiking.spike_count.sum("layer").cumsum("time")
         batches.append((readout.logits.values.argmax(2), correlations.values, spikes.values))
@@ -360,15 +359,6 @@ def _check_rates(target_rates):
     if not rates or len(set(rates)) < len(rates):
         raise ParameterError(f"target_rates: expected at least one rate, each once, got {rates}. Try [100, 200, 500].")
     return rates
-
-
-def _check_burn_in(burn_in, n_steps):
-    whole = isinstance(burn_in, numbers.Integral) and not isinstance(burn_in, bool)
-    if not whole or not 0 <= burn_in < n_steps:
-        raise ParameterError(
-            f"burn_in: expected a whole number of steps from 0 to {n_steps - 1}, less than n_steps, got {burn_in!r}. "
-            "Try burn_in=0."
-        )
 
 
 def _check_classes(classes, n_images, n_labels):
