@@ -33,15 +33,15 @@ def test_pooling_weights_are_no_class_weights(measured):
         pooling_weights = sim.data[pooling].weights
         readout_weights = sim.data[net.readout].weights
     n_channels = net.head.n_channels
-    # An identity over channels at every position: 1 / (Y * X) on the diagonal.
-    assert pooling_weights.shape == (28, 28, n_channels, n_channels)
-    np.testing.assert_allclose(pooling_weights, np.broadcast_to(np.eye(n_channels) / 28**2, pooling_weights.shape))
+    # The same number at every position and for every channel, which is averaged by itself.
+    assert pooling_weights.shape == (28, 28, 1, n_channels)
+    np.testing.assert_allclose(pooling_weights, 1 / 28**2)
     assert readout_weights.shape == (10, n_channels)
     # Used as weights of a map, they give the mean over channels, whatever the class: one map for labels whose own maps
     # oppose each other.
     between_labels = ncam.correlation(rate.cam, rate.cam.rename(label="other"))
     assert float(between_labels.min()) < -0.5
-    one_for_all = (spiking.features.mean("time") * xr.DataArray(pooling_weights[0, 0].sum(0), dims="channel")).sum(
+    one_for_all = (spiking.features.mean("time") * xr.DataArray(pooling_weights[0, 0, 0], dims="channel")).sum(
         "channel"
     )
     assert "label" not in one_for_all.dims

@@ -17,10 +17,10 @@ _INDIFFERENT = frozenset(
 
 
 def channels_last(steps):
-    """Move the channels of all tensors to the last axis, if they are on the first.
+    """Move the channels of all tensors to the last axis, if all layers have them on the first.
 
-    Everything that reads features counts on channels last. The new
-    model takes the images that the old one takes, and begins with a Permute.
+    Everything that reads features counts on channels last. The new model takes the images that the old one takes, and
+    begins with a Permute.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def channels_last(steps):
     UnsupportedModelError
         If a layer orders the axes in a way of its own.
     """
-    if not any(step.config.get("data_format") == "channels_first" for step in steps):
+    if {step.config["data_format"] for step in steps if "data_format" in step.config} != {"channels_first"}:
+        # Where layers disagree, the channels have no one place, and each layer is left with its own.
         return steps
     ((key, shape),) = steps.input_shapes.items()
     turned = ("channels last", key)
@@ -61,8 +62,6 @@ def _turned(step, keys):
     """Return a step that works with the channels last."""
     options = {}
     if "data_format" in step.config:
-        if step.config["data_format"] != "channels_first":
-            raise _mixed(step, "data_format 'channels_last'")
         options["data_format"] = "channels_last"
     elif step.kind == "Concatenate":
         axis = step.config["axis"] % len(step.shape)
