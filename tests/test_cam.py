@@ -327,7 +327,7 @@ def test_wrong_options_are_found_before_any_simulation(net, images, options, err
 
 
 def test_wrong_networks_and_images(net, small_model, images):
-    with pytest.raises(ModelTypeError, match="expected a CAMNetwork, got keras"):
+    with pytest.raises(ModelTypeError, match="expected a CAMNetwork, got (tf_)?keras"):
         spiking_cam(small_model, images)
     with pytest.raises(ImageError, match="Add the batch axis"):
         spiking_cam(net, images[0])

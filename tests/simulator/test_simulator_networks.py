@@ -179,14 +179,18 @@ def test_single_precision_changes_next_to_no_spike(digits_model, digits, nengo_d
     with net.net:
         nengo_dl.configure_settings(dtype="float32")
     theirs = run_nengo_dl(nengo_dl, net.net, net.input, flat)
-    changed, size, changed_theirs = 0, 0, 0
+    changed, size = 0, 0
+    # One spike that moves is followed by none or hundreds in the layers behind: what is to be compared is images.
+    hit, hit_theirs = np.zeros((2, len(flat)), bool)
     for probe in layers:
         height = exact[probe][exact[probe] > 0].min()
-        changed += np.sum(np.abs(fast[probe] - exact[probe]) > height / 2)
-        changed_theirs += np.sum(np.abs(theirs[probe] - exact[probe]) > height / 2)
+        ours_moved = np.abs(fast[probe] - exact[probe]) > height / 2
+        changed += ours_moved.sum()
+        hit |= ours_moved.any(axis=(1, 2))
+        hit_theirs |= (np.abs(theirs[probe] - exact[probe]) > height / 2).any(axis=(1, 2))
         size += exact[probe].size
     assert changed / size <= 1e-5
-    assert changed <= 2 * changed_theirs + 5
+    assert hit.sum() <= 2 * hit_theirs.sum() + 2
 
 
 @pytest.fixture(scope="module")
