@@ -28,12 +28,15 @@ class ScaledModel:
         What the channels of rectified layers were multiplied by; empty if channels were not scaled.
     feature_factors : ndarray of shape (K,), or None
         The same for the pooled features; None if channels were not scaled.
+    largest_difference : float or None
+        Sum of the largest differences that scaling the channels made; see `nengo_cam.simplify.balance_channels`.
     """
 
     model: Any
     scales: dict
     channel_factors: dict
     feature_factors: Any
+    largest_difference: Any
 
 
 def scale_rates(model, by_hand, images, *, target_rate, percentile, balance):
@@ -73,12 +76,13 @@ def scale_rates(model, by_hand, images, *, target_rate, percentile, balance):
         model = steps[-1].model if steps else model
         by_layer = {**calibrate_layers(model, images, target_rate=target_rate, percentile=percentile), **said}
     if not steps:
-        return ScaledModel(model, by_layer, {}, None)
+        return ScaledModel(model, by_layer, {}, None, None)
     channel_factors = {
         name: np.prod([step.layer_factors[name] for step in steps], axis=0) for name in steps[0].layer_factors
     }
     feature_factors = np.prod([step.feature_factors for step in steps], axis=0)
-    return ScaledModel(steps[-1].model, by_layer, channel_factors, feature_factors)
+    difference = sum(step.largest_difference for step in steps)
+    return ScaledModel(steps[-1].model, by_layer, channel_factors, feature_factors, difference)
 
 
 def _given_scales(model, scale_firing_rates):

@@ -22,7 +22,7 @@ from .head import find_head, select_output
 from .images import check_images
 from .neurons import IntegrateAndFire, clipped
 from .report import call_name, network_report, non_spiking_layers
-from .simplify import inference_model, rectified_layers
+from .simplify import rectified_layers, reduce_model
 from .verify import Verification, verify
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
@@ -108,7 +108,8 @@ def convert(
     _check_neurons(neurons)
     synapse = _as_synapse(synapse)
     model = select_output(model, output)
-    simple = inference_model(model)
+    reduction = reduce_model(model)
+    simple = reduction.model
     layer_converters.check_layers(simple)
     head = find_head(simple)
     source_head = find_head(model)
@@ -130,6 +131,10 @@ def convert(
         firing_rate_scales=scaled.scales,
         channel_factors=scaled.channel_factors,
         feature_factors=np.ones(head.n_channels) if scaled.feature_factors is None else scaled.feature_factors,
+        largest_differences={
+            "simplified": reduction.largest_difference,
+            **({} if scaled.largest_difference is None else {"scaled": scaled.largest_difference}),
+        },
         calibration_range=calibration_range,
         converter_options=converter_options,
         **parts,
@@ -171,6 +176,9 @@ class CAMNetwork:
         What the channels of rectified layers were multiplied by in ``converter.model``; empty if they were not.
     feature_factors : ndarray of shape (K,)
         The same for the pooled features: the probe's data divided by it is in the units of ``model``.
+    largest_differences : dict of {str: float}
+        What rewriting the model before conversion changed in features and logits, as a fraction of the largest:
+        ``"simplified"`` (see `nengo_cam.inference_model`) and, if channels have factors, ``"scaled"``.
     calibration_range : tuple of float or None
         Smallest and largest value of the images that the scales were calibrated on.
     converter_options : dict
@@ -191,6 +199,7 @@ class CAMNetwork:
     firing_rate_scales: dict
     channel_factors: dict
     feature_factors: np.ndarray
+    largest_differences: dict
     calibration_range: object
     converter_options: dict
 
@@ -462,8 +471,8 @@ def _warn_if_not_spiking(network):
             "max_to_avg_pool=True."
         )
         warnings.warn(
-            f"model {network.model.name!r}: these layers do not spike: {silent or 'all'}. Only plain ReLU becomes "
-            f"{type(network.neurons).__name__}; replace other nonlinearities, or pass swap_activations."
+            f"model {network.model.name!r}: these layers do not spike: {silent or 'all'}. Only ReLU, plain or clipped, "
+            f"becomes {type(network.neurons).__name__}; replace other nonlinearities, or pass swap_activations."
             f"{advice if raw else ''}",
             NonSpikingWarning,
             stacklevel=3,

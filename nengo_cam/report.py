@@ -99,6 +99,16 @@ class Report:
             f"{n_of_them:,} of {n_neurons:,} neurons"
         )
 
+    @property
+    def exactness(self):
+        """One line: what rewriting the model before conversion changed in features and logits, measured."""
+        attrs = self.dataset.attrs
+        steps = {"simplified": "simplified", "scaled": "scaled by channel"}
+        changes = [
+            f"{attrs[key]:.1e} when {words}" for how, words in steps.items() if (key := _difference(how)) in attrs
+        ]
+        return f"Largest relative change of features and logits: {', '.join(changes)}"
+
     def tables(self):
         """Write the tables.
 
@@ -126,6 +136,7 @@ class Report:
                 )
                 lines.append(f"  {'  '.join(padded)}".rstrip())
             lines.append("")
+        lines += [self.exactness, ""]
         lines.append("Warnings" if self.warnings else "No warnings")
         for sentence in self.warnings:
             lines += textwrap.wrap(
@@ -145,6 +156,7 @@ class Report:
                 rows.append("".join(f"<{tag}{how}>{html.escape(cell)}</{tag}>" for cell, how in zip(row, aligned)))
             body = "".join(f"<tr>{row}</tr>" for row in rows)
             parts.append(f"<p><b>{html.escape(title)}</b></p><table>{body}</table>")
+        parts.append(f"<p>{html.escape(self.exactness)}</p>")
         sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.warnings)
         parts.append(f"<p><b>Warnings</b></p><ul>{sentences}</ul>" if sentences else "<p>No warnings</p>")
         return "".join(parts)
@@ -282,10 +294,16 @@ def network_report(network):
         "model": network.head.model,
         "head": str(network.head),
         "synapse": str(network.synapse),
+        **{_difference(how): value for how, value in network.largest_differences.items()},
         "warnings": "\n".join(_warn_of_structure(network)),
         **compat.package_versions(),
     }
     return Report(xr.Dataset(variables, {"layer": [part.name for part in parts]}, attrs))
+
+
+def _difference(how):
+    """Name the attribute that holds what a step of rewriting changed."""
+    return f"largest_difference_{how}"
 
 
 def _warn_of_structure(network):
@@ -297,8 +315,8 @@ def _warn_of_structure(network):
         yield f"Nothing was asked to spike: ReLU became {kind}. Convert the model with neurons=IntegrateAndFire()."
     elif names:
         yield (
-            f"Nonlinear, but without spikes: {names}. Only plain ReLU becomes spiking neurons; train the model with "
-            "ReLU and average pooling in their place, or pass swap_activations."
+            f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "
+            "model with ReLU and average pooling in their place, or pass swap_activations."
         )
     elif not network.spiking:
         yield "No layer spikes, as none has a ReLU. Train the model with ReLU."

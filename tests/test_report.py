@@ -128,9 +128,31 @@ def test_scales_and_balanced_channels(small_model, images):
     assert "balanced" in str(balanced.report)
 
 
+def test_what_rewriting_changed_is_measured(tf, small_model, images):
+    """A BatchNorm folded into a convolution rounds; the report has the figure, and a wrong fold would be refused."""
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((8, 6, 2))
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(layers.Conv2D(3, 3, name="conv")(inputs)))
+    model = tf.keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    rng = np.random.default_rng(0)
+    model.get_layer("norm").set_weights(rng.uniform(0.5, 2, (4, 3)))
+    net = ncam.convert(model, calibrate_on=images)
+    attrs = net.report.dataset.attrs
+    assert 0 < attrs["largest_difference_simplified"] == net.largest_differences["simplified"] < 1e-5
+    assert attrs["largest_difference_scaled"] == net.largest_differences["scaled"] < 1e-5
+    line = net.report.exactness
+    assert line in str(net.report) and line in net.report._repr_html_()
+    for how in ("simplified", "scaled"):
+        assert f"{attrs[f'largest_difference_{how}']:.1e} when {how}" in line
+    # Together they bound what the converted model's logits differ by.
+    expected, got = model(images).numpy(), net.converter.model(images).numpy()
+    assert np.abs(got - expected).max() / np.abs(expected).max() <= 10 * sum(net.largest_differences.values())
+    assert "scaled" not in ncam.convert(small_model).largest_differences
+
+
 def test_warnings_of_the_structure(varied_model, small_model, tf, make_model):
     first, second = convert(varied_model).report.warnings
-    assert re.match(r"Nonlinear, but without spikes: 'curved', 'maximum', 'elu'\. Only plain ReLU", first)
+    assert re.match(r"Nonlinear, but without spikes: 'curved', 'maximum', 'elu'\. Only ReLU, plain or clipped", first)
     assert "TensorNodes, which run in TensorFlow: 'maximum', 'elu'." in second
     assert ncam.convert(small_model).report.warnings == ()
     (nothing,) = ncam.convert(small_model, neurons=None).report.warnings
