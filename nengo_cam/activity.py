@@ -1,17 +1,12 @@
 """What each layer of a spiking network does when it runs: rates, spikes, and how close it is to the CNN's layer."""
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from . import compat
-from .backends import open_backend
-from .convert import CAMNetwork
-from .exceptions import ModelTypeError, SimulatorError
-from .images import check_images
-from .neurons import IntegrateAndFire, spike_height
-from .parameters import check_count, check_positive, check_seed
+from .neurons import IntegrateAndFire
 from .percentiles import RepeatedValues
 from .report import Report, layer_parts, network_report
+from .runs import Run
 from .simulator import Simulator
 
 __all__ = ["CORRELATION_DROP", "LOW_CORRELATION", "SATURATED_FRACTION", "SILENT_FRACTION", "measure_activity"]
@@ -105,57 +100,33 @@ def measure_activity(
     -----
     InputRangeWarning
         If images lie far outside the range of the images that the network was calibrated on.
+
+    Examples
+    --------
+    >>> report = ncam.measure_activity(net, images, n_steps=20, seed=0, progress_bar=False)
+    >>> bool((report.dataset.correlation.dropna("layer") > 0.9).all())
+    True
     """
-    if not isinstance(network, CAMNetwork):
-        raise ModelTypeError(
-            f"network: expected a CAMNetwork, got {type(network).__module__}.{type(network).__name__}. Convert the "
-            "Keras model with nengo_cam.convert."
-        )
-    check_count("n_steps", n_steps)
-    check_count("minibatch_size", minibatch_size, optional=True)
-    check_positive("dt", dt, unit="seconds")
-    check_seed(seed)
-    if not isinstance(simulator, type):
-        raise SimulatorError(
-            f"simulator: an open one records only what it was built to record; expected a class, got {simulator!r}. "
-            "Pass its class, after sim.freeze_params(network.net) if it was trained."
-        )
-    images = check_images(images, network.head.input_shape, n_steps=n_steps)
-    network.warn_of_range(images)
+    run = Run(
+        network, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
+        progress_bar=progress_bar, observe_neurons=True,
+    )  # fmt: skip
     parts = {part.name: part for part in layer_parts(network) if part.spiking}
-    layers = {name: _LayerActivity(part, network.channel_factors, n_steps, dt) for name, part in parts.items()}
-    frames = images.reshape(len(images), -1, *network.head.input_shape)
-    cnn = compat.import_tensorflow().keras.Model(
-        network.converter.model.inputs, [network.converter.model.outputs[0], *(part.tensor for part in parts.values())]
-    )
-    with network.probed_neurons() as probes:
-        backend = open_backend(
-            network,
-            simulator,
-            minibatch_size=minibatch_size or min(len(images), 16),
-            dt=dt,
-            seed=seed,
-            observe=[probes[name] for name in layers],
-        )
-        step_size = network.input.size_out + sum(probe.size_in for probe in (network.features, *backend.observe))
-        chunk_steps = backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
-        flat = frames.reshape(*frames.shape[:2], -1)
-        with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
-            for rows, chunk in backend.run_all(flat, n_steps, chunk_steps):
-                n_images = rows.stop - rows.start
-                for layer, output in zip(layers.values(), chunk.observed):
-                    layer.add(output[:n_images])
-                if chunk.steps.stop == n_steps:
-                    for layer, expected in zip(layers.values(), _mean_activities(cnn, frames[rows])):
-                        layer.end_images(expected)
-                progress.update(n_images * (chunk.steps.stop - chunk.start))
-    attrs = {
-        "simulator": backend.name,
-        "dt": float(dt),
-        "seed": backend.seed,
-        "n_steps": int(n_steps),
-        "n_images": len(images),
+    layers = {
+        name: _LayerActivity(parts[name], height, network.channel_factors, n_steps * dt)
+        for name, height in zip(run.layers, run.heights)
     }
+    cnn = compat.import_tensorflow().keras.Model(
+        network.converter.model.inputs, [network.converter.model.outputs[0], *(parts[name].tensor for name in layers)]
+    )
+    with run:
+        for rows, chunk in run.chunks():
+            for layer, output in zip(layers.values(), chunk.observed):
+                layer.add(output)
+            if chunk.steps.stop == n_steps:
+                for layer, expected in zip(layers.values(), _mean_activities(cnn, run.frames[rows])):
+                    layer.end_images(expected)
+    attrs = {**run.provenance, "n_steps": int(n_steps), "n_images": len(run.images)}
     return _extend(network, {name: layer.summary() for name, layer in layers.items()}, attrs)
 
 
@@ -166,19 +137,18 @@ class _LayerActivity:
     ----------
     part : nengo_cam.report.LayerPart
         The layer.
+    height : float
+        Output of a neuron for one spike.
     channel_factors : dict of {str: ndarray}
         What channels were multiplied by, by the name of the layer.
-    n_steps : int
-        Steps in a run.
-    dt : float
-        Time step [s].
+    duration : float
+        Length of the run [s].
     """
 
-    def __init__(self, part, channel_factors, n_steps, dt):
-        # Output for one spike.
-        self._height = spike_height(part.ensemble.neuron_type, dt)
+    def __init__(self, part, height, channel_factors, duration):
+        self._height = height
         self._factors = np.asarray(channel_factors.get(part.layer.name, [1.0]))
-        self._duration = n_steps * dt
+        self._duration = duration
         self._per_image = RepeatedValues()
         self._ever = self._ever_in_cnn = np.zeros(part.ensemble.n_neurons, bool)
         self._n_spiking = self._n_several = self._n_images = 0

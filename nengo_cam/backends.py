@@ -74,6 +74,12 @@ class Chunk:
         """The steps as a slice."""
         return slice(self.start, self.start + self.logits.shape[1])
 
+    def of_images(self, n_images):
+        """Return the same of the first images."""
+        first = slice(n_images)
+        observed = [output[first] for output in self.observed]
+        return Chunk(self.start, self.features[first], self.logits[first], observed)
+
 
 class Backend(abc.ABC):
     """A simulator of one converted network, made when the context is entered and closed when it is left.
@@ -174,13 +180,14 @@ class Backend(abc.ABC):
         rows : slice
             Which images.
         chunk : Chunk
-            What they did. What it holds beyond them is padding: NengoDL takes whole minibatches only.
+            What they did.
         """
         for start in range(0, len(images), self.minibatch_size):
             batch = images[start : start + self.minibatch_size]
+            # NengoDL takes whole minibatches only.
             padding = np.repeat(batch[-1:], self.minibatch_size - len(batch), axis=0)
             for chunk in self.run(np.concatenate([batch, padding]), n_steps, chunk_steps):
-                yield slice(start, start + len(batch)), chunk
+                yield slice(start, start + len(batch)), chunk.of_images(len(batch))
 
     @abc.abstractmethod
     def _reset(self):
@@ -198,6 +205,16 @@ class Backend(abc.ABC):
             Number of steps.
         chunk_steps : int or None
             Steps in a chunk; the last one may be shorter. None only if `choose_chunk_steps` gave it.
+
+        Yields
+        ------
+        Chunk
+            One chunk after another, up to ``n_steps``.
+
+        Raises
+        ------
+        SimulatorError
+            If the simulator is set up so that it cannot run in chunks of time.
         """
 
 
@@ -383,6 +400,6 @@ def _check_open_simulator(network, simulator, dt, seed, observe):
             )
     if not set(observe) <= set(simulator.model.probes):
         raise ParameterError(
-            "count_spikes: an open simulator records what it was built to record; expected the simulator's class, got "
-            "an open simulator. Pass the class."
+            "observe: an open simulator records only what it was built to record; expected its probes, got others. "
+            "Pass the simulator's class."
         )

@@ -1,6 +1,5 @@
 """Class-activation maps of a spiking network over time, and of the CNN that it came from."""
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -9,16 +8,14 @@ import warnings
 
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
 
 from . import compat
-from .backends import open_backend
 from .convert import CAMNetwork
-from .exceptions import ChannelMismatchError, LabelError, ModelTypeError, SilentFeaturesWarning
+from .exceptions import ChannelMismatchError, LabelError, SilentFeaturesWarning
 from .head import find_head, select_output
 from .images import check_images
-from .neurons import spike_height
-from .parameters import check_count, check_positive, check_seed
+from .parameters import check_count, check_positive
+from .runs import Run, check_run
 from .simplify import features_and_logits, inference_model
 from .simulator import Simulator
 
@@ -51,6 +48,16 @@ def class_activation_map(activity, kernel):
     References
     ----------
     .. [1] Zhou et al. (2016). Learning Deep Features for Discriminative Localization. CVPR. arXiv:1512.04150, eq. 2.
+
+    Examples
+    --------
+    >>> activity = np.array([[[1.0, 2.0], [0.0, 4.0]]])  # one row of two positions, two channels
+    >>> kernel = np.array([[3.0, 0.0], [-1.0, 1.0]])  # two channels, two labels
+    >>> maps = ncam.class_activation_map(activity, kernel)
+    >>> maps[..., 0]
+    array([[ 1., -4.]])
+    >>> np.array_equal(maps.mean(axis=(0, 1)), activity.mean(axis=(0, 1)) @ kernel)  # the logits, without bias
+    True
     """
     activity, kernel = np.asarray(activity), np.asarray(kernel)
     if kernel.ndim != 2 or activity.ndim < 1 or activity.shape[-1] != kernel.shape[0]:
@@ -145,58 +152,45 @@ def spiking_cam(
         If no pooled neuron was active at any time: the maps are zero.
     InputRangeWarning
         If images lie far outside the range of the images that the network was calibrated on.
+
+    Examples
+    --------
+    >>> spiking = ncam.spiking_cam(net, images, n_steps=20, labels=[3, 5], seed=0, progress_bar=False)
+    >>> spiking.cam.dims, spiking.cam.shape
+    (('image', 'time', 'label', 'y', 'x'), (4, 20, 2, 28, 28))
+    >>> spiking.attrs["simulator"], spiking.attrs["seed"]
+    ('nengo_cam.Simulator', 0)
+
+    The map is complete: its mean and the bias are the logit, at every step.
+
+    >>> logits = spiking.cam.mean(("y", "x")) + spiking.bias
+    >>> bool(np.allclose(logits, spiking.logits, atol=1e-4))
+    True
     """
-    if not isinstance(net, CAMNetwork):
-        raise ModelTypeError(
-            f"net: expected a CAMNetwork, got {type(net).__module__}.{type(net).__name__}. Convert the Keras model "
-            "with nengo_cam.convert."
-        )
-    check_count("n_steps", n_steps)
-    check_count("minibatch_size", minibatch_size, optional=True)
-    check_count("chunk_steps", chunk_steps, optional=True)
-    check_positive("dt", dt, unit="seconds")
-    check_seed(seed)
-    images = check_images(images, net.head.input_shape, n_steps=n_steps)
-    net.warn_of_range(images)
+    check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name="net")
     chosen, coordinate = _choose_labels(net.head, labels, label_names)
-    is_still = images.ndim == len(net.head.input_shape) + 1
-    frames = images.reshape(len(images), 1 if is_still else n_steps, -1)
-    with net.probed_neurons() if count_spikes else contextlib.nullcontext() as probes:
-        backend = open_backend(
-            net,
-            simulator,
-            minibatch_size=minibatch_size or min(len(images), 16),
-            dt=dt,
-            seed=seed,
-            observe=tuple((probes or {}).values()),
-        )
-        # What a step holds: the image, which is repeated for every step, what is probed, and the maps.
-        probed = sum(probe.size_in for probe in (net.features, *backend.observe))
-        step_size = net.input.size_out + probed + len(chosen) * math.prod(net.head.map_shape)
-        chunk_steps = chunk_steps or backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
-        heights = None
-        if count_spikes:
-            heights = [spike_height(net.spiking_layers[name].neuron_type, dt) for name in probes]
-        result = _Recorder(net, len(images), n_steps, chosen, keep_features, heights)
-        with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
-            kernel, bias = backend.readout_parameters()
-            for rows, chunk in backend.run_all(frames, n_steps, chunk_steps):
-                result.add(rows, chunk, kernel)
-                progress.update((rows.stop - rows.start) * (chunk.steps.stop - chunk.start))
+    run = Run(
+        net, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
+        progress_bar=progress_bar, observe_neurons=count_spikes, chunk_steps=chunk_steps,
+        result_size=len(chosen) * math.prod(net.head.map_shape),
+    )  # fmt: skip
+    result = _Recorder(net, len(run.images), n_steps, chosen, keep_features, run.heights if count_spikes else None)
+    with run:
+        kernel, bias = run.backend.readout_parameters()
+        for rows, chunk in run.chunks():
+            result.add(rows, chunk, kernel)
     if not result.any_activity:
         _warn_of_silence(net, n_steps)
     coords = {"time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"})}
     attrs = {
-        "simulator": backend.name,
-        "dt": float(dt),
-        "seed": backend.seed,
+        **run.provenance,
         "synapse": str(net.synapse),
         "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
         "firing_rate_scales": json.dumps(net.firing_rate_scales),
         "channels": "balanced" if net.channel_factors else "as in the model",
     }
     if count_spikes:
-        coords["layer"] = list(probes)
+        coords["layer"] = list(run.layers)
     return _dataset(net.head, result.arrays, bias[chosen], coordinate, coords, attrs)
 
 
@@ -228,8 +222,18 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     ------
     ModelTypeError, HeadError
         If it is not a Keras model with a GAP head.
+    UnsupportedModelError
+        If it holds something that cannot be rewritten.
     ImageError, ParameterError, LabelError
         As for `spiking_cam`.
+
+    Examples
+    --------
+    >>> rate = ncam.rate_cam(net, images)
+    >>> rate.cam.dims
+    ('image', 'label', 'y', 'x')
+    >>> np.array_equal(rate.logits.argmax("label"), model.predict(images, verbose=0).argmax(axis=1))
+    True
     """
     check_count("minibatch_size", minibatch_size)
     check_positive("dt", dt, unit="seconds")
@@ -278,16 +282,15 @@ class _Recorder:
         self.any_activity = False
 
     def add(self, rows, chunk, kernel):
-        """Record a chunk for the images ``rows``; the chunk may hold padding beyond them."""
-        n_rows = rows.stop - rows.start
-        features = chunk.features[:n_rows]
+        """Record a chunk for the images ``rows``."""
+        features = chunk.features
         features = features.reshape((*features.shape[:2], *self._head.map_shape, self._head.n_channels))
         self.any_activity = self.any_activity or bool(features.any())
         maps = class_activation_map(features, kernel[:, self._chosen])
         self._put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
-        self._put("logits", rows, chunk.steps, chunk.logits[:n_rows, :, self._chosen])
+        self._put("logits", rows, chunk.steps, chunk.logits[..., self._chosen])
         if self._heights is not None:
-            activity = (np.abs(output[:n_rows]).sum(axis=-1, dtype=float) for output in chunk.observed)
+            activity = (np.abs(output).sum(axis=-1, dtype=float) for output in chunk.observed)
             counts = [total / height for total, height in zip(activity, self._heights)]
             # Whole numbers, but for the rounding of what is added up.
             self._put("spike_count", rows, chunk.steps, np.rint(np.stack(counts, axis=-1)).astype(np.int64))

@@ -96,6 +96,8 @@ def convert(
         If an option has a wrong type or value, or names a layer that is not there.
     ImageError
         If ``calibrate_on`` does not fit the model.
+    VerificationError
+        If balancing channels changes the logits by more than rounding.
 
     Warns
     -----
@@ -104,6 +106,19 @@ def convert(
     RectifiedInputWarning
         If layers of spiking neurons that rectify their input, such as `nengo.SpikingRectifiedLinear`, follow on one
         another without a synapse.
+
+    Examples
+    --------
+    >>> net = ncam.convert(model, calibrate_on=train[:100], target_rate=200)
+    >>> net.spiking, net.tensor_nodes
+    (True, ())
+    >>> list(net.firing_rate_scales)
+    ['conv0', 'conv1', 'conv2', 'conv3', 'conv4']
+
+    Rate neurons instead, for the same answers as Keras at every step:
+
+    >>> ncam.convert(model, neurons=None).spiking
+    False
     """
     _check_neurons(neurons)
     synapse = _as_synapse(synapse)
@@ -183,6 +198,13 @@ class CAMNetwork:
         Smallest and largest value of the images that the scales were calibrated on.
     converter_options : dict
         Options that ``nengo_dl.Converter`` was given besides.
+
+    Examples
+    --------
+    >>> net.head.readout, net.head.n_labels
+    ('readout', 10)
+    >>> net.verify(images).completeness_error < 1e-5
+    True
     """
 
     net: nengo.Network
@@ -270,13 +292,15 @@ class CAMNetwork:
         # The bias is a connection from a node that always says 1.
         return kernel, np.reshape(sim.data[self.readout_bias].weights, n_labels)
 
-    def warn_of_range(self, images):
+    def warn_of_range(self, images, *, stacklevel=3):
         """Warn if images lie far outside the range of those that the firing rates were calibrated on.
 
         Parameters
         ----------
         images : ndarray
             Checked images.
+        stacklevel : int
+            Which caller the warning is for, as for `warnings.warn`.
 
         Warns
         -----
@@ -292,7 +316,7 @@ class CAMNetwork:
                 f"images: values from {images.min():g} to {images.max():g}, but the firing rates were calibrated on "
                 f"images from {low:g} to {high:g}. Scale them as the model was trained.",
                 InputRangeWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
 
     def verify(self, images, *, n_steps=10, atol=1e-4, completeness_tol=1e-5):

@@ -6,16 +6,12 @@ a synapse stands in `nengo_cam.fan_out`.
 
 import numpy as np
 import xarray as xr
-from tqdm.auto import tqdm
 
 from . import compat
-from .backends import open_backend
-from .exceptions import ParameterError, ResultError, SimulatorError
+from .exceptions import ParameterError, ResultError
 from .fan_out import analog_fan_out, fan_out
-from .images import check_images
 from .macs import cnn_macs
-from .neurons import spike_height
-from .parameters import check_count, check_positive, check_seed
+from .runs import Run
 from .simulator import Simulator
 
 __all__ = ["cost_until", "energy", "measure_cost"]
@@ -71,56 +67,38 @@ def measure_cost(
     -----
     InputRangeWarning
         If images lie far outside the range of the images that the network was calibrated on.
+
+    Examples
+    --------
+    >>> cost = ncam.measure_cost(net, images, n_steps=20, seed=0, progress_bar=False)
+    >>> bool((cost.synaptic_operations.sum(("time", "layer")) < 20 * cost.macs.sum()).all())  # spikes are sparse
+    True
     """
+    run = Run(
+        network, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
+        progress_bar=progress_bar, observe_neurons=True,
+    )  # fmt: skip
     fans = list(fan_out(network).values())
-    check_count("n_steps", n_steps)
-    check_count("minibatch_size", minibatch_size, optional=True)
-    check_positive("dt", dt, unit="seconds")
-    check_seed(seed)
-    if not isinstance(simulator, type):
-        raise SimulatorError(
-            f"simulator: an open one records only what it was built to record; expected a class, got {simulator!r}. "
-            "Pass its class, after sim.freeze_params(network.net) if it was trained."
-        )
-    images = check_images(images, network.head.input_shape, n_steps=n_steps)
-    network.warn_of_range(images)
-    layers = network.spiking_layers
-    heights = [spike_height(ensemble.neuron_type, dt) for ensemble in layers.values()]
-    counts = np.zeros((2, len(images), n_steps, len(layers)), np.int64)
-    with network.probed_neurons() as probes:
-        backend = open_backend(
-            network,
-            simulator,
-            minibatch_size=minibatch_size or min(len(images), 16),
-            dt=dt,
-            seed=seed,
-            observe=tuple(probes.values()),
-        )
-        step_size = network.input.size_out + sum(probe.size_in for probe in (network.features, *backend.observe))
-        chunk_steps = backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
-        frames = images.reshape(len(images), -1, network.input.size_out)
-        with backend, tqdm(total=len(images) * n_steps, unit="step", disable=not progress_bar) as progress:
-            for rows, chunk in backend.run_all(frames, n_steps, chunk_steps):
-                for i, (output, height, fan) in enumerate(zip(chunk.observed, heights, fans)):
-                    # Image by image: in double precision, which holds the sums exactly, a chunk is large.
-                    for row, values in zip(range(rows.start, rows.stop), output):
-                        spikes = np.abs(np.rint(values / height)).astype(float)
-                        counts[:, row, chunk.steps, i] = spikes.sum(axis=1), spikes @ fan
-                progress.update((rows.stop - rows.start) * (chunk.steps.stop - chunk.start))
+    counts = np.zeros((2, len(run.images), n_steps, len(run.layers)), np.int64)
+    with run:
+        for rows, chunk in run.chunks():
+            for i, (output, height, fan) in enumerate(zip(chunk.observed, run.heights, fans)):
+                # Image by image: in double precision, which holds the sums exactly, a chunk is large.
+                for row, values in zip(range(rows.start, rows.stop), output):
+                    spikes = np.abs(np.rint(values / height)).astype(float)
+                    counts[:, row, chunk.steps, i] = spikes.sum(axis=1), spikes @ fan
     measured = ("image", "time", "layer")
     variables = {
         "spikes": (measured, counts[0], {"units": "spikes per step", "long_name": "spikes"}),
         "synaptic_operations": (measured, counts[1], {"units": _PER_STEP, "long_name": "synaptic operations"}),
     }
     coords = {
-        "image": np.arange(len(images)),
+        "image": np.arange(len(run.images)),
         "time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"}),
     }
     attrs = {
         "model": network.head.model,
-        "simulator": backend.name,
-        "dt": float(dt),
-        "seed": backend.seed,
+        **run.provenance,
         "synapse": str(network.synapse),
         **compat.package_versions(),
     }

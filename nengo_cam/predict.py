@@ -6,12 +6,12 @@ import nengo
 import numpy as np
 from scipy.special import expit, softmax
 
-from .backends import open_backend
 from .convert import CAMNetwork
-from .exceptions import ModelTypeError, ParameterError
+from .exceptions import ParameterError
 from .head import find_head
 from .images import check_images
-from .parameters import check_count, check_positive, check_seed
+from .parameters import check_count, check_positive
+from .runs import Run, check_run
 from .simplify import inference_model
 from .simulator import Simulator
 
@@ -41,6 +41,10 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
     ------
     ModelTypeError, HeadError
         If it is not a Keras model with a GAP head.
+    UnsupportedModelError
+        If it holds something that cannot be rewritten.
+    ImageError
+        If images do not fit the model; raised when the callable is called.
     ParameterError
         If ``minibatch_size`` is not a whole number of at least 1.
     """
@@ -67,7 +71,7 @@ def spiking_predict(
     synapse=None,
     probabilities=True,
     simulator=Simulator,
-    minibatch_size=16,
+    minibatch_size=None,
     dt=0.001,
     seed=None,
 ):
@@ -97,20 +101,14 @@ def spiking_predict(
     ------
     ModelTypeError
         If ``net`` is not a `CAMNetwork`.
+    ImageError
+        If images do not fit the network; raised when the callable is called.
     ParameterError
         If an argument is out of its range.
     SimulatorError
         If ``simulator`` is unknown or cannot run the network; raised when the callable is called.
     """
-    if not isinstance(net, CAMNetwork):
-        raise ModelTypeError(
-            f"net: expected a CAMNetwork, got {type(net).__module__}.{type(net).__name__}. Convert the Keras model "
-            "with nengo_cam.convert."
-        )
-    check_count("n_steps", n_steps)
-    check_count("minibatch_size", minibatch_size)
-    check_positive("dt", dt, unit="seconds")
-    check_seed(seed)
+    check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name="net")
     if isinstance(synapse, numbers.Real):
         check_positive("synapse", synapse, unit="seconds")
         synapse = nengo.Lowpass(float(synapse))
@@ -121,15 +119,14 @@ def spiking_predict(
         )
 
     def predict(images):
-        images = check_images(images, net.head.input_shape, n_steps=n_steps)
-        frames = images.reshape(len(images), -1, net.input.size_out)
-        backend = open_backend(net, simulator, minibatch_size=min(minibatch_size, len(images)), dt=dt, seed=seed)
-        step_size = net.input.size_out + net.features.size_in
-        chunk_steps = backend.choose_chunk_steps(n_steps, 4 * backend.minibatch_size * step_size)
-        logits = np.empty((len(images), n_steps, net.head.n_labels))
-        with backend:
-            for rows, chunk in backend.run_all(frames, n_steps, chunk_steps):
-                logits[rows, chunk.steps] = chunk.logits[: rows.stop - rows.start]
+        run = Run(
+            net, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
+            progress_bar=False, name="net",
+        )  # fmt: skip
+        logits = np.empty((len(run.images), n_steps, net.head.n_labels))
+        with run:
+            for rows, chunk in run.chunks():
+                logits[rows, chunk.steps] = chunk.logits
         logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
         return _PROBABILITIES[net.head.activation](logits) if probabilities else logits
 

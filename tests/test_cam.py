@@ -18,6 +18,7 @@ from nengo_cam.exceptions import (
     ModelTypeError,
     ParameterError,
     SilentFeaturesWarning,
+    SimulatorError,
 )
 
 SIMULATORS = {"nengo_cam": ncam.Simulator, "nengo_dl": nengo_dl.Simulator, "nengo": nengo.Simulator}
@@ -321,7 +322,7 @@ def test_wrong_options_are_found_before_any_simulation(net, images, options, err
     def never(*_, **__):
         raise AssertionError("a simulator was made")
 
-    monkeypatch.setattr("nengo_cam.cam.open_backend", never)
+    monkeypatch.setattr("nengo_cam.runs.open_backend", never)
     with pytest.raises(error, match=message):
         spiking_cam(net, images, **options)
 
@@ -382,6 +383,6 @@ def test_spike_counts_against_probes(make_model, images, simulator, neurons):
 def test_spikes_are_not_counted_on_an_open_simulator(net, images):
     with (
         ncam.Simulator(net.net, minibatch_size=2, progress_bar=False) as sim,
-        pytest.raises(ParameterError, match="count_spikes: an open simulator records what it was built to record"),
+        pytest.raises(SimulatorError, match="simulator: an open one records only what it was built to record"),
     ):
         spiking_cam(net, images[:2], simulator=sim, seed=None, count_spikes=True)
