@@ -108,6 +108,8 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(
         If ``percentile`` or ``max_factor`` is out of range.
     VerificationError
         If the new model differs from the old one by more than rounding; has the ``largest_difference``.
+    ModelTypeError, HeadError, UnsupportedModelError
+        If ``model`` is not what `nengo_cam.inference_model` makes.
 
     Notes
     -----
@@ -124,6 +126,13 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(
        arXiv:1903.06530, section on channel-wise data-based normalization.
     .. [3] Rueckauer et al. (2017). Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks
        for Image Classification. Frontiers in Neuroscience 11:682.
+
+    Examples
+    --------
+    >>> from nengo_cam.simplify import balance_channels
+    >>> balanced = balance_channels(ncam.inference_model(model), train[:50])
+    >>> bool(np.allclose(balanced.model(images), ncam.inference_model(model)(images), rtol=1e-4, atol=1e-4))
+    True
     """
     check_percentile(percentile)
     if not isinstance(max_factor, numbers.Real) or isinstance(max_factor, bool) or not 1 <= max_factor < np.inf:
@@ -162,6 +171,8 @@ def scale_channels(model, factors):
         channels cannot be scaled because what they feed is not homogeneous or not known.
     VerificationError
         If the new model differs from the old one by more than rounding.
+    ModelTypeError, HeadError, UnsupportedModelError
+        If ``model`` is not what `nengo_cam.inference_model` makes.
     """
     flat = flatten(model)
     head = locate_head(flat)

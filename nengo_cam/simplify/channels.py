@@ -3,9 +3,9 @@
 import numpy as np
 
 from .. import compat
+from ..affine import Affine
 from ..exceptions import UnsupportedModelError
 from ..graph import Ref
-from .affine import Affine
 from .steps import Step
 
 __all__ = ["channels_last"]

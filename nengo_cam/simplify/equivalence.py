@@ -5,10 +5,10 @@ import inspect
 import numpy as np
 
 from .. import compat
+from ..affine import Affine, affine_of
 from ..exceptions import UnsupportedModelError
 from ..graph import Ref
 from ..head import INFERENCE_IDENTITIES
-from .affine import Affine, affine_of
 
 __all__ = ["check_equivalence"]
 

@@ -10,6 +10,7 @@ from .. import compat
 from ..exceptions import UnsupportedModelError
 from ..graph import FlatModel, flatten
 from ..head import INFERENCE_IDENTITIES, locate_head
+from ..keras3 import as_keras2
 from .clipping import max_value_of
 from .equivalence import check_equivalence
 from .rewriting import Rewriting, rewrite
@@ -81,6 +82,14 @@ def inference_model(model):
         If a layer is called with ``training=True``, has weights that are not finite, is a Normalization that was
         adapted to more than channels, or cannot be made again from its configuration; or if the result differs from
         the source by more than rounding.
+
+    Examples
+    --------
+    >>> simple = ncam.inference_model(model)  # logits: the softmax is gone
+    >>> probabilities = np.exp(simple.predict(images, verbose=0))
+    >>> probabilities /= probabilities.sum(axis=1, keepdims=True)
+    >>> bool(np.allclose(probabilities, model.predict(images, verbose=0), atol=1e-5))
+    True
     """
     return reduce_model(model).model
 
@@ -103,6 +112,7 @@ def reduce_model(model):
     ModelTypeError, HeadError, UnsupportedModelError
         As `inference_model`.
     """
+    model = as_keras2(model)
     flat = flatten(model)
     head = locate_head(flat)
     for call in flat.calls:
@@ -129,6 +139,11 @@ def reduced_names(flat, head):
     list of str or None
         For each of ``flat.calls`` the name of the layer that gives its output, or gives what a folded layer makes of
         it; None if it is left out or folded.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model holds something that cannot be rewritten.
     """
     return [fate.layers[-1] if fate.layers else None for fate in rewrite(flat, head).fates]
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .. import compat
+from ..affine import Affine
 from ..graph import Ref
-from .affine import Affine
 
 __all__ = ["drop_identities", "split_layers"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import compat
+from ..affine import affine_of
 from ..exceptions import UnsupportedModelError
 from ..graph import Ref
-from .affine import affine_of
 
 __all__ = ["Step", "Steps", "build", "step_of"]
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from .. import compat
+from . import compat
 
 __all__ = ["Affine", "affine_of"]
 
