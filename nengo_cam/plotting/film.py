@@ -40,6 +40,11 @@ class CAMAnimation(FuncAnimation):
     ----------
     figure, panels, steps, fps, progress_bar
         As given.
+
+    Raises
+    ------
+    ParameterError
+        If ``fps`` is not positive.
     """
 
     def __init__(self, figure, panels, steps, *, fps=20, progress_bar=True):

@@ -21,8 +21,12 @@ class Panel:
         For the spiking map and, if there is one, the rate map.
     logit_axes : matplotlib.axes.Axes
         For the logits over time.
+    score_axes : matplotlib.axes.Axes or None
+        For the scores over time.
     scene : Scene
         What to show.
+    curve : Curve or None
+        Scores to show.
     clims : ndarray of shape (T, 2)
         Colour limits of each spiking map [logit].
     rate_clim : ndarray of shape (2,)
@@ -34,18 +38,20 @@ class Panel:
 
     Attributes
     ----------
-    scene, map_axes, logit_axes, clims
+    scene, map_axes, logit_axes, score_axes, clims
         As given.
     pictures, maps : list of matplotlib.image.AxesImage
         The same for the images (empty without) and the maps.
     others, runner_up, shown, reference, marker : matplotlib.lines.Line2D or None
         Logits of all other labels (gaps between them), of the strongest of these, of the label shown, its rate logit,
         and the line at the current time.
+    score, score_marker : matplotlib.lines.Line2D or None
+        Score up to the current time, and the line there.
     """
 
-    def __init__(self, map_axes, logit_axes, scene, clims, rate_clim, cmap, alpha):
+    def __init__(self, map_axes, logit_axes, score_axes, scene, curve, clims, rate_clim, cmap, alpha):
         self.scene, self.clims = scene, clims
-        self.map_axes, self.logit_axes = map_axes, logit_axes
+        self.map_axes, self.logit_axes, self.score_axes = map_axes, logit_axes, score_axes
         values = [scene.spiking[0]] + ([] if scene.rate is None else [scene.rate])
         drawn = [
             draw_map(ax, value, scene.extent, scene.picture(0), clim=clim, cmap=cmap, alpha=alpha)
@@ -59,6 +65,9 @@ class Panel:
         if scene.rate is not None:
             self.map_axes[1].set_title(f"rate\nlabel {scene.label}", fontsize="medium")
         self._add_logits()
+        self.score = self.score_marker = None
+        if curve is not None:
+            self._add_score(curve)
 
     def draw(self, step):
         """Show one step.
@@ -82,8 +91,15 @@ class Panel:
         self.map_axes[0].set_title(title, fontsize="medium")
         for line, labels in self._curves:
             line.set_data(*_joined(self._milliseconds[: step + 1], scene.logits[: step + 1, labels]))
-        self.marker.set_xdata([self._milliseconds[step]] * 2)
-        return self.maps + self.pictures + [self.map_axes[0].title, self.marker] + [line for line, _ in self._curves]
+        lines = [line for line, _ in self._curves] + [self.marker]
+        if self.score is not None:
+            self.score.set_data(self._milliseconds[: step + 1], self._scores[: step + 1])
+            lines += [self.score, self.score_marker]
+        for marker in (self.marker, self.score_marker):
+            if marker is not None:
+                marker.set_xdata([self._milliseconds[step]] * 2)
+        # In the order in which they lie on each other.
+        return self.pictures + self.maps + [self.map_axes[0].title] + lines
 
     def _add_logits(self):
         scene, ax = self.scene, self.logit_axes
@@ -117,6 +133,20 @@ class Panel:
             handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(self.maps), fontsize="small",
             frameon=False,
         )  # fmt: skip
+
+    def _add_score(self, curve):
+        ax = self.score_axes
+        self._scores = curve.values
+        (self.score,) = ax.plot([], [], color=SHOWN, linewidth=2)
+        self.score_marker = ax.axvline(self._milliseconds[0], color="black", linewidth=0.8)
+        # The logits above have the same abscissa.
+        ax.sharex(self.logit_axes)
+        self.logit_axes.tick_params(labelbottom=False)
+        self.logit_axes.set_xlabel("")
+        ax.set(xlabel="time [ms]", ylabel=curve.name, ylim=curve.limits)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(axis="y", color="0.9", linewidth=0.6)
+        ax.set_title(curve.note, loc="right", fontsize="small", pad=2)
 
 
 def _joined(times, curves):

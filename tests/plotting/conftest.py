@@ -37,5 +37,25 @@ def rate(rng):
 
 
 @pytest.fixture
+def scores(rng):
+    """Two metrics as `nengo_cam.compare` gives them, undefined in the first step."""
+    values = rng.uniform(-0.2, 1, size=(N_IMAGES, N_STEPS, N_LABELS))
+    values[:, 0] = np.nan
+    dims = ("image", "time", "label")
+    coords = {
+        "image": np.arange(N_IMAGES),
+        "time": 0.001 * (np.arange(N_STEPS) + 1),
+        "label": ["cat", "dog", "emu", "fox"],
+    }
+    return xr.Dataset(
+        {
+            "pearson": (dims, values, {"units": "1", "range": [-1.0, 1.0], "better": "higher"}),
+            "rmse": (dims, 3 - values, {"units": "logit", "range": [0.0, np.inf], "better": "lower"}),
+        },
+        coords,
+    )
+
+
+@pytest.fixture
 def images(rng):
     return rng.uniform(50, 200, size=(N_IMAGES, PIXELS, PIXELS, 1))

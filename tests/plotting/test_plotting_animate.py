@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import nengo_cam
 from nengo_cam.exceptions import ImageError, LabelError, ParameterError, ResultError
 from nengo_cam.plotting import CAMAnimation, animate
 
@@ -129,12 +130,15 @@ def test_missing_logits_are_gaps(spiking):
 
 @pytest.mark.parametrize("width", [8, 10])
 @pytest.mark.parametrize("positions", [0, [0, 1, 2]])
-@pytest.mark.parametrize("scale", ["shared", "image"])
-def test_nothing_overlaps_or_is_cut_off(spiking, rate, width, positions, scale):
+@pytest.mark.parametrize(("scale", "with_scores"), [("shared", False), ("shared", True), ("image", True)])
+def test_nothing_overlaps_or_is_cut_off(spiking, rate, scores, width, positions, scale, with_scores):
     centres = (np.arange(4) + 0.5) * width / 4 - 0.5
     spiking, rate = spiking.assign_coords(x=centres), rate.assign_coords(x=centres)
     spiking.attrs.update(time_reduction="running mean", input_shape=[8, width, 1])
-    film = animate(spiking, rate, np.random.default_rng(0).random((3, 8, width)), image=positions, scale=scale)
+    film = animate(
+        spiking, rate, np.random.default_rng(0).random((3, 8, width)), image=positions, scale=scale,
+        scores=scores if with_scores else None,
+    )  # fmt: skip
     film.draw(9)
     film.figure.canvas.draw()
     boxes = [ax.get_tightbbox() for ax in film.figure.axes]
@@ -145,6 +149,56 @@ def test_nothing_overlaps_or_is_cut_off(spiking, rate, width, positions, scale):
             width = min(first.x1, second.x1) - max(first.x0, second.x0)
             height = min(first.y1, second.y1) - max(first.y0, second.y0)
             assert min(width, height) <= 1
+
+
+def test_scores_grow_below_the_logits(spiking, rate, scores):
+    film = animate(spiking, rate, scores=scores, image=[2, 0], label="emu")
+    for position, panel in zip((2, 0), film.panels):
+        limits = panel.score_axes.get_xlim(), panel.score_axes.get_ylim()
+        expected = scores["pearson"].sel(label="emu").values[position]
+        for step in (0, 7, 9):
+            film.draw(step)
+            np.testing.assert_array_equal(panel.score.get_ydata(), expected[: step + 1])
+            np.testing.assert_allclose(panel.score.get_xdata(), np.arange(1, step + 2))
+            np.testing.assert_allclose(panel.score_marker.get_xdata(), [step + 1] * 2)
+        assert (panel.score_axes.get_xlim(), panel.score_axes.get_ylim()) == limits
+        assert limits[0] == panel.logit_axes.get_xlim() == (0, 10)
+        assert panel.score_axes.get_ylabel() == "pearson"
+        assert panel.score_axes.get_xlabel() == "time [ms]" and panel.logit_axes.get_xlabel() == ""
+        assert panel.score_axes.get_position().y1 < panel.logit_axes.get_position().y0
+    # One ordinate for both, which shows zero, the best score and the worst of all.
+    lows, highs = zip(*(panel.score_axes.get_ylim() for panel in film.panels))
+    assert len(set(lows)) == len(set(highs)) == 1
+    assert lows[0] < np.nanmin(scores["pearson"].values) < 0 and 1 < highs[0] < 1.1
+
+
+def test_a_metric_is_chosen_by_name(spiking, rate, scores):
+    (panel,) = animate(spiking, rate, scores=scores, metric="rmse", image=1, label="dog").panels
+    panel.draw(9)
+    np.testing.assert_array_equal(panel.score.get_ydata(), scores["rmse"].sel(label="dog").values[1])
+    assert panel.score_axes.get_ylabel() == "rmse [logit]"
+    # As large as the largest of all images, and down to zero, where maps agree.
+    low, high = panel.score_axes.get_ylim()
+    assert low < 0 and np.nanmax(scores["rmse"].values) < high
+
+
+def test_without_scores_there_is_no_panel_for_them(spiking):
+    (panel,) = animate(spiking).panels
+    assert panel.score is panel.score_axes is None
+    assert panel.logit_axes.get_xlabel() == "time [ms]"
+
+
+def test_scores_of_a_real_comparison(spiking, rate):
+    scores = nengo_cam.compare(spiking, rate)
+    film = animate(spiking, rate, scores=scores, image=1, label="fox")
+    film.draw(9)
+    expected = [
+        np.corrcoef(spiking["cam"].values[1, t, 3].ravel(), rate["cam"].values[1, 3].ravel())[0, 1] for t in range(10)
+    ]
+    np.testing.assert_allclose(film.panels[0].score.get_ydata(), expected, rtol=1e-6)
+    assert film.panels[0].score_axes.get_title("right") == ""
+    (panel,) = animate(nengo_cam.cumulative(spiking), rate, scores=scores).panels
+    assert panel.score_axes.get_title("right") == "maps: single steps"
 
 
 def test_axes_do_not_tremble(spiking, rate):
@@ -184,6 +238,22 @@ def test_errors_come_before_drawing(spiking, arguments, error, message):
     fig = Figure()
     with pytest.raises(error, match=message):
         animate(spiking, fig=fig, **arguments)
+    assert not fig.axes
+
+
+def test_scores_that_do_not_fit(spiking, rate, scores):
+    fig = Figure()
+    for arguments, error, message in [
+        ({"scores": scores, "metric": "ssim"}, ParameterError, r"expected one of \['pearson', 'rmse'\], got 'ssim'"),
+        ({"metric": "rmse"}, ParameterError, "metric: nothing to choose from; expected scores .* got metric='rmse'"),
+        ({"scores": scores["rmse"]}, ResultError, "scores: expected a Dataset .* got DataArray"),
+        ({"scores": rate}, ResultError, "scores: expected a Dataset with a variable over .*, got dims "),
+        ({"scores": scores.isel(image=[0]), "image": 1}, ResultError, "no entry of 'image' .*; expected 1, got .0."),
+        ({"scores": scores.isel(label=[1]), "label": "cat"}, ResultError, "no entry of 'label' .*; expected 'cat'"),
+        ({"scores": scores.isel(time=slice(4))}, ResultError, "expected 10 up to 0.01 s, got 4 up to 0.004 s"),
+    ]:
+        with pytest.raises(error, match=message):
+            animate(spiking, rate, fig=fig, **arguments)
     assert not fig.axes
 
 

@@ -1,0 +1,201 @@
+"""The player as one HTML file: maps in a byte per cell, packed, and a script that unpacks and draws them."""
+
+import base64
+import html
+import json
+import pathlib
+import re
+import zlib
+
+import numpy as np
+
+from ..exceptions import ResultError
+from ..plotting.extent import map_extent
+from ..plotting.pictures import displayed, frame_indices, image_index
+from ..plotting.scale import SCALES
+from ..plotting.scores import align_scores, score_limits, score_name, score_note
+from .controls import SCALE_NAMES, WINNER, scale_text
+
+__all__ = ["quantise", "write_page"]
+
+_HERE = pathlib.Path(__file__).parent
+#: Cells of maps and pixels of images, a byte each: more than this no browser unpacks in reasonable time.
+MOST_BYTES = 100_000_000
+#: Stands for values that are not finite.
+MISSING = -128
+
+
+def write_page(player, smoothings):
+    """Write a page.
+
+    Parameters
+    ----------
+    player : Player
+        What to show, and what to begin with.
+    smoothings : sequence of str
+        Ways to smooth that can be chosen.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Raises
+    ------
+    ResultError
+        If there are more maps and images than a browser can hold.
+    """
+    show = player.show
+    _check_size(show, len(smoothings))
+    arrays, facts = _film(show, smoothings)
+    scenes = show.smoothed(smoothings[0])
+    first = show.scene(player.image, player.label, smoothings[0])
+    pictures, frames = _pictures(show)
+    if pictures is not None:
+        arrays["pictures"] = pictures
+        facts["pictures"] = {"shape": pictures.shape, "frames": frames}
+    colours = np.rint(255 * np.asarray(player.cmap(np.linspace(0, 1, 256)))[:, :3]).astype(np.uint8)
+    facts.update(
+        images=[str(name) for name in show.names],
+        labels=[str(label) for label in show.labels],
+        times=np.round(1000 * show.times, 3).tolist(),
+        smoothings=[{"name": name, "kind": _kind(show, name)} for name in smoothings],
+        scales=[{"name": name, "text": SCALE_NAMES[name]} for name in SCALES],
+        winner=WINNER,
+        units=first.units,
+        fps=player.fps,
+        alpha=player.alpha if pictures is not None else 1,
+        colours=base64.b64encode(colours.tobytes()).decode(),
+        start={
+            "image": player.image,
+            "label": -1 if player.label is None else show.labels.index(player.label),
+            "scale": player.scale if isinstance(player.scale, str) else "given",
+            "smoothing": smoothings.index(player.smoothing) if player.smoothing in smoothings else 0,
+            "step": player.step,
+        },
+    )
+    if not isinstance(player.scale, str):
+        facts["scales"].append({"name": "given", "text": scale_text(player.scale)})
+        facts["given"] = player.scale
+    model = str(scenes.attrs.get("model") or "")
+    return _fill(
+        title=html.escape("Class-activation maps over time" + (f": {model}" if model else "")),
+        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        # No "</script>" within, and no comment: a label may be called anything.
+        facts=json.dumps(facts, allow_nan=False).replace("<", "\\u003c"),
+        data="\n".join(
+            f'<script type="text/plain" id="data-{name}">{_packed(array)}</script>' for name, array in arrays.items()
+        ),
+    )
+
+
+def quantise(maps):
+    """Round maps to a byte per cell, each map by its own largest magnitude.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (..., Y, X)
+        Maps [logit].
+
+    Returns
+    -------
+    cells : ndarray of int8 of shape (..., Y, X)
+        From -127 to 127; -128 where a value is not finite. ``cells * peaks / 127`` is off by at most 0.4 % of the
+        largest magnitude in the map.
+    peaks : ndarray of float32 of shape (...)
+        Largest magnitude in each map [logit].
+    """
+    finite = np.isfinite(maps)
+    peaks = np.max(np.abs(maps), axis=(-2, -1), initial=0, where=finite).astype(np.float32)
+    scale = np.where(peaks > np.finfo(np.float32).tiny, peaks, np.inf)[..., None, None]
+    cells = np.rint(np.where(finite, maps, 0) / scale * 127).astype(np.int8)
+    return np.where(finite, cells, np.int8(MISSING)), peaks
+
+
+def _check_size(show, n_smoothings):
+    in_maps = show.spiking["cam"].size * n_smoothings
+    in_images = 0 if show.images is None else show.images[0].size * len(show.names)
+    if in_maps + in_images > MOST_BYTES:
+        raise ResultError(
+            f"spiking: too much for a page; expected at most {MOST_BYTES:,} bytes in maps and images, got {in_maps:,} "
+            f"and {in_images:,}. Select images, labels or steps first, e.g. spiking.isel(image=range(5)), or fewer "
+            "ways of smoothing."
+        )
+
+
+def _film(show, smoothings):
+    """Put maps, logits and scores into arrays, and limits and sizes into facts."""
+    (top, bottom), (left, right), flips = _place(show)
+    stacks = {"cells": [], "peaks": [], "logits": [], "reach": []}
+    for smoothing in smoothings:
+        cells, peaks = quantise(_upright(show.maps(smoothing), flips))
+        # Differences from step to step, which wrap around, pack better.
+        cells[:, :, 1:] = cells[:, :, 1:] - cells[:, :, :-1]
+        stacks["cells"].append(cells)
+        stacks["peaks"].append(peaks)
+        stacks["logits"].append(show.logits(smoothing))
+        stacks["reach"].append(show.limits("image", smoothing)[0][:, :, -1, 1])
+    arrays = {name: np.stack(values) for name, values in stacks.items()}
+    facts = {
+        "shape": arrays["cells"].shape[-2:],
+        "extent": (left, right, bottom, top),
+        "shared": [show.shared_limits(smoothing)[1] for smoothing in smoothings],
+        "rate": show.rate is not None,
+    }
+    if show.rate is not None:
+        arrays["rate-cells"], arrays["rate-peaks"] = quantise(_upright(show.rate_maps(), flips))
+        arrays["rate-logits"] = show.rate_logits()
+    if show.scores is not None:
+        arrays["scores"] = align_scores(show.scores, show.names, show.labels, show.times)
+        notes = [score_note(show.scores, _reduction(show, smoothing)) for smoothing in smoothings]
+        facts["score"] = {"name": score_name(show.scores), "limits": score_limits(show.scores), "notes": notes}
+    return arrays, facts
+
+
+def _place(show):
+    """Find what the maps cover [pixel], and which of their axes run backwards."""
+    maps = show.smoothed(show.smoothings[-1])
+    left, right, bottom, top = map_extent(maps["y"].values, maps["x"].values)
+    return sorted((top, bottom)), sorted((left, right)), [top > bottom, left > right]
+
+
+def _upright(maps, flips):
+    return np.flip(maps, [axis for axis, flip in zip((-2, -1), flips) if flip])
+
+
+def _pictures(show):
+    """Return images (N, F, Y, X, C) in bytes, C 1 or 3, and the frame of each at each step."""
+    if show.images is None:
+        return None, None
+    maps = show.smoothed(show.smoothings[-1])
+    dt = float(maps.attrs.get("dt") or show.times[0])
+    pictures, frames = [], []
+    for position, name in enumerate(show.names):
+        film = show.images[image_index(len(show.images), len(show.names), position, name)]
+        frames.append(frame_indices(len(film), show.times, dt).tolist())
+        picture = displayed(film)
+        pictures.append(np.rint(255 * (picture[..., None] if picture.ndim == 3 else picture)).astype(np.uint8))
+    return np.stack(pictures), frames
+
+
+def _reduction(show, smoothing):
+    return str(show.smoothed(smoothing).attrs.get("time_reduction") or "")
+
+
+def _kind(show, smoothing):
+    reduction = _reduction(show, smoothing)
+    return f"spiking, {reduction}" if reduction else "spiking"
+
+
+def _packed(array):
+    """Pack an array: little-endian single precision if it is not bytes already, deflated, in base64."""
+    if array.dtype not in (np.int8, np.uint8):
+        array = array.astype("<f4")
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 6)).decode()
+
+
+def _fill(**parts):
+    """Fill in the template; what is filled in is not searched for places again."""
+    template = (_HERE / "page.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], template)

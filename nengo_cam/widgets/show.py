@@ -1,0 +1,217 @@
+"""All that a player can show, checked once: images, labels, and ways to smooth over time."""
+
+import numpy as np
+
+from ..agreement import cumulative, smooth
+from ..exceptions import ImageError, ParameterError, ResultError
+from ..plotting.pictures import as_images, image_index
+from ..plotting.scale import check_scale, color_limits
+from ..plotting.scores import align_scores, check_scores
+from ..plotting.selection import milliseconds, select_scenes
+
+__all__ = ["SMOOTHINGS", "Show", "choose"]
+
+SMOOTHINGS = ("running mean", "lowpass", "none")
+
+
+class Show:
+    """What a player shows.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Spiking maps.
+    rate : xarray.Dataset or None
+        Rate maps.
+    images : array_like or None
+        Input images.
+    scores : xarray.Dataset or None
+        Scores over time.
+    metric : str or None
+        Which of them.
+    synapse : nengo.synapses.Synapse or float
+        What ``"lowpass"`` filters by.
+
+    Attributes
+    ----------
+    spiking, rate, images
+        As given; the images with all their axes.
+    scores : xarray.DataArray or None
+        The scores chosen.
+    names, labels : list
+        Values of the coordinates ``image`` and ``label``.
+    times : ndarray of shape (T,)
+        Times of the steps [s].
+    smoothings : tuple of str
+        Ways to smooth that can be chosen; the reduction that ``spiking`` comes with, if it has one.
+
+    Raises
+    ------
+    ResultError, ImageError, ParameterError
+        If something is missing or does not fit.
+    """
+
+    def __init__(self, spiking, rate, images, *, scores, metric, synapse):
+        self.scores = check_scores(scores, metric)
+        # Checks maps, and the first image.
+        (scene,) = select_scenes(spiking, rate, images, [0], None)
+        self.spiking, self.rate = spiking, rate
+        self.images = None if images is None else as_images(images, spiking.attrs.get("input_shape"))
+        self.times, self.labels = scene.times, scene.labels
+        self.names = spiking["image"].values.tolist()
+        self._synapse, self._cache = synapse, {}
+        self.smoothings = SMOOTHINGS if self._can_filter() else ("running mean", "none")
+        if scene.reduction:
+            self.smoothings = (scene.reduction,)
+            self._cache[scene.reduction] = spiking
+        if images is not None:
+            self._check_images()
+        if self.scores is not None:
+            align_scores(self.scores, self.names, self.labels, self.times)
+
+    def smoothed(self, smoothing):
+        """Return the spiking maps, smoothed; each way is computed once.
+
+        Parameters
+        ----------
+        smoothing : str
+            One of ``smoothings``.
+
+        Returns
+        -------
+        xarray.Dataset
+            Maps and logits.
+        """
+        if smoothing not in self._cache:
+            self._cache[smoothing] = self._smooth(smoothing)
+        return self._cache[smoothing]
+
+    def scene(self, image, label, smoothing):
+        """Cut out one image.
+
+        Parameters
+        ----------
+        image : int
+            Position along the dim ``image``.
+        label : int or str or None
+            Label shown; None is the one with the largest logit at the last step.
+        smoothing : str
+            One of ``smoothings``.
+
+        Returns
+        -------
+        Scene
+            Its maps over time.
+
+        Raises
+        ------
+        LabelError, ImageError
+            If there is no such label, or no such image among the images.
+        """
+        return select_scenes(self.smoothed(smoothing), self.rate, self.images, [image], label)[0]
+
+    def limits(self, scale, smoothing):
+        """Find the colour limits of all maps of all labels.
+
+        Parameters
+        ----------
+        scale : {"shared", "image", "frame"} or (float, float)
+            The rule: one for all images and labels, one for each image and label, one for each map; or limits [logit].
+        smoothing : str
+            One of ``smoothings``.
+
+        Returns
+        -------
+        spiking : ndarray of shape (N, L, T, 2)
+            Limits ``(vmin, vmax)`` of spiking maps [logit].
+        rate : ndarray of shape (N, L, 2)
+            Limits of rate maps [logit].
+        """
+        maps, rates = self.maps(smoothing), self.rate_maps()
+        films = maps.reshape(-1, *maps.shape[2:])
+        found = color_limits(films, None if rates is None else rates.reshape(-1, *rates.shape[2:]), scale)
+        return tuple(limits.reshape(*maps.shape[:2], *limits.shape[1:]) for limits in found)
+
+    def shared_limits(self, smoothing):
+        """Return the colour limits ``(vmin, vmax)`` of the scale ``"shared"`` [logit]."""
+        return tuple(self.limits("shared", smoothing)[0][0, 0, 0].tolist())
+
+    def maps(self, smoothing):
+        """Return spiking maps of shape (N, L, T, Y, X) [logit]."""
+        return self.smoothed(smoothing)["cam"].transpose("image", "label", "time", "y", "x").values
+
+    def rate_maps(self):
+        """Return rate maps of shape (N, L, Y, X) [logit], in the order of the spiking ones, or None."""
+        if self.rate is None:
+            return None
+        return self._rate_of_images()["cam"].transpose("image", "label", "y", "x").values
+
+    def logits(self, smoothing):
+        """Return logits of shape (N, T, L)."""
+        return self.smoothed(smoothing)["logits"].transpose("image", "time", "label").values
+
+    def rate_logits(self):
+        """Return logits of the rate network of shape (N, L), or None."""
+        if self.rate is None:
+            return None
+        return self._rate_of_images()["logits"].transpose("image", "label").values
+
+    def _rate_of_images(self):
+        known = self.rate["image"].values.tolist()
+        return self.rate.isel(image=[known.index(name) for name in self.names])
+
+    def _check_images(self):
+        for position, name in enumerate(self.names):
+            index = image_index(len(self.images), len(self.names), position, name)
+            if not np.all(np.isfinite(self.images[index])):
+                raise ImageError(
+                    f"images: not all pixels are finite; expected numbers, got NaN or inf in image {name!r}. Replace "
+                    "them first."
+                )
+
+    def _can_filter(self):
+        # Time steps that are not even, or a missing bias, leave nothing to choose; a wrong synapse is an error.
+        try:
+            smooth(self.spiking.isel(image=[0], label=[0]), self._synapse)
+        except ResultError:
+            return False
+        return True
+
+    def _smooth(self, smoothing):
+        if smoothing == "none":
+            return self.spiking
+        if smoothing == "running mean":
+            return cumulative(self.spiking)
+        smoothed = smooth(self.spiking, self._synapse)
+        if np.isscalar(self._synapse):
+            smoothed.attrs["time_reduction"] = f"lowpass {milliseconds(self._synapse)}"
+        return smoothed
+
+
+def choose(name, value, choices):
+    """Check a choice of a player.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+        What the user gave.
+    choices : sequence of str
+        What there is. For the scale a pair of limits will do too.
+
+    Returns
+    -------
+    object
+        The value.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of them.
+    """
+    if name == "scale":
+        return check_scale(value, choices)
+    if value not in choices:
+        raise ParameterError(f"{name}: not a choice; expected one of {list(choices)}, got {value!r}. Choose one.")
+    return value

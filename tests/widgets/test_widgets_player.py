@@ -1,0 +1,311 @@
+import builtins
+import io
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nengo_cam as ncam
+from nengo_cam.exceptions import (
+    ImageError,
+    LabelError,
+    MissingDependencyError,
+    OutputPathError,
+    ParameterError,
+    ResultError,
+)
+from nengo_cam.widgets import Player, player
+
+
+@pytest.fixture
+def no_ipywidgets(monkeypatch):
+    real = builtins.__import__
+
+    def fail(name, *args, **kwargs):
+        if name == "ipywidgets":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+
+
+def drawn(made):
+    """Values of the map that the player has drawn."""
+    return np.asarray(made.stage.panel.maps[0].get_array())
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def test_widgets_change_what_is_drawn(spiking, rate, images, scores):
+    pytest.importorskip("ipywidgets")
+    made = player(spiking, rate, images, scores=scores)
+    controls = made.controls
+    mean, raw = ncam.cumulative(spiking)["cam"], spiking["cam"]
+    winners = spiking["logits"].mean("time").argmax("label").values
+    np.testing.assert_array_equal(drawn(made), mean[0, 0, winners[0]])
+    before = controls.picture.value
+
+    controls.time.value = 7
+    assert controls.time.label == "8 ms" and made.step == 7
+    np.testing.assert_array_equal(drawn(made), mean[0, 7, winners[0]])
+    assert made.stage.panel.map_axes[0].get_title().endswith("8 ms")
+    assert np.any(pixels(controls.picture.value) != pixels(before))
+
+    controls.image.value = 2
+    np.testing.assert_array_equal(drawn(made), mean[2, 7, winners[2]])
+    np.testing.assert_array_equal(made.stage.panel.maps[1].get_array(), rate["cam"][2, winners[2]])
+    np.testing.assert_array_equal(made.stage.panel.score.get_ydata(), scores["pearson"][2, :8, winners[2]])
+
+    controls.label.value = "dog"
+    np.testing.assert_array_equal(drawn(made), mean[2, 7, 1])
+    peak = np.abs(rate["cam"].values[2, 1]).max()
+    assert made.stage.panel.maps[0].get_clim() == (-peak, peak)
+
+    controls.smoothing.value = "none"
+    np.testing.assert_array_equal(drawn(made), raw[2, 7, 1])
+    controls.smoothing.value = "lowpass"
+    np.testing.assert_allclose(drawn(made), ncam.agreement.smooth(spiking, 0.01)["cam"][2, 7, 1])
+    assert made.stage.panel.map_axes[0].get_title() == "spiking, lowpass 10 ms\nlabel dog, 8 ms"
+
+    controls.scale.value = "shared"
+    peak = np.abs(rate["cam"].values).max()
+    assert made.stage.panel.maps[0].get_clim() == (-peak, peak)
+    controls.scale.value = "frame"
+    for step in (3, 9):
+        controls.time.value = step
+        assert made.stage.panel.maps[0].get_clim()[1] == np.abs(drawn(made)).max()
+        assert made.stage.colorbars[0].norm.vmax == np.abs(drawn(made)).max()
+
+
+def test_widgets_begin_with_what_was_asked_for(spiking, rate):
+    pytest.importorskip("ipywidgets")
+    made = player(spiking, rate, image=-1, label="cat", scale=(-2, 1), smoothing="none", fps=25)
+    controls = made.controls
+    assert (controls.image.value, controls.image.label) == (2, "12")
+    assert (controls.label.value, controls.scale.value, controls.smoothing.value) == ("cat", (-2, 1), "none")
+    assert (controls.play.interval, controls.play.max) == (40, 11)
+    assert made.stage.panel.maps[0].get_clim() == (-2, 1)
+    assert made.widget is controls.box
+
+
+@pytest.mark.parametrize("scale", ["image", "frame"])
+def test_a_frame_is_what_matplotlib_draws_from_scratch(spiking, rate, images, scores, scale):
+    made = player(spiking, rate, images, scores=scores, scale=scale)
+    for step in (11, 2, 5):
+        fast = pixels(made.draw(step))
+        stage = made.stage
+        for artist in [*stage.panel.draw(step), *stage._above, *stage._bars]:
+            artist.set_animated(False)
+        stage.figure.canvas.draw()
+        whole = np.asarray(stage.figure.canvas.buffer_rgba())[..., :3].copy()
+        for artist in [*stage.panel.draw(step), *stage._above, *stage._bars]:
+            artist.set_animated(True)
+        # Curves lie on the ends of the axes' frames instead of below them.
+        assert np.mean(np.any(fast != whole, axis=-1)) < 0.002
+
+
+def test_frames_are_fast_enough_to_play():
+    import xarray as xr
+
+    rng = np.random.default_rng(0)
+    centres = np.arange(28.0)
+    coords = {"image": [0], "time": 0.001 * np.arange(1, 101), "label": range(10), "y": centres, "x": centres}
+    cam = rng.normal(size=(1, 100, 10, 28, 28)).astype(np.float32)
+    dims = ("image", "time", "label", "y", "x")
+    spiking = xr.Dataset({"cam": (dims, cam), "logits": (dims[:3], cam.mean((3, 4)))}, coords)
+    made = player(spiking, spiking.isel(time=-1, drop=True), rng.random((1, 28, 28)))
+    slider = pytest.importorskip("ipywidgets") and made.controls.time
+    seconds = []
+    for step in [*range(1, 100), 0]:
+        began = time.process_time()
+        slider.index = step
+        seconds.append(time.process_time() - began)
+        assert made.step == step
+    # Shall be 0.05; a slow machine gets twice that.
+    assert statistics.median(seconds) < 0.1
+
+
+def test_smoothing_is_left_out_where_it_cannot_be_had(spiking):
+    assert player(spiking).show.smoothings == ("running mean", "lowpass", "none")
+    assert player(spiking.drop_vars("bias")).show.smoothings == ("running mean", "none")
+    assert player(spiking.isel(time=[0, 1, 5])).show.smoothings == ("running mean", "none")
+    made = player(ncam.cumulative(spiking))
+    assert made.show.smoothings == ("running mean",)
+    made.draw(5)
+    np.testing.assert_array_equal(drawn(made), ncam.cumulative(spiking)["cam"][0, 5, made.show.labels.index("emu")])
+
+
+def test_a_burn_in_is_drawn_as_missing(spiking, rate):
+    made = player(ncam.agreement.cumulative(spiking, burn_in=3), rate)
+    made.draw(1)
+    assert np.isnan(drawn(made)).all()
+    made.draw(3)
+    assert np.isfinite(drawn(made)).all()
+
+
+def test_a_refused_choice_changes_nothing(spiking, rate):
+    made = player(spiking, rate, label="cat")
+    with pytest.raises(LabelError, match="label 'gnu'"):
+        made.select(image=1, label="gnu")
+    assert (made.image, made.label) == (0, "cat")
+    with pytest.raises(TypeError, match="unexpected keyword arguments .*colour"):
+        made.select(colour=1)
+
+
+def test_without_ipywidgets(spiking, rate, no_ipywidgets, tmp_path):
+    made = player(spiking, rate)
+    assert isinstance(made, Player)
+    with pytest.raises(MissingDependencyError, match=r"need ipywidgets; .* 'nengo-cam\[notebook\]'"):
+        _ = made.widget
+    made.save(tmp_path / "player.html")
+    assert (tmp_path / "player.html").stat().st_size > 10_000
+
+
+def test_notebooks_show_the_widgets_or_the_page(spiking, monkeypatch, request):
+    display = pytest.importorskip("IPython.display")
+    shown = []
+    monkeypatch.setattr(display, "display", lambda value, **_: shown.append(value))
+    made = player(spiking)
+    pytest.importorskip("ipywidgets")
+    made._ipython_display_()
+    assert shown == [made.widget]
+    request.getfixturevalue("no_ipywidgets")
+    player(spiking)._ipython_display_()
+    assert "<iframe srcdoc=" in shown[1]["text/html"]
+
+
+def test_nothing_is_computed_before_the_path_is_checked(spiking, tmp_path, monkeypatch):
+    made = player(spiking)
+    monkeypatch.setattr(made, "to_html", lambda **_: pytest.fail("a page was written"))
+    with pytest.raises(OutputPathError, match="the folder .* does not exist"):
+        made.save(tmp_path / "none" / "player.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"image": 3}, ParameterError, r"image: not a position .* got \[3\]"),
+        ({"image": [0, 1]}, ParameterError, "image: not a position"),
+        ({"label": "gnu"}, LabelError, "label 'gnu': not in the Dataset"),
+        ({"scale": "film"}, ParameterError, "scale: not a known choice"),
+        ({"smoothing": "mean"}, ParameterError, r"smoothing: not a choice; .*'running mean', .* got 'mean'"),
+        ({"synapse": -1}, ParameterError, "synapse: expected a synapse"),
+        ({"fps": 0}, ParameterError, "fps: not a frame rate"),
+        ({"cmap": "nope"}, ParameterError, "cmap: unknown"),
+        ({"alpha": 2}, ParameterError, "alpha: not an opacity"),
+        ({"images": np.zeros((3, 5, 5))}, ImageError, "wrong number of pixels"),
+        ({"images": np.zeros((4, 8, 10))}, ImageError, "none for the image coordinate 10"),
+    ],
+)
+def test_errors(spiking, arguments, error, message):
+    with pytest.raises(error, match=message):
+        player(spiking, **arguments)
+
+
+def test_data_that_do_not_fit(spiking, rate, scores):
+    with pytest.raises(ResultError, match="spiking: no dim 'time'"):
+        player(rate, spiking)
+    with pytest.raises(ResultError, match="rate: its 'label' differs"):
+        player(spiking, rate.isel(label=[0, 1]))
+    with pytest.raises(ResultError, match="scores: no entry of 'label' for the maps; expected 'emu'"):
+        player(spiking, rate, scores=scores.isel(label=[0, 1]))
+    with pytest.raises(ResultError, match="scores: its times differ"):
+        player(spiking, rate, scores=scores.isel(time=slice(5)))
+    with pytest.raises(ParameterError, match=r"metric: not in the scores; expected one of \['pearson', 'rmse'\]"):
+        player(spiking, rate, scores=scores, metric="ssim")
+
+
+def test_widgets_follow_what_is_selected_in_python(spiking, rate):
+    pytest.importorskip("ipywidgets")
+    made = player(spiking, rate)
+    controls = made.controls
+    controls.time.value = 4
+    made.select(image=1, label="dog", scale=[-2, 1], smoothing="none")
+    chosen = (controls.image.value, controls.label.value, controls.scale.value, controls.smoothing.value)
+    assert chosen == (1, "dog", (-2.0, 1.0), "none")
+    assert made.step == controls.time.value == 4
+    np.testing.assert_array_equal(drawn(made), spiking["cam"][1, 4, 1])
+    assert made.stage.panel.maps[0].get_clim() == (-2, 1)
+    # The limits stay among the choices.
+    controls.scale.value = "frame"
+    assert made.scale == "frame" and controls.scale.value == "frame"
+    controls.scale.value = (-2.0, 1.0)
+    assert made.scale == (-2, 1)
+
+
+def test_steps_are_counted_from_both_ends_and_no_further(spiking):
+    made = player(spiking, label="cat")
+    made.draw(-1)
+    assert made.step == 11
+    assert len(made.stage.panel.shown.get_xdata()) == 12
+    for step in (12, -13, 0.004, "last"):
+        with pytest.raises(ParameterError, match=rf"step: not a position in time; expected .* 0 to 11, got {step!r}\."):
+            made.draw(step)
+    assert made.step == 11
+
+
+def test_all_images_are_checked_at_once(spiking, images):
+    images[2, 3, 4] = np.nan
+    with pytest.raises(ImageError, match="images: not all pixels are finite; .* in image 12"):
+        player(spiking, images=images)
+    player(spiking.isel(image=[0, 1]), images=images[:2])
+
+
+def test_maps_with_one_axis_are_refused(spiking):
+    with pytest.raises(ResultError, match=r"spiking: 'cam' has the wrong dims; expected .*'y', 'x'\), got"):
+        player(spiking.isel(y=0, drop=True))
+
+
+def test_neither_tensorflow_nor_nengo_is_imported(tmp_path):
+    code = f"""
+import sys
+import numpy as np
+import xarray as xr
+import nengo_cam as ncam
+
+coords = {{"image": [0], "time": [0.001, 0.002], "label": [0, 1], "y": [0.0, 1.0], "x": [0.0, 1.0]}}
+cam = np.random.default_rng(0).normal(size=(1, 2, 2, 2, 2))
+dims = tuple(coords)
+spiking = xr.Dataset({{"cam": (dims, cam), "logits": (dims[:3], cam.mean((3, 4))), "bias": ("label", [0, 0])}}, coords)
+made = ncam.player(spiking, smoothing="lowpass")
+made.draw(1)
+made.save({str(tmp_path / "player.html")!r})
+print(made.show.smoothings, {{"tensorflow", "nengo", "nengo_dl", "matplotlib.pyplot"}} & set(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "('running mean', 'lowpass', 'none') set()", run.stderr
+
+
+def test_scores_are_chosen_by_metric(spiking, scores):
+    made = player(spiking, scores=scores, metric="rmse", label="dog")
+    made.draw(11)
+    np.testing.assert_array_equal(made.stage.panel.score.get_ydata(), scores["rmse"][0, :, 1])
+    assert made.stage.panel.score_axes.get_ylabel() == "rmse [logit]"
+    with pytest.raises(ParameterError, match="metric: nothing to choose from; .* got metric='rmse' alone"):
+        player(spiking, metric="rmse")
+
+
+def test_a_page_has_the_suffix_of_a_page(spiking, tmp_path):
+    with pytest.raises(OutputPathError, match=r"not a page; expected the suffix '.html' or '.htm', got '.gif'"):
+        player(spiking).save(tmp_path / "player.gif")
+    player(spiking).save(str(tmp_path / "player.HTM"), smoothing="none")
+    assert [path.name for path in tmp_path.iterdir()] == ["player.HTM"]
+
+
+def test_a_page_appears_whole_or_not_at_all(spiking, tmp_path, monkeypatch):
+    path = tmp_path / "player.html"
+    path.write_text("before")
+    made = player(spiking)
+    # Half a surrogate pair cannot be written in UTF-8, which shows only when some of the page was.
+    monkeypatch.setattr(made, "to_html", lambda **_: 100_000 * "a" + "\ud800")
+    with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
+        made.save(path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
