@@ -18,6 +18,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -26,16 +27,21 @@ from .exceptions import CompatibilityError
 from .version import __version__
 
 __all__ = [
+    "import_keras3",
     "import_nengo_dl",
     "import_tensorflow",
+    "is_called_once",
     "is_functional",
+    "is_keras3_model",
     "is_symbolic",
     "model_nodes",
+    "name_operation",
     "package_version",
     "package_versions",
     "prepare",
     "quiet_tensorflow",
     "set_read_only",
+    "snake_case",
     "tensor_key",
     "without_decoder_cache",
     "without_gpu_advice",
@@ -230,6 +236,43 @@ def import_nengo_dl():
             f"{package_version('tensorflow')}. Install it with nengo-cam: pip install nengo-cam."
         ) from err
     return nengo_dl
+
+
+def import_keras3():
+    """Import Keras 3, if it is there.
+
+    Returns
+    -------
+    module or None
+        ``keras``; None if it is not installed, or if ``keras`` is Keras 2.
+    """
+    version = package_version("keras")
+    if version is None or _major_minor(version) < (3, 0):
+        return None
+    import_tensorflow()
+    return importlib.import_module("keras")
+
+
+def is_keras3_model(value):
+    """Tell whether a value is a model of Keras 3, without importing that."""
+    bases = [(base.__module__.split(".")[0], base.__name__) for base in type(value).__mro__]
+    return ("keras", "Model") in bases and not isinstance(value, import_tensorflow().keras.Model)
+
+
+def is_called_once(layer):
+    """Tell whether a layer of Keras 3 has been called on symbolic tensors once, in whatever model."""
+    return len(layer._inbound_nodes) == 1
+
+
+def snake_case(name):
+    """Write the name of a class as Keras does in the files of weights: ``"Conv2D"`` as ``"conv2d"``."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def name_operation(tensor, name):
+    """Give the layer that Keras 2 has made of an operation or function, such as ``x + y``, another name."""
+    tensor._keras_history.layer._name = name
 
 
 def model_nodes(model):

@@ -66,6 +66,13 @@ class UnsupportedModelError(CAMError, ValueError):
 class HeadError(CAMError, ValueError):
     """The model does not end in a head that class-activation maps can be read from.
 
+    Parameters
+    ----------
+    message : str
+        The whole message.
+    layers, poolable : iterable of str
+        See the attributes.
+
     Attributes
     ----------
     layers : tuple of str

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import compat
 from .exceptions import ModelTypeError
+from .keras3 import as_keras2
 from .operators import as_layer
 
 __all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten"]
@@ -104,16 +105,10 @@ def check_model(model):
     Raises
     ------
     ModelTypeError
-        If it is something else, a Keras 3 model, a subclassed model or a Sequential model that is not built.
+        If it is something else, a subclassed model or a Sequential model that is not built.
     """
     tf = compat.import_tensorflow()
     if not isinstance(model, tf.keras.Model):
-        module = type(model).__module__
-        if module.split(".")[0] == "keras" and not issubclass(type(model), tf.keras.Model):
-            raise ModelTypeError(
-                f"model {getattr(model, 'name', model)!r}: it was built with Keras 3; expected a tf.keras (Keras 2) "
-                f"model, got {module}.{type(model).__name__}. Build it with tf.keras after importing nengo_cam."
-            )
         raise ModelTypeError(
             f"model: expected a tf.keras.Model, got {type(model).__module__}.{type(model).__name__}. "
             "Pass the Keras model itself."
@@ -138,8 +133,8 @@ def flatten(model):
 
     Parameters
     ----------
-    model : tf.keras.Model
-        Functional or built Sequential model.
+    model : tf.keras.Model or keras.Model
+        Functional or built Sequential model; one of Keras 3 is rebuilt, see `nengo_cam.keras3`.
 
     Returns
     -------
@@ -150,7 +145,10 @@ def flatten(model):
     ------
     ModelTypeError
         If ``model`` is not such a model, see `check_model`.
+    UnsupportedModelError
+        If it is one of Keras 3 and cannot be rebuilt.
     """
+    model = as_keras2(model)
     check_model(model)
     tracer = _Tracer()
     inputs = {tracer.new_key(): tensor for tensor in model.inputs}

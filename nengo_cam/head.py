@@ -7,9 +7,11 @@ import re
 import numpy as np
 
 from . import compat
+from .affine import Affine
 from .exceptions import HeadError
 from .geometry import cell_centres
 from .graph import check_model, flatten
+from .keras3 import as_keras2
 
 __all__ = ["INFERENCE_IDENTITIES", "CAMHead", "find_head", "locate_head", "select_output"]
 
@@ -174,6 +176,8 @@ def find_head(model, *, output=None):
     ------
     ModelTypeError
         If ``model`` is not a Keras model whose layers can be read.
+    UnsupportedModelError
+        If it is a model of Keras 3 that cannot be rebuilt.
     HeadError
         If the model ends otherwise; names the layers seen and those that could be pooled. Also if ``output`` does not
         name one of its outputs.
@@ -181,6 +185,14 @@ def find_head(model, *, output=None):
     References
     ----------
     .. [1] Zhou et al. (2016). Learning Deep Features for Discriminative Localization. CVPR. arXiv:1512.04150, sec. 2.
+
+    Examples
+    --------
+    >>> head = ncam.find_head(model)
+    >>> print(head)
+    conv4 (28x28x64) -> gap -> readout (10 labels, softmax)
+    >>> head.kernel.shape, head.map_shape
+    ((64, 10), (28, 28))
     """
     flat = flatten(select_output(model, output))
     calls = locate_head(flat)
@@ -211,23 +223,26 @@ def select_output(model, output):
 
     Parameters
     ----------
-    model : tf.keras.Model
-        The model.
+    model : tf.keras.Model or keras.Model
+        The model; one of Keras 3 is rebuilt, see `nengo_cam.keras3`.
     output : int or str or None
         Number of the output, or name of the layer that makes it; None if there is only one.
 
     Returns
     -------
     tf.keras.Model
-        The same model if it has one output, otherwise another that shares its layers.
+        The same model if it has one output and is of Keras 2, otherwise another that shares its layers.
 
     Raises
     ------
     ModelTypeError
         If ``model`` is not a Keras model whose layers can be read.
+    UnsupportedModelError
+        If it is a model of Keras 3 that cannot be rebuilt.
     HeadError
         If there is no such output, or there are several and none is named.
     """
+    model = as_keras2(model)
     check_model(model)
     names = list(model.output_names)
     if output is None and len(names) == 1:
@@ -490,28 +505,21 @@ def _linear_part(calls, readout, after, *, n_channels):
         kernel, bias = np.eye(n_channels, dtype=np.float32), np.zeros(n_channels, np.float32)
     else:
         kernel, bias = _weights(readout)
-    before = [_normalization(call.layer) for call in calls if _is_normalization(call)]
-    behind = [_normalization(call.layer) for call in after if _is_normalization(call)]
+    before, behind = (
+        [
+            Affine.of_normalization(call.layer.get_weights(), call.layer.get_config())
+            for call in side
+            if _is_normalization(call)
+        ]
+        for side in (calls, after)
+    )
     if not before and not behind:
         return kernel, bias
     dtype, kernel, bias = kernel.dtype, kernel.astype(float), bias.astype(float)
     # The last first: each is applied to what the kernel takes so far.
-    for scale, shift in reversed(before):
-        bias = shift @ kernel + bias
-        kernel = scale[:, None] * kernel
-    for scale, shift in behind:
-        kernel, bias = kernel * scale, bias * scale + shift
+    for affine in reversed(before):
+        bias = affine.shift @ kernel + bias
+        kernel = affine.scale[:, None] * kernel
+    for affine in behind:
+        kernel, bias = kernel * affine.scale, affine(bias)
     return kernel.astype(dtype), bias.astype(dtype)
-
-
-def _normalization(layer):
-    """Return scale and shift of a BatchNormalization layer at inference."""
-    weights = [weight.astype(float) for weight in layer.get_weights()]
-    mean, variance = weights[-2:]
-    scale = 1 / np.sqrt(variance + layer.epsilon)
-    if layer.scale:
-        scale = scale * weights[0]
-    shift = -mean * scale
-    if layer.center:
-        shift = shift + weights[1 if layer.scale else 0]
-    return scale, shift

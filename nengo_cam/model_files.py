@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 
-from . import compat
+from . import compat, keras3
 from .exceptions import InputFileError, UnsafeFileError
 
 __all__ = ["PICTURE_SUFFIXES", "load_images", "load_keras_model"]
@@ -26,7 +26,8 @@ def load_keras_model(path, *, unsafe=False):
     Parameters
     ----------
     path : str or path-like
-        An HDF5 file, a ``.keras`` file or the folder of a SavedModel.
+        An HDF5 file, a ``.keras`` file or the folder of a SavedModel. What Keras 3 has written is rebuilt layer by
+        layer with the Keras 2 that NengoDL needs, see `nengo_cam.keras3`; Keras 3 need not be installed.
     unsafe : bool
         Whether to load models whose file names code to be run: Lambda layers and objects from modules outside Keras.
 
@@ -41,6 +42,8 @@ def load_keras_model(path, *, unsafe=False):
         If there is no such file, or it does not hold a Keras model.
     UnsafeFileError
         If loading would run code from the file and ``unsafe`` is False.
+    UnsupportedModelError
+        If a model of Keras 3 has a layer that cannot be rebuilt.
     """
     path = pathlib.Path(path)
     if not path.exists():
@@ -48,6 +51,8 @@ def load_keras_model(path, *, unsafe=False):
     description = _model_description(path)
     if not unsafe:
         _check_description(path, description)
+    if _is_to_be_rebuilt(path):
+        return keras3.rebuild_file(path, description).model
     tf = compat.import_tensorflow()
     try:
         load = tf.keras.models.load_model
@@ -188,6 +193,24 @@ def _model_description(path):
             f"model {str(path)!r}: expected a Keras model (HDF5, .keras or SavedModel), got something else ({err}). "
             "Save it with model.save."
         ) from err
+
+
+def _is_to_be_rebuilt(path):
+    """Tell whether a file is in a format that the Keras 2 of this TensorFlow does not read."""
+    import h5py
+
+    if path.is_dir():
+        return False
+    if path.name.endswith(".keras") and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
+        tf = compat.import_tensorflow()
+        # Archives came with Keras 2.12, but what it writes is not what its successors do.
+        reads_archives = tuple(int(part) for part in tf.__version__.split(".")[:2]) >= (2, 13)
+        return not reads_archives or str(metadata.get("keras_version", "")).startswith("3.")
+    with h5py.File(path, "r") as file:
+        version = file.attrs.get("keras_version", "")
+    return (version.decode("utf-8") if isinstance(version, bytes) else version).startswith("3.")
 
 
 def _check_description(path, description):
