@@ -1,4 +1,4 @@
-"""Whether rate and spiking maps point at the right digit, are what the networks go by, and what a decision costs.
+"""Whether maps point at the right digit and when, are what the networks go by, and what a decision costs.
 
 Scenes of test digits with two digits each, the CNN that ships, 100 steps of 1 ms, maps and logits averaged over them.
 
@@ -11,6 +11,7 @@ import argparse
 import numpy as np
 
 import nengo_cam as ncam
+from nengo_cam.latency import settling_time
 
 ncam.compat.quiet_tensorflow()
 
@@ -38,6 +39,32 @@ def point(rate, spiking, labels, boxes):
     for name, logits in (("rate", rate.logits), ("spiking", spiking.logits)):
         named = np.sort(np.argsort(logits.values, axis=1)[:, -2:])
         print(f"digits named among the two strongest labels: {name} {np.mean(named == np.sort(labels)):.3f}")
+
+
+def settle(rate, averaged, labels):
+    """Print when answers and maps settle, those of running means."""
+    scores = ncam.compare(averaged, rate, metrics="pearson")
+    decision = ncam.decision_latency(averaged)
+    # With two digits in an image the strongest label may go on changing between the two.
+    strongest = np.sort(np.argsort(averaged.logits.values, axis=2)[..., -2:])
+    both = settling_time((strongest == strongest[:, -1:]).all(axis=2), averaged.time.values)
+    for threshold in (0.8, 0.9, 0.95):
+        explanation = ncam.explanation_latency(scores, threshold=threshold)
+        each = ncam.explanation_latency(scores, threshold=threshold, label=scores.label)
+        digits = np.take_along_axis(each.latency.values, labels, axis=1)
+        print(f"map, correlation from {threshold} on: of the answer {quartiles(explanation.latency.values)}", end=", ")
+        print(f"of the digits {quartiles(digits)}")
+        order = ncam.latency_summary(decision, explanation).order
+        first = [f"{name} {float(order.sel(first=name)):.2f}" for name in ("explanation", "same", "decision")]
+        print(f"  which settles first: {', '.join(first)}")
+    print(f"decision: strongest label {quartiles(decision.latency.values)}, two strongest {quartiles(both)}")
+
+
+def quartiles(latencies):
+    """Write quartiles [ms], where never is later than all, and how often that is."""
+    late = np.where(np.isnan(latencies), np.inf, latencies)
+    low, median, high = 1000 * np.quantile(late, (0.25, 0.5, 0.75), method="nearest")
+    return f"median {median:.0f} ms ({low:.0f} to {high:.0f}; never {np.isnan(latencies).mean():.1%})"
 
 
 def mask(name, predict, scenes, maps, baseline):
@@ -68,8 +95,10 @@ def main():
     model = ncam.datasets.scattered_digits_model()
     network = ncam.convert(model, calibrate_on=calibration, target_rate=options.target_rate)
     rate = ncam.rate_cam(model, scenes)
-    spiking = ncam.spiking_cam(network, scenes, n_steps=100, seed=0).mean("time")
+    averaged = ncam.cumulative(ncam.spiking_cam(network, scenes, n_steps=100, seed=0))
+    spiking = averaged.isel(time=-1)
     point(rate, spiking, labels, boxes)
+    settle(rate, averaged, labels)
     mask("rate", ncam.rate_predict(model), scenes[:100], rate.cam[:100], baseline)
     mask("spiking", ncam.spiking_predict(network, n_steps=100, seed=0), scenes[:100], spiking.cam[:100], baseline)
     cost = ncam.measure_cost(network, scenes[:50], n_steps=100, seed=0)

@@ -1,18 +1,20 @@
-"""Make the pictures that the README shows.
+"""Make the pictures that the README and docs/comparing.md show.
 
 python docs/make_images.py
 """
 
 import pathlib
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 import nengo_cam as ncam
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 
 
-def main():
+def film_digits():
     """Film three digits, none of them trained on."""
-    ncam.compat.quiet_tensorflow()
     (train, _), (images, _) = ncam.datasets.digits()
     images = images[:3]
     net = ncam.convert(ncam.datasets.digits_model(), calibrate_on=train[:200])
@@ -22,5 +24,35 @@ def main():
     ncam.timeline(spiking, rate, images, image=1).figure.savefig(IMAGES / "timeline.png", dpi=100)
 
 
+def compare_scenes():
+    """Compare networks on scenes of two digits, none of them trained on: the setting of docs/comparing.md."""
+    scenes, labels, boxes = ncam.datasets.scattered_digits(200)
+    samples = ncam.datasets.scattered_digits(200, split="train", seed=9)[0]
+    net = ncam.convert(ncam.datasets.scattered_digits_model(), calibrate_on=samples)
+    averaged = ncam.cumulative(ncam.spiking_cam(net, scenes, n_steps=100, seed=0))
+    rate = ncam.rate_cam(net, scenes)
+    scores = ncam.compare(averaged, rate)
+
+    # Each of the two digits of two scenes.
+    rows = ncam.comparison(averaged, rate, scenes, image=[0, 0, 1, 1], label=labels[:2].ravel().tolist())
+    rows.figure.savefig(IMAGES / "comparison.png", dpi=250)
+    fig = Figure(figsize=(7, 2.2), layout="constrained")
+    FigureCanvasAgg(fig)
+    left, middle, right = fig.subplots(1, 3)
+    ncam.plotting.agreement(scores, threshold=0.9, ax=left)
+    pointing, expected = (ncam.localisation_scores(maps, boxes=boxes, box_labels=labels) for maps in (averaged, rate))
+    for score, ax in (("pointing", middle), ("energy", right)):
+        ncam.plotting.localisation(pointing, score=score, rate=expected, ax=ax)
+    fig.savefig(IMAGES / "over_time.png", dpi=160)
+    settled = ncam.decision_latency(averaged), ncam.explanation_latency(scores, threshold=0.9)
+    ncam.plotting.latency(*settled).axes.figure.savefig(IMAGES / "latency.png", dpi=200)
+
+    features = ncam.spiking_cam(net, scenes[1:2], n_steps=100, seed=0, keep_features=True).assign_coords(image=[1])
+    spikes = ncam.raster(features, scenes[1:2], label=int(labels[1, 0]))
+    spikes.figure.savefig(IMAGES / "raster.png", dpi=250)
+
+
 if __name__ == "__main__":
-    main()
+    ncam.compat.quiet_tensorflow()
+    film_digits()
+    compare_scenes()

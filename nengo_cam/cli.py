@@ -7,11 +7,12 @@ import warnings
 
 import click
 
-from . import agreement, compat, plotting
+from . import agreement, comparison_report, compat, plotting
 from .exceptions import CAMError, CAMWarning, InputFileError, NonSpikingWarning, ParameterError
 from .files import atomic_path, check_writable, make_folder
 from .images import check_images
 from .parameters import check_positive, check_seed
+from .plotting.checks import check_rate
 from .version import __version__
 
 __all__ = ["main"]
@@ -170,10 +171,7 @@ def animate(model, images, label, label_names, image, out, rescale, scale_firing
 
     input_shape = ncam.find_head(keras_model).input_shape
     array = _read_images(images, input_shape, rescale, unsafe)
-    if not 0 <= image < len(array):
-        raise ParameterError(
-            f"--image: expected a number from 0 to {len(array) - 1}, got {image}. Choose one of these."
-        )
+    _check_position(image, len(array))
     calibration = _calibration(scale_firing_rates, array)
     net = ncam.convert(keras_model, synapse=run["synapse"], target_rate=run["target_rate"], **calibration)
     options = {
@@ -256,6 +254,113 @@ def inspect(model, images, calibrate_on, out, rescale, scale_firing_rates, unsaf
         with atomic_path(out) as path:
             report.dataset.to_netcdf(path, engine="h5netcdf")
         click.echo(out)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=pathlib.Path),
+    default="nengo_cam_compare",
+    show_default=True,
+    help="Output folder.",
+)
+@click.option("--label", help="Label whose maps to compare, by index or name. Default: the one that wins.")
+@click.option(
+    "--label-names",
+    type=click.Path(path_type=pathlib.Path, exists=True, dir_okay=False),
+    help="File of names, one a line.",
+)
+@click.option(
+    "--image",
+    "shown",
+    multiple=True,
+    type=int,
+    help="Which of the images to draw, from 0; give it again for more. Default: the first six.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(agreement.metric_names()),
+    default="pearson",
+    show_default=True,
+    help="Score that says when maps agree; all of them are written.",
+)
+@click.option("--threshold", default=0.9, show_default=True, help="From which score on maps agree.")
+@click.option(
+    "--calibrate-on",
+    multiple=True,
+    type=click.Path(path_type=pathlib.Path),
+    help="Images to calibrate firing rates on. Default: those that are compared.",
+)
+@click.option("--raw", is_flag=True, help="Compare each step by itself instead of the running mean.")
+@_model_options
+@_run_options
+def compare(
+    model, images, out, label, label_names, shown, metric, threshold, calibrate_on, rescale, scale_firing_rates, raw,
+    unsafe, **run,
+):  # fmt: skip
+    """Compare spikes with the CNN: how close the maps of a saved Keras MODEL are on IMAGES, and from when on.
+
+    IMAGES are .npy, .npz, PNG or JPEG. Writes figures (PNG), all scores (scores.nc) and one page with figures and
+    tables (report.html) into a folder.
+    """
+    comparison_report.check_request(out, metric=metric, threshold=threshold)
+    check_positive("dt", run["dt"], unit="seconds")
+    check_seed(run["seed"])
+    names = None if label_names is None else _read_names(label_names)
+    from . import model_files
+
+    keras_model = model_files.load_keras_model(model, unsafe=unsafe)
+    import nengo_cam as ncam
+
+    input_shape = ncam.find_head(keras_model).input_shape
+    array, samples = (
+        _read_images(paths, input_shape, rescale, unsafe) if paths else None for paths in (images, calibrate_on)
+    )
+    for position in shown:
+        _check_position(position, len(array))
+    # Before the run, which takes longest: labels and maps are checked here.
+    rate = ncam.rate_cam(keras_model, array, label_names=names)
+    check_rate(rate)
+    label = comparison_report.find_label(rate, None if label is None else _as_label(label))
+    net = ncam.convert(
+        keras_model,
+        synapse=run["synapse"],
+        target_rate=run["target_rate"],
+        **_calibration(scale_firing_rates, array if samples is None else samples),
+    )
+    options = {
+        "n_steps": run["n_steps"],
+        "dt": run["dt"],
+        "seed": run["seed"],
+        "simulator": _simulator(run["simulator"]),
+        "label_names": names,
+    }
+    spiking = ncam.spiking_cam(net, array, progress_bar=not run["quiet"], **options)
+    shown = list(shown) or list(range(min(6, len(array))))
+    features = None
+    if run["synapse"] is None:
+        # Again, for one image alone: the features of all would be large.
+        features = ncam.spiking_cam(net, array[shown[0]][None], keep_features=True, progress_bar=False, **options)
+    report = comparison_report.report_comparison(
+        spiking if raw else agreement.cumulative(spiking),
+        rate,
+        array,
+        features=features,
+        shown=shown,
+        label=label,
+        metric=metric,
+        threshold=threshold,
+    )
+    click.echo("\n".join(f"{path}" for path in report.save(out)))
+
+
+def _check_position(position, n_images):
+    if not 0 <= position < n_images:
+        raise ParameterError(
+            f"--image: expected a number from 0 to {n_images - 1}, got {position}. Choose one of these."
+        )
 
 
 def _calibration(scale_firing_rates, images):

@@ -244,6 +244,102 @@ def test_inspect_refuses_wrong_options(run, tmp_path, saved_model, options, mess
     assert list(tmp_path.iterdir()) == []
 
 
+COMPARED = ["agreement.png", "comparison.png", "latency.png", "raster.png", "report.html", "scores.nc"]
+
+
+def test_compare_a_saved_model(run, tmp_path, saved_model, small_model, images):
+    np.save(tmp_path / "images.npy", images)
+    np.save(tmp_path / "samples.npy", images[3:])
+    out = tmp_path / "new" / "out"
+    text = run(
+        "compare", saved_model, tmp_path / "images.npy", "--calibrate-on", tmp_path / "samples.npy", "--out", out,
+        "--metric", "spearman", "--threshold", 0.7, "--image", 2, "--image", 0, "--steps", 30, "--seed", 4, "--quiet",
+    )  # fmt: skip
+    assert sorted(path.name for path in out.iterdir()) == COMPARED
+    assert sorted(text.split()) == sorted(str(out / name) for name in COMPARED)
+    net = ncam.convert(small_model, calibrate_on=images[3:])
+    spiking = ncam.cumulative(ncam.spiking_cam(net, images, n_steps=30, seed=4, progress_bar=False))
+    scores = ncam.compare(spiking, ncam.rate_cam(small_model, images))
+    with xr.open_dataset(out / "scores.nc", engine="h5netcdf") as saved:
+        np.testing.assert_allclose(saved.ssim, scores.ssim.sel(label=saved.label), atol=1e-6)
+        expected = ncam.explanation_latency(scores, "spearman", 0.7).latency
+        np.testing.assert_array_equal(saved.explanation_latency, expected)
+        assert saved.attrs["time_reduction"] == "running mean"
+        assert saved.attrs["seed"] == 4
+
+
+def test_compare_other_options(run, tmp_path, make_model):
+    make_model(shape=(8, 6, 3)).save(tmp_path / "rgb.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "names.txt").write_text("cat\ndog\nbird\n")
+    run(
+        "compare", tmp_path / "rgb.keras", tmp_path / "a.png", "--rescale", "0,1", "--label", "dog", "--label-names",
+        tmp_path / "names.txt", "--out", tmp_path, "--steps", 8, "--synapse", 0.002, "--raw", "--quiet",
+        "--scale-firing-rates", 300, "--dt", 0.002, "--simulator", "nengo",
+    )  # fmt: skip
+    # Filtered features are no spikes, so there is no raster.
+    written = set(COMPARED) - {"raster.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {*written, "a.png", "names.txt", "rgb.keras"}
+    with xr.open_dataset(tmp_path / "scores.nc", engine="h5netcdf") as saved:
+        assert set(saved.compared_label.values) == {"dog"}
+        assert saved.attrs["time_reduction"] == ""
+        assert saved.attrs["simulator"] == "nengo.Simulator"
+        np.testing.assert_allclose(saved.time, 0.002 * np.arange(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "{tmp}/images.npy"], "is a file; expected a folder"),
+        (["--image", "9"], "--image: expected a number from 0 to 4, got 9"),
+        (["--label", "9"], "labels: 9 does not exist"),
+        (["--label", "cat"], "'cat' does not exist"),
+        (["--threshold", "2"], "threshold: expected a number from -1 to 1"),
+        (["--threshold", "nan"], "threshold: expected a number from -1 to 1"),
+        (["--calibrate-on", "{tmp}/no.npy"], "there is no such file"),
+        (["--rescale", "0,1"], "expected such, got numbers up to"),
+        (["--seed", "-1"], "seed: expected a whole number"),
+        (["--dt", "0"], "dt: expected a positive number"),
+        (["--synapse", "-1"], "synapse: expected"),
+        (["--target-rate", "-3"], "target_rate: expected a positive number"),
+        (["--scale-firing-rates", "0"], "scale_firing_rates: expected a positive number"),
+    ],
+)
+def test_compare_refuses_wrong_options_before_it_runs(
+    run, tmp_path, saved_model, images, monkeypatch, options, message
+):
+    monkeypatch.setattr(ncam, "spiking_cam", None)
+    np.save(tmp_path / "images.npy", images)
+    options = [option.format(tmp=tmp_path) for option in options]
+    out = [] if "--out" in options else ["--out", tmp_path / "out"]
+    text = run("compare", saved_model, tmp_path / "images.npy", *options, *out, "--quiet", code=1)
+    assert text.startswith("Error: ")
+    assert message in text.replace("\n", " ")
+    assert [p.name for p in tmp_path.iterdir()] == ["images.npy"]
+
+
+def test_compare_refuses_moving_images(run, tmp_path, saved_model, monkeypatch):
+    monkeypatch.setattr(ncam, "spiking_cam", None)
+    np.save(tmp_path / "films.npy", np.zeros((2, 5, 8, 6, 2), np.float32))
+    text = run("compare", saved_model, tmp_path / "films.npy", "--out", tmp_path / "out", code=1)
+    assert "rate: has a dim 'time'; expected maps without time" in text.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_leaves_no_half_comparison(run, tmp_path, saved_model, images, monkeypatch):
+    np.save(tmp_path / "images.npy", images)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", interrupted)
+    out = ("--out", tmp_path / "out", "--steps", 5, "--quiet")
+    text = run("compare", saved_model, tmp_path / "images.npy", *out, code=1)
+    assert "nothing half-written was left behind" in text
+    assert [p.name for p in tmp_path.iterdir()] == ["images.npy"]
+
+
 def test_ctrl_c_leaves_no_half_report(run, tmp_path, saved_model, monkeypatch):
     def interrupted(self, path, **_):
         path.write_bytes(b"half")

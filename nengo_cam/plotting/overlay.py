@@ -90,6 +90,13 @@ def overlay(
         If the image has a wrong shape or does not cover the same pixels.
     ParameterError
         If ``scale``, ``cmap`` or ``alpha`` is not valid.
+
+    Examples
+    --------
+    >>> drawn = ncam.overlay(rate.cam.isel(image=0).sel(label=2), images[0], title="2")
+    >>> drawn.axes.get_title()
+    '2'
+    >>> drawn.axes.figure.savefig("map.png")
     """
     cam = _check_map(cam)
     check_scale(scale, ("frame",))

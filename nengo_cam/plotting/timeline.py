@@ -98,6 +98,13 @@ def timeline(
         If the images do not fit the maps.
     ParameterError
         If ``image``, ``times``, ``scale``, ``cmap`` or ``alpha`` is out of range.
+
+    Examples
+    --------
+    >>> drawn = ncam.timeline(ncam.cumulative(spiking), rate, images, image=1, times=[0.01, 0.02, 0.04])
+    >>> len(drawn.maps)  # at three times, and the rate map
+    4
+    >>> drawn.figure.savefig("timeline.png")
     """
     check_scale(scale)
     check_alpha(alpha)

@@ -1,0 +1,183 @@
+"""Rate and spiking maps of several images side by side, and what is left between them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
+
+from ..exceptions import LabelError
+from .checks import check_rate
+from .column import COLUMN, new_figure, png_of
+from .overlay import add_colorbar, check_alpha, draw_map
+from .scale import centred_colormap, check_scale, color_limits, extends
+from .selection import milliseconds, nearest_steps, select_scenes
+
+__all__ = ["Comparison", "comparison"]
+
+# Spikes have to pass all layers before there is a map; 10, 30 and 100 ms of 100 steps.
+_FRACTIONS = (0.1, 0.3, 1.0)
+# Points; a larger title would run into the next, in six columns.
+_SMALL = 6
+# Room for titles above the first row and for the colour bar below the last [inch].
+_TITLES, _BAR = 0.2, 0.42
+
+
+class Comparison(NamedTuple):
+    """Artists of `comparison`, in rows of images, from left to right.
+
+    Attributes
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure; notebooks show the Comparison itself.
+    axes : list of list of matplotlib.axes.Axes
+        The image if there is one, the rate map, the spiking maps, the difference.
+    images : list of matplotlib.image.AxesImage
+        The input images in the first axes of each row; empty without images.
+    maps : list of list of matplotlib.image.AxesImage
+        In each row the rate map, the spiking maps, the difference.
+    colorbar : matplotlib.colorbar.Colorbar
+        Of all maps, the differences too.
+    times : list of float
+        Times of the spiking maps [s].
+    """
+
+    figure: Figure
+    axes: list
+    images: list
+    maps: list
+    colorbar: Colorbar
+    times: list
+
+    def _repr_png_(self):
+        return png_of(self.figure)
+
+
+def comparison(
+    spiking, rate, images=None, *, image=0, label=None, times=None, scale="shared", cmap="RdBu_r", alpha=0.65, fig=None
+):
+    """Draw image, rate map, spiking maps at some times, and the difference, a row for each image.
+
+    The last column is the spiking map of the last of these times minus the rate map. It is in the colours of all other
+    maps, so that equal colours are equal logits: where it is pale, there is little between the networks.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Result of `nengo_cam.spiking_cam`, best reduced by `nengo_cam.cumulative` or `nengo_cam.smooth`: ``cam`` (image,
+        time, label, y, x) and, if no label is chosen, ``logits`` (image, time, label).
+    rate : xarray.Dataset
+        Result of `nengo_cam.rate_cam`: the same without time.
+    images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
+        Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in.
+    image : int or sequence of int
+        Positions along the dim ``image`` of ``spiking``, one for each row. An image may come twice.
+    label : int, str or sequence of them, optional
+        Label of the maps: one for all rows, or one for each. Default: the one with the largest logit at the last step.
+    times : sequence of float, optional
+        When [s]; the nearest steps are shown. Default: at 10, 30 and 100 % of the simulation.
+    scale : "shared" or (float, float)
+        How far the colours reach: as far as the rate maps shown, in either direction, or ``(vmin, vmax)`` [logit]. What
+        lies beyond has the outermost colour, which the colour bar then says by pointed ends.
+    cmap : str or matplotlib.colors.Colormap
+        Diverging colour map.
+    alpha : float
+        Opacity of the maps in [0, 1] where there is an image.
+    fig : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw, best with ``layout="constrained"``. Default: a new figure, one column of a journal wide.
+
+    Returns
+    -------
+    Comparison
+        Figure and artists.
+
+    Raises
+    ------
+    ResultError
+        If a Dataset lacks something, the two are swapped or do not fit each other.
+    LabelError
+        If there is no such label, or not one for each row.
+    ImageError
+        If the images do not fit the maps.
+    ParameterError
+        If ``image``, ``times``, ``scale``, ``cmap`` or ``alpha`` is out of range.
+
+    Examples
+    --------
+    >>> drawn = ncam.comparison(ncam.cumulative(spiking), rate, images, image=[0, 2])
+    >>> [ax.get_title() for ax in drawn.axes[0]]
+    ['input', 'rate', '4 ms', '12 ms', '40 ms', 'last − rate']
+    >>> drawn.figure.savefig("comparison.png")
+    """
+    check_scale(scale, ("shared",))
+    check_alpha(alpha)
+    # Other figures do without rate maps.
+    check_rate(rate, ("cam",))
+    scenes = _select(spiking, rate, images, image, label)
+    moments = scenes[0].times
+    steps = _default_steps(len(moments)) if times is None else nearest_steps(moments, times)
+    rows = [_maps_of(scene, steps) for scene in scenes]
+    rates = np.stack([scene.rate for scene in scenes])
+    clim = color_limits(rates[:, None], rates, scale).rate[0]
+    cmap = centred_colormap(cmap, *clim)
+
+    n_columns = len(rows[0]) + (images is not None)
+    if fig is None:
+        fig = new_figure(_height(scenes, n_columns))
+    axes = fig.subplots(len(rows), n_columns, squeeze=False).tolist()
+    shown, artists = [], []
+    for scene, maps, row in zip(scenes, rows, axes):
+        pictures = [scene.picture(step) for step in (steps[-1], *steps, steps[-1])]
+        if images is not None:
+            shown.append(row[0].imshow(pictures[-1], cmap="gray", vmin=0, vmax=1))
+        artists.append(
+            [
+                draw_map(ax, values, scene.extent, picture, clim=clim, cmap=cmap, alpha=alpha)[1]
+                for ax, values, picture in zip(row[-len(maps) :], maps, pictures)
+            ]
+        )
+        row[0].set_ylabel(f"image {scene.image}\nlabel {scene.label}", fontsize=_SMALL)
+        for ax in row:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_linewidth(0.5)
+    titles = ["input"] * len(shown[:1]) + ["rate", *(milliseconds(moments[step]) for step in steps), "last − rate"]
+    for ax, title in zip(axes[0], titles):
+        ax.set_title(title, fontsize=_SMALL, pad=3)
+    bar = add_colorbar(
+        fig, artists[0][0], [ax for row in axes for ax in row], extend=extends(np.array(rows), *clim),
+        label=f"CAM [{scenes[0].units}]", location="bottom", aspect=40, shrink=0.8, pad=0.02,
+    )  # fmt: skip
+    bar.ax.tick_params(labelsize="x-small")
+    bar.ax.xaxis.label.set_size("x-small")
+    return Comparison(fig, axes, shown, artists, bar, [float(moments[step]) for step in steps])
+
+
+def _select(spiking, rate, images, image, label):
+    """Cut out what each row shows."""
+    if label is None:
+        return select_scenes(spiking, rate, images, image, None)
+    rows = list(image) if np.iterable(image) else [image]
+    labels = [label] * len(rows) if isinstance(label, str) or not np.iterable(label) else list(label)
+    if len(labels) != len(rows):
+        raise LabelError(
+            f"label: expected one for all rows or one for each of {len(rows)}, got {len(labels)}. Repeat the image for "
+            "several labels of it."
+        )
+    pairs = zip(rows, labels)
+    return [scene for row, name in pairs for scene in select_scenes(spiking, rate, images, row, name, ("cam",))]
+
+
+def _maps_of(scene, steps):
+    maps = [scene.spiking[step] for step in steps]
+    return [scene.rate, *maps, maps[-1] - scene.rate]
+
+
+def _default_steps(n_steps):
+    return sorted({max(round(fraction * n_steps) - 1, 0) for fraction in _FRACTIONS})
+
+
+def _height(scenes, n_columns):
+    left, right, bottom, top = scenes[0].extent
+    # What the names of the rows leave of the width.
+    side = (COLUMN - 0.35) / n_columns
+    return len(scenes) * side * float(np.clip(abs((bottom - top) / (right - left)), 0.5, 2)) + _TITLES + _BAR

@@ -1,0 +1,287 @@
+"""Spikes of chosen feature neurons, beside the map that they make."""
+
+import operator
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+
+from ..exceptions import ParameterError, ResultError
+from .column import dress, new_figure, png_of
+from .overlay import add_colorbar, check_alpha, draw_map
+from .scale import centred_colormap, check_scale, color_limits, extends
+from .selection import select_scenes
+
+__all__ = ["Raster", "raster"]
+
+_DIMS = ("image", "time", "channel", "y", "x")
+# Where in a diverging colour map the colours of the neurons are taken from: those of a clear map, for and against.
+_AGAINST, _FOR = 0.08, 0.92
+
+
+class Raster(NamedTuple):
+    """Artists of `raster`.
+
+    Attributes
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure; notebooks show the Raster itself.
+    axes : list of matplotlib.axes.Axes
+        The raster, in ms and rows of neurons, and the map.
+    spikes : list of matplotlib.collections.EventCollection
+        The spikes of each neuron, the first on top.
+    neurons : ndarray of shape (n, 3)
+        Channel, row and column of each neuron, as positions in ``features``.
+    image : matplotlib.image.AxesImage or None
+        The image below the map.
+    map : matplotlib.image.AxesImage
+        The map.
+    cells : list of matplotlib.patches.Rectangle
+        Frames around the cells that the neurons are in.
+    colorbar : matplotlib.colorbar.Colorbar
+        Of the map.
+    """
+
+    figure: Figure
+    axes: list
+    spikes: list
+    neurons: np.ndarray
+    image: object
+    map: AxesImage
+    cells: list
+    colorbar: Colorbar
+
+    def _repr_png_(self):
+        return png_of(self.figure)
+
+
+def raster(
+    spiking, images=None, *, image=0, label=None, neurons=24, scale="frame", cmap="RdBu_r", alpha=0.65, fig=None
+):
+    """Draw when chosen feature neurons spike, beside the map of all of them, averaged over the time shown.
+
+    A neuron has the colour of the map's sign where it stands, for the label or against it, and its cell is framed. A
+    step with several spikes of a neuron has a tick for each, spread over the step.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Result of `nengo_cam.spiking_cam` with ``keep_features=True``, from a network without a synapse, not reduced
+        over time: ``features`` (image, time, channel, y, x), ``cam``, and ``logits`` if no label is chosen.
+    images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
+        Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in.
+    image : int
+        Position along the dim ``image`` of ``spiking``.
+    label : int or str, optional
+        Label of the map. Default: the one with the largest sum of logits over time.
+    neurons : int or array_like of shape (n, 3)
+        How many: half of them those that spike most in the cell where the map is strongest, half in the cell where it
+        is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``.
+    scale : "frame" or (float, float)
+        How far the colours of the map reach: as far as the map, in either direction, or ``(vmin, vmax)`` [logit].
+    cmap : str or matplotlib.colors.Colormap
+        Diverging colour map.
+    alpha : float
+        Opacity of the map in [0, 1] where there is an image.
+    fig : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw, best with ``layout="constrained"``. Default: a new figure, one column of a journal wide.
+
+    Returns
+    -------
+    Raster
+        Figure and artists.
+
+    Raises
+    ------
+    ResultError
+        If the Dataset lacks something, has been reduced over time, or its features are no spikes.
+    LabelError
+        If there is no such label.
+    ImageError
+        If the images do not fit the maps.
+    ParameterError
+        If ``image``, ``neurons``, ``scale``, ``cmap`` or ``alpha`` is out of range.
+
+    Examples
+    --------
+    >>> kept = ncam.spiking_cam(net, images[:1], n_steps=40, seed=0, keep_features=True, progress_bar=False)
+    >>> drawn = ncam.raster(kept, images[:1], neurons=10)
+    >>> len(drawn.spikes), drawn.axes[0].get_xlabel()
+    (10, 'time [ms]')
+    """
+    check_scale(scale, ("frame",))
+    check_alpha(alpha)
+    _check_features(spiking)
+    try:
+        image = operator.index(image)
+    except TypeError as err:
+        raise ParameterError(f"image: expected one position, got {image!r}. Draw a raster for each image.") from err
+    if label is None and "logits" in spiking:
+        label = _answer(spiking, image)
+    (scene,) = select_scenes(spiking, None, images, image, label, ("cam",) if label is not None else ("cam", "logits"))
+    # Double precision: a mean over many steps that cancels is not to be left with the rounding of the sum.
+    mean = scene.spiking.mean(axis=0, dtype=float)
+    counts = _spike_counts(spiking["features"].isel(image=image).transpose(*_DIMS[1:]).values)
+    chosen = _choose(neurons, counts, mean)
+    clim = color_limits(mean[None, None], scale=scale).spiking[0, 0]
+    cmap = centred_colormap(cmap, *clim)
+
+    if fig is None:
+        fig = new_figure(1.75)
+    raster_axes, map_axes = fig.subplots(1, 2, width_ratios=(1.45, 1))
+    dt = float(scene.times[0]) if len(scene.times) == 1 else float(np.median(np.diff(scene.times)))
+    shades = [_shade(cmap, clim, mean[row, column]) for _, row, column in chosen]
+    events = [_events(counts[:, k, row, column], scene.times, dt) for k, row, column in chosen]
+    spikes = raster_axes.eventplot(
+        events, lineoffsets=np.arange(len(chosen)), linelengths=0.8, linewidths=0.5, colors=shades
+    )
+    dress(raster_axes)
+    raster_axes.grid(visible=False)
+    end = 1000 * float(scene.times[-1])
+    raster_axes.set(xlim=(1000 * (float(scene.times[0]) - dt), end), ylim=(len(chosen) - 0.4, -0.6))
+    raster_axes.set_xlabel("time [ms]", fontsize="small")
+    raster_axes.set_ylabel(f"neurons of {_layer(spiking)}", fontsize="small")
+    raster_axes.set_title(f"{sum(map(len, events))} spikes", fontsize="small")
+    raster_axes.set_yticks([])
+    picture, artist = draw_map(map_axes, mean, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
+    map_axes.set(xticks=[], yticks=[])
+    map_axes.set_title(f"image {scene.image}, label {scene.label}", fontsize="small")
+    cells = _frame_cells(map_axes, scene.extent, mean, chosen, cmap, clim)
+    bar = add_colorbar(
+        fig, artist, map_axes, label=f"mean CAM [{scene.units}]", extend=extends(mean, *clim), orientation="horizontal",
+        cax=map_axes.inset_axes([0, -0.14, 1, 0.06]),
+    )  # fmt: skip
+    bar.ax.tick_params(labelsize="x-small")
+    bar.ax.xaxis.label.set_size("x-small")
+    return Raster(fig, [raster_axes, map_axes], spikes, chosen, picture, artist, cells, bar)
+
+
+def _check_features(spiking):
+    found = getattr(spiking, "data_vars", {})
+    if "features" not in found:
+        got = sorted(map(str, found)) if len(found) else type(spiking).__name__
+        raise ResultError(
+            f"spiking: expected a Dataset with the variable 'features', got {got}. Run "
+            "spiking_cam(..., keep_features=True)."
+        )
+    features = spiking["features"]
+    if set(features.dims) != set(_DIMS) or 0 in features.shape:
+        raise ResultError(
+            f"spiking: 'features' has the wrong dims, or is empty; expected {_DIMS}, got sizes {dict(features.sizes)}. "
+            "Keep a dim when you select from it, e.g. .isel(image=[0])."
+        )
+    if spiking.attrs.get("time_reduction"):
+        raise ResultError(
+            f"spiking: spikes are lost when time is averaged or smoothed; expected what spiking_cam gives, got "
+            f"{spiking.attrs['time_reduction']!r}. Pass it as it is; the map is averaged here."
+        )
+    if str(spiking.attrs.get("synapse", None)) != "None":
+        raise ResultError(
+            f"spiking: its features are filtered; expected those of a network with synapse None, got "
+            f"{spiking.attrs['synapse']!r}. Convert the model without a synapse."
+        )
+
+
+def _answer(spiking, image):
+    """Find the label that a network answers by all of its spikes."""
+    if not -spiking.sizes["image"] <= image < spiking.sizes["image"]:
+        # The selection says what is wrong.
+        return None
+    total = spiking["logits"].isel(image=image).sum("time").transpose("label").values
+    return spiking["label"].values[int(total.argmax())].item()
+
+
+def _spike_counts(features):
+    """Turn features (T, K, Y, X) into spikes per step, with a sign; in a channel all spikes have the same height.
+
+    The height is not in the Dataset, as each channel has its own. The smallest output of a channel is taken for one
+    spike, and all others have to be multiples of it.
+    """
+    size = np.abs(features.astype(float))
+    height = np.min(np.where(size > 0, size, np.inf), axis=(0, 2, 3), keepdims=True)
+    counts = size / height
+    whole = np.rint(counts)
+    constant = len(features) > 1 and bool((features == features[:1]).all())
+    if np.abs(counts - whole).max(initial=0) > 1e-3 * max(whole.max(initial=0), 1) or (constant and whole.any()):
+        raise ResultError(
+            "spiking: its features are no spikes; expected multiples of one height in each channel, which come and go, "
+            "got other values. Convert the model with spiking neurons, and pass the features of all steps as they are."
+        )
+    return (np.sign(features) * whole).astype(int)
+
+
+def _choose(neurons, counts, mean):
+    """Check chosen neurons, or choose them: shape (n, 3)."""
+    if isinstance(neurons, (int, np.integer)) and not isinstance(neurons, bool):
+        if neurons < 2:
+            raise ParameterError(f"neurons: expected at least 2, got {neurons!r}. Try neurons=24.")
+        if not np.isfinite(mean).all() or mean.max() == mean.min():
+            raise ResultError(
+                "spiking: the map has no strongest cell; expected one that is finite and not the same everywhere, got "
+                "such. Choose the neurons, or look why the features are silent."
+            )
+        found = []
+        for cell, n_most in ((mean.argmax(), neurons - neurons // 2), (mean.argmin(), neurons // 2)):
+            row, column = np.unravel_index(cell, mean.shape)
+            total = np.abs(counts[:, :, row, column]).sum(axis=0)
+            most = np.argsort(-total, kind="stable")[:n_most]
+            found += [(k, row, column) for k in most if total[k] > 0]
+        if not found:
+            raise ResultError(
+                "spiking: the neurons of the strongest and the weakest cell are silent; expected spikes, got none. "
+                "Choose the neurons."
+            )
+        return np.array(found, int)
+    given = np.asarray(neurons)
+    shape = counts.shape[1:]
+    if given.dtype.kind not in "iu" or given.ndim != 2 or given.shape[1] != 3 or len(given) == 0:
+        raise ParameterError(
+            f"neurons: expected how many, or whole numbers of shape (n, 3) for channel, row and column, got "
+            f"{neurons!r}. Try neurons=24."
+        )
+    outside = given[((given < 0) | (given >= shape)).any(axis=1)]
+    if len(outside):
+        raise ParameterError(
+            f"neurons: {outside[0].tolist()} is not among them; expected positions from 0, below {shape} for channel, "
+            f"row and column, got {outside[0].tolist()}. Choose others."
+        )
+    return given.astype(int)
+
+
+def _events(counts, times, dt):
+    """Find the times of spikes [ms]: in the middle of their step, several evenly spread over it."""
+    sizes = np.abs(counts)
+    steps = np.repeat(np.arange(len(counts)), sizes)
+    nth = np.arange(len(steps)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return 1000 * (times[steps] - dt + dt * (nth + 0.5) / np.maximum(sizes[steps], 1))
+
+
+def _shade(cmap, clim, value):
+    """Colour of a neuron by the sign of the map in its cell."""
+    reach = max(map(abs, clim))
+    colour = _FOR if value >= 0 else _AGAINST
+    # The colour map may be cut to one-sided limits; what is cut off takes the nearest colour there is.
+    return cmap(((2 * colour - 1) * reach - clim[0]) / (clim[1] - clim[0]))
+
+
+def _frame_cells(ax, extent, mean, chosen, cmap, clim):
+    left, right, bottom, top = extent
+    height, width = (bottom - top) / mean.shape[0], (right - left) / mean.shape[1]
+    frames = []
+    for row, column in dict.fromkeys((row, column) for _, row, column in chosen.tolist()):
+        place = (left + column * width, top + row * height)
+        # White below, so that a frame is seen on its own colour.
+        ax.add_patch(Rectangle(place, width, height, fill=False, edgecolor="w", linewidth=2.0))
+        frame = Rectangle(
+            place, width, height, fill=False, edgecolor=_shade(cmap, clim, mean[row, column]), linewidth=1
+        )
+        frames.append(ax.add_patch(frame))
+    return frames
+
+
+def _layer(spiking):
+    """Name the layer: the head in the attributes begins with it."""
+    return str(spiking.attrs.get("head") or "features").split(" ")[0]

@@ -1,0 +1,173 @@
+import io
+
+import nengo
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from nengo_cam.exceptions import ImageError, LabelError, ParameterError, ResultError
+from nengo_cam.plotting import raster
+
+N_CHANNELS = 6
+
+
+@pytest.fixture
+def counts(rng):
+    """Spikes per step (image, time, channel, y, x): none, one or two, and few neurons with signed ones."""
+    found = rng.choice([0, 0, 0, 1, 2], size=(3, 10, N_CHANNELS, 4, 4))
+    # So that the smallest output is one spike in every channel.
+    found[:, 0, :, 0, 0] = 1
+    return found
+
+
+@pytest.fixture
+def spiking(spiking, counts, rng):
+    heights = rng.uniform(0.5, 3, N_CHANNELS)[:, None, None]
+    spiking["features"] = (("image", "time", "channel", "y", "x"), (counts * heights).astype(np.float32))
+    return spiking.assign_attrs(synapse="None", head="conv3 (4x4x6) -> gap -> readout (4 labels)")
+
+
+def strongest(spiking, image, label):
+    mean = spiking.cam.sel(label=label)[image].mean("time").values
+    return [np.unravel_index(cell, mean.shape) for cell in (mean.argmax(), mean.argmin())]
+
+
+def test_the_most_active_neurons_of_two_cells(spiking, counts):
+    drawn = raster(spiking, image=1, label="dog", neurons=5)
+    for (y, x), part, n in zip(strongest(spiking, 1, "dog"), (drawn.neurons[:3], drawn.neurons[3:]), (3, 2)):
+        totals = counts[1, :, :, y, x].sum(axis=0)
+        assert [tuple(cell) for cell in part[:, 1:]] == [(y, x)] * n
+        assert totals[part[:, 0]].tolist() == sorted(totals, reverse=True)[:n]
+
+
+def test_ticks_are_the_spikes(spiking, counts):
+    neurons = [[2, 0, 1], [5, 3, 3], [0, 0, 0]]
+    drawn = raster(spiking, image=2, label="cat", neurons=neurons)
+    np.testing.assert_array_equal(drawn.neurons, neurons)
+    for artist, (k, y, x) in zip(drawn.spikes, neurons):
+        expected = []
+        for step, n in enumerate(counts[2, :, k, y, x]):
+            expected += {0: [], 1: [step + 0.5], 2: [step + 0.25, step + 0.75]}[n]
+        np.testing.assert_allclose(artist.get_positions(), expected, atol=1e-9)
+    assert [artist.get_lineoffset() for artist in drawn.spikes] == [0, 1, 2]
+    total = sum(counts[2, :, k, y, x].sum() for k, y, x in neurons)
+    assert drawn.axes[0].get_title() == f"{total} spikes"
+
+
+def test_the_map_is_the_mean_and_its_cells_are_framed(spiking, images):
+    drawn = raster(spiking, images, label="emu")
+    mean = spiking.cam.sel(label="emu")[0].mean("time").values
+    np.testing.assert_allclose(drawn.map.get_array(), mean, rtol=1e-5)
+    reach = np.abs(mean).max()
+    assert drawn.map.get_clim() == pytest.approx((-reach, reach))
+    assert drawn.image is not None
+    places = [(frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) for frame in drawn.cells]
+    # Cells of 2 x 2 pixels, the first from -0.5 on.
+    assert places == [(2 * x - 0.5, 2 * y - 0.5, 2, 2) for y, x in strongest(spiking, 0, "emu")]
+
+
+def test_neurons_have_the_colour_of_the_sign_of_the_map(spiking):
+    (y, x), (v, u) = strongest(spiking, 0, "cat")
+    drawn = raster(spiking, label="cat", neurons=[[0, y, x], [0, v, u]])
+    red, blue = (artist.get_colors()[0] for artist in drawn.spikes)
+    assert red[0] > 0.5 > red[2] and blue[2] > 0.5 > blue[0]
+    np.testing.assert_allclose([frame.get_edgecolor() for frame in drawn.cells], [red, blue])
+    one_sided = raster(spiking, label="cat", neurons=[[0, y, x], [0, v, u]], scale=(0, 1))
+    assert one_sided.spikes[0].get_colors()[0][0] > 0.5
+
+
+def test_labels(spiking):
+    drawn = raster(spiking, image=1)
+    winner = str(spiking.logits[1].sum("time").idxmax().values)
+    assert drawn.axes[1].get_title() == f"image 1, label {winner}"
+    assert drawn.axes[0].get_xlabel() == "time [ms]"
+    assert drawn.axes[0].get_ylabel() == "neurons of conv3"
+    assert drawn.axes[0].get_xlim() == pytest.approx((0, 10))
+    assert drawn.colorbar.ax.get_xlabel() == "mean CAM [logit]"
+
+
+def test_spikes_of_either_sign_are_spikes(spiking, counts):
+    flipped = spiking.assign(features=spiking.features * np.where(np.arange(4) == 2, -1, 1))
+    for data in (spiking, flipped):
+        drawn = raster(data, label="cat", neurons=[[1, 1, 2]])
+        assert len(drawn.spikes[0].get_positions()) == counts[0, :, 1, 1, 2].sum()
+
+
+def test_later_steps_keep_their_times(spiking, counts):
+    drawn = raster(spiking.isel(time=slice(4, 8)), label="cat", neurons=[[0, 0, 1]])
+    assert drawn.axes[0].get_xlim() == pytest.approx((4, 8))
+    assert len(drawn.spikes[0].get_positions()) == counts[0, 4:8, 0, 0, 1].sum()
+
+
+def test_features_of_a_network(small_model, rng):
+    """Counted from the features, spikes are as many as the simulator counts."""
+    import nengo_cam as ncam
+
+    images = rng.random((3, 8, 6, 2), dtype=np.float32)
+    net = ncam.convert(small_model, calibrate_on=images)
+    options = {"n_steps": 30, "seed": 0, "progress_bar": False}
+    ran = ncam.spiking_cam(net, images[:1], keep_features=True, count_spikes=True, **options)
+    shape = ran.features.shape[2:]
+    every = np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=1)
+    drawn = raster(ran, neurons=every)
+    n_spikes = sum(len(artist.get_positions()) for artist in drawn.spikes)
+    assert n_spikes == int(ran.spike_count[0, :, -1].sum()) > 100
+    with_synapse = ncam.convert(small_model, calibrate_on=images, synapse=0.005)
+    filtered = ncam.spiking_cam(with_synapse, images[:1], keep_features=True, **options)
+    with pytest.raises(ResultError, match="its features are filtered"):
+        raster(filtered)
+    rates = ncam.convert(small_model, neurons=nengo.RectifiedLinear())
+    with pytest.raises(ResultError, match="its features are no spikes"):
+        raster(ncam.spiking_cam(rates, images[:1], keep_features=True, **options))
+
+
+def test_draws_on_a_given_figure_and_at_column_width(spiking, images):
+    fig = Figure(figsize=(6, 2), dpi=100, layout="constrained")
+    drawn = raster(spiking, images, label="cat", fig=fig)
+    assert drawn.figure is fig
+    assert Image.open(io.BytesIO(drawn._repr_png_())).size == (600, 200)
+    drawn = raster(spiking, images, label="cat")
+    assert drawn.figure.get_figwidth() == 3.3
+    drawn.figure.canvas.draw()
+    for ax in (*drawn.axes, drawn.colorbar.ax):
+        box = ax.get_tightbbox()
+        assert box.x0 >= 0 and box.y0 >= 0
+        assert box.x1 <= drawn.figure.bbox.x1 and box.y1 <= drawn.figure.bbox.y1
+
+
+def constant(spiking):
+    return spiking.assign(features=spiking.features.isel(time=[0] * 10).assign_coords(time=spiking.time))
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "error", "message"),
+    [
+        (lambda s: 3, {}, ResultError, "'features', got int. Run spiking_cam"),
+        (lambda s: s.drop_vars("features"), {}, ResultError, r"'features', got \['cam', 'logits'\]"),
+        (lambda s: s.assign(features=s.features[0]), {}, ResultError, "'features' has the wrong dims"),
+        (lambda s: s.assign_attrs(time_reduction="running mean"), {}, ResultError, "spikes are lost when time is"),
+        (lambda s: s.assign_attrs(synapse="Lowpass(0.01)"), {}, ResultError, r"filtered; .* got 'Lowpass\(0.01\)'"),
+        (lambda s: s.assign(features=s.features + 0.3), {}, ResultError, "its features are no spikes"),
+        (constant, {}, ResultError, "its features are no spikes"),
+        (lambda s: s.assign(cam=s.cam * 0), {}, ResultError, "the map has no strongest cell"),
+        (lambda s: s.assign(features=s.features * 0), {}, ResultError, "cell are silent; expected spikes"),
+        (lambda s: s.drop_vars("logits"), {"label": None}, ResultError, r"lacks the variables \['logits'\]"),
+        (lambda s: s, {"image": 5}, ParameterError, "image: not a position in the Dataset"),
+        (lambda s: s, {"image": 5, "label": None}, ParameterError, "image: not a position in the Dataset"),
+        (lambda s: s, {"image": [0, 1]}, ParameterError, r"image: expected one position, got \[0, 1\]"),
+        (lambda s: s, {"label": "cow"}, LabelError, "label 'cow': not in the Dataset"),
+        (lambda s: s, {"neurons": 1}, ParameterError, "neurons: expected at least 2, got 1"),
+        (lambda s: s, {"neurons": True}, ParameterError, "neurons: expected how many"),
+        (lambda s: s, {"neurons": [[0, 1]]}, ParameterError, r"whole numbers of shape \(n, 3\)"),
+        (lambda s: s, {"neurons": [[0, 1, 4]]}, ParameterError, r"neurons: \[0, 1, 4\] is not among them"),
+        (lambda s: s, {"scale": "shared"}, ParameterError, "scale: not a known choice"),
+        (lambda s: s, {"alpha": -1}, ParameterError, "alpha: not an opacity"),
+        (lambda s: s, {"images": np.zeros((3, 5, 5))}, ImageError, "images: wrong number of pixels"),
+    ],
+)
+def test_errors_come_before_drawing(spiking, change, arguments, error, message):
+    fig = Figure()
+    with pytest.raises(error, match=message):
+        raster(change(spiking), fig=fig, **{"label": "cat", **arguments})
+    assert not fig.axes
