@@ -63,6 +63,8 @@ def scale_rates(model, by_hand, images, *, target_rate, percentile, balance):
     ------
     ParameterError
         If an argument is out of its range, or names a layer that is not there.
+    ModelTypeError, HeadError, UnsupportedModelError, VerificationError
+        As from `nengo_cam.simplify.balance_channels`, if channels are balanced.
     """
     by_layer, by_channel = _given_scales(model, by_hand)
     factors = {name: scales / by_layer[name] for name, scales in by_channel.items()}

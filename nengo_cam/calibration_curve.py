@@ -25,6 +25,7 @@ from .exceptions import (
 )
 from .head import find_head
 from .images import check_images
+from .keras3 import as_keras2
 from .neurons import IntegrateAndFire
 from .parameters import check_count, check_positive, check_seed
 from .percentiles import check_percentile
@@ -131,13 +132,25 @@ def calibration_curve(
         If another argument is out of its range, or a neuron type does not spike.
     SimulatorError
         If ``simulator`` is not a class of a simulator, or cannot run the network.
+    VerificationError
+        If balancing channels changes the logits by more than rounding.
 
     Warns
     -----
     InputRangeWarning, NonSpikingWarning
         As `nengo_cam.spiking_cam` and `nengo_cam.convert` do. Of silent features and of neurons that rectify their
         input, the curve itself tells.
+
+    Examples
+    --------
+    >>> curve = ncam.calibration_curve(
+    ...     model, images, calibrate_on=train[:50], target_rates=[100, 500], n_steps=20, classes=classes,
+    ...     neurons=[ncam.IntegrateAndFire()], progress_bar=False,
+    ... )
+    >>> curve.accuracy.sel(target_rate=500).sizes["time"]
+    20
     """
+    model = as_keras2(model)
     head = find_head(model)
     types = _name_neurons(neurons)
     rates = _check_rates(target_rates)

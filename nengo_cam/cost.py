@@ -145,6 +145,13 @@ def cost_until(cost, time):
         If ``cost`` has no time dimension.
     ParameterError
         If ``time`` is negative, or does not fit the images.
+
+    Examples
+    --------
+    >>> cost = ncam.measure_cost(net, images, n_steps=40, seed=0, progress_bar=False)
+    >>> until = ncam.cost_until(cost, ncam.decision_latency(ncam.cumulative(spiking)).latency)
+    >>> bool((until.spikes <= cost.spikes.sum("time")).all())
+    True
     """
     if not isinstance(cost, xr.Dataset) or "time" not in cost.dims:
         got = f"dims {tuple(cost.dims)}" if hasattr(cost, "dims") else type(cost).__name__
@@ -198,6 +205,13 @@ def energy(cost, *, per_operation, per_mac, per_spike=0.0, per_update=0.0):
         If ``cost`` does not hold the counts.
     ParameterError
         If a figure is negative or not finite.
+
+    Examples
+    --------
+    >>> cost = ncam.measure_cost(net, images, n_steps=20, seed=0, progress_bar=False)
+    >>> joules = ncam.energy(cost, per_operation=1e-12, per_mac=4e-12)  # figures of your hardware
+    >>> bool(np.allclose(joules.energy, 1e-12 * cost.synaptic_operations))
+    True
     """
     figures = {"per_operation": per_operation, "per_mac": per_mac, "per_spike": per_spike, "per_update": per_update}
     for name, value in figures.items():

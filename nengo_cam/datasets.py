@@ -41,6 +41,14 @@ def digits():
     References
     ----------
     .. [1] Alpaydin and Kaynak (1998). Optical Recognition of Handwritten Digits. UCI Machine Learning Repository.
+
+    Examples
+    --------
+    >>> (train_images, train_classes), (test_images, test_classes) = ncam.datasets.digits()
+    >>> train_images.shape, test_images.shape
+    ((1437, 28, 28, 1), (360, 28, 28, 1))
+    >>> float(test_images.min()), float(test_images.max())
+    (0.0, 1.0)
     """
     return _load_digits("digits", _DIGITS_SIZE)
 
@@ -80,6 +88,12 @@ def digits_model():
     ------
     CompatibilityError
         If TensorFlow cannot be used.
+
+    Examples
+    --------
+    >>> model = ncam.datasets.digits_model()
+    >>> model.input_shape, model.output_shape
+    ((None, 28, 28, 1), (None, 10))
     """
     return _load_model("digits_gap.h5")
 
@@ -129,6 +143,15 @@ def scattered_digits(n, *, split="test", size=64, digits_per_image=2, clutter=6,
         is unknown, or so much does not fit on the canvas.
     MissingDependencyError
         If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> scenes, labels, boxes = ncam.datasets.scattered_digits(2, size=64, digits_per_image=2, seed=0)
+    >>> scenes.shape, labels.shape, boxes.shape
+    ((2, 64, 64, 1), (2, 2), (2, 2, 4))
+    >>> y0, x0, y1, x1 = boxes[0, 0]
+    >>> bool(scenes[0, y0:y1, x0:x1].any())
+    True
     """
     for name, value in (("n", n), ("size", size), ("digits_per_image", digits_per_image)):
         check_count(name, value)

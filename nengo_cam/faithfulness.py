@@ -90,6 +90,12 @@ def faithfulness(
     ----------
     .. [1] Petsiuk, Das and Saenko (2018). RISE: Randomized Input Sampling for Explanation of Black-box Models. BMVC.
        arXiv:1806.07421, the metrics "deletion" and "insertion".
+
+    Examples
+    --------
+    >>> found = ncam.faithfulness(ncam.rate_predict(model), images, rate.cam, fractions=6, progress_bar=False)
+    >>> found.deletion.dims
+    ('order', 'image', 'fraction')
     """
     fractions = _check_fractions(fractions)
     check_count("minibatch_size", minibatch_size)

@@ -29,6 +29,12 @@ def settling_time(holds, times):
     -------
     ndarray of shape (...)
         Times [s]; NaN where it does not hold at the last step.
+
+    Examples
+    --------
+    >>> from nengo_cam.latency import settling_time
+    >>> settling_time([[False, True, True], [True, True, False]], [0.001, 0.002, 0.003])
+    array([0.002,   nan])
     """
     holds, times = np.asarray(holds, bool), np.asarray(times, float)
     n_last = np.where(holds.all(axis=-1), holds.shape[-1], np.argmin(holds[..., ::-1], axis=-1))
@@ -61,6 +67,16 @@ def decision_latency(spiking, *, classes=None):
         If there are no logits, or their dims are not image, time and label.
     LabelError
         If ``classes`` is not one label of the Dataset for each image.
+
+    Examples
+    --------
+    >>> decision = ncam.decision_latency(ncam.cumulative(spiking), classes=classes)
+    >>> decision.latency.dims, decision.latency.attrs["units"]
+    (('image',), 's')
+    >>> bool((decision.latency.where(decision.settled, 1) > 0).all())
+    True
+    >>> decision.attrs["criterion"]
+    'the answer stays right'
     """
     if not isinstance(spiking, xr.Dataset) or "logits" not in spiking:
         raise ResultError(
@@ -118,6 +134,15 @@ def explanation_latency(scores, metric="pearson", threshold=0.9, *, label=None):
         If it is not known which way the metric is better, or ``threshold`` is not a number.
     LabelError
         If a label is not in ``scores``.
+
+    Examples
+    --------
+    >>> scores = ncam.compare(ncam.cumulative(spiking), rate, metrics=["pearson"])
+    >>> loose, strict = (ncam.explanation_latency(scores, threshold=t) for t in (0.5, 0.9))
+    >>> bool((strict.latency >= loose.latency).all())
+    True
+    >>> strict.attrs["criterion"]
+    'pearson >= 0.9'
     """
     if not isinstance(scores, xr.Dataset) or metric not in scores:
         found = list(map(str, scores)) if isinstance(scores, xr.Dataset) else type(scores).__name__
@@ -177,6 +202,16 @@ def latency_summary(decision, explanation):
     ------
     ResultError
         If one has no latency over image alone, or their images differ.
+
+    Examples
+    --------
+    >>> averaged = ncam.cumulative(spiking)
+    >>> explanation = ncam.explanation_latency(ncam.compare(averaged, rate), threshold=0.8)
+    >>> summary = ncam.latency_summary(ncam.decision_latency(averaged), explanation)
+    >>> summary.first.values.tolist()
+    ['explanation', 'same', 'decision', 'neither']
+    >>> float(summary.order.sum())
+    1.0
     """
     for name, result in (("decision", decision), ("explanation", explanation)):
         if not isinstance(result, xr.Dataset) or "latency" not in result or result["latency"].dims != ("image",):

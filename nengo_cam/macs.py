@@ -30,6 +30,8 @@ def cnn_macs(model):
     ------
     ModelTypeError
         If it is not a Keras model whose layers can be read.
+    UnsupportedModelError
+        If it is a model of Keras 3 that cannot be rebuilt.
     """
     flat = flatten(model)
     counts = {}

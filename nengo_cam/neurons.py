@@ -62,6 +62,21 @@ class IntegrateAndFire(RectifiedLinear):
        for Image Classification. Frontiers in Neuroscience 11:682.
     .. [2] Bu et al. (2022). Optimized Potential Initialization for Low-latency Spiking Neural Networks. AAAI.
        arXiv:2202.01440.
+
+    Examples
+    --------
+    Inhibition that comes first is not forgotten, as it is by a neuron that rectifies its input:
+
+    >>> import nengo
+    >>> def n_spikes(neurons):
+    ...     state, output, total = neurons.make_state(1, np.random.RandomState(0)), np.zeros(1), 0
+    ...     state["voltage"][:] = 0
+    ...     for current in (-500.0, 500.0) * 10:
+    ...         neurons.step(0.001, np.array([current]), output, state["voltage"])
+    ...         total += float(output[0]) * 0.001
+    ...     return round(total)
+    >>> n_spikes(ncam.IntegrateAndFire()), n_spikes(nengo.SpikingRectifiedLinear())
+    (0, 5)
     """
 
     state = {"voltage": Choice([0.5])}  # noqa: RUF012 (Nengo declares state so)

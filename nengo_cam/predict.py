@@ -47,6 +47,12 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
         If images do not fit the model; raised when the callable is called.
     ParameterError
         If ``minibatch_size`` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> predict = ncam.rate_predict(model)
+    >>> bool(np.allclose(predict(images), model.predict(images, verbose=0), atol=1e-5))
+    True
     """
     check_count("minibatch_size", minibatch_size)
     if isinstance(net_or_model, CAMNetwork):
@@ -107,6 +113,12 @@ def spiking_predict(
         If an argument is out of its range.
     SimulatorError
         If ``simulator`` is unknown or cannot run the network; raised when the callable is called.
+
+    Examples
+    --------
+    >>> predict = ncam.spiking_predict(net, n_steps=40, seed=0)
+    >>> predict(images).argmax(axis=1).tolist() == classes.tolist()
+    True
     """
     check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name="net")
     if isinstance(synapse, numbers.Real):

@@ -12,6 +12,7 @@ from .exceptions import ModelTypeError, ParameterError
 from .explained import check_pairs, choose_labels, one_per_image
 from .head import find_head
 from .images import check_images
+from .keras3 import as_keras2
 from .parameters import check_seed
 from .predict import rate_predict
 
@@ -42,10 +43,20 @@ def randomise(model, *, layers=None, seed=0):
     ------
     ModelTypeError
         If it is not a Keras model.
+    UnsupportedModelError
+        If it is a model of Keras 3 that cannot be rebuilt.
     ParameterError
         If a layer is not there or has no weights, or ``seed`` is not a seed.
+
+    Examples
+    --------
+    >>> shuffled = ncam.randomise(model, layers="readout")
+    >>> before, after = model.get_layer("readout").get_weights()[0], shuffled.get_layer("readout").get_weights()[0]
+    >>> np.array_equal(before, after), np.array_equal(np.sort(before, axis=None), np.sort(after, axis=None))
+    (False, True)
     """
     tf = compat.import_tensorflow()
+    model = as_keras2(model)
     if not isinstance(model, tf.keras.Model):
         raise ModelTypeError(
             f"model: expected a Keras model, got {type(model).__module__}.{type(model).__name__}. Pass the model, not "
@@ -103,6 +114,8 @@ def cascading_randomisation(model, images, *, maps=None, labels=None, layers=Non
     ------
     ModelTypeError, HeadError
         If it is not a Keras model with a GAP head.
+    UnsupportedModelError
+        If it holds something that cannot be rewritten.
     ImageError, LabelError, ParameterError, ResultError
         If an argument is out of its range.
 
@@ -112,6 +125,7 @@ def cascading_randomisation(model, images, *, maps=None, labels=None, layers=Non
        Randomization".
     """
     check_seed(seed)
+    model = as_keras2(model)
     intact = rate_predict(model, probabilities=False)
     images = check_images(images, find_head(model).input_shape)
     layers = _weighted_layers(model)[::-1] if layers is None else list(layers)

@@ -48,6 +48,15 @@ def compare(spiking, rate, *, metrics=("pearson", "spearman", "cosine", "rmse", 
         or times differ.
     ParameterError
         If a metric is unknown or given twice, or an option does not fit.
+
+    Examples
+    --------
+    >>> scores = ncam.compare(ncam.cumulative(spiking), rate, metrics=["pearson", "rmse"])
+    >>> scores.pearson.dims
+    ('image', 'time', 'label')
+    >>> of_answer = scores.pearson.sel(label=scores.rate_answer)
+    >>> bool((of_answer.isel(time=-1) > of_answer.isel(time=4)).all())  # the maps come to agree
+    True
     """
     maps, references = check_maps("spiking", spiking), check_maps("rate", rate)
     references = align(maps, references)
@@ -93,6 +102,13 @@ def correlation(maps, others):
     ------
     ResultError
         If an array has no positions, or they have other ones.
+
+    Examples
+    --------
+    >>> averaged = ncam.cumulative(spiking).isel(time=-1)
+    >>> found = ncam.correlation(averaged.cam, rate.cam)
+    >>> found.dims, bool((found.median("image") > 0.9).all())
+    (('image', 'label'), True)
     """
     for name, array in (("maps", maps), ("others", others)):
         if not isinstance(array, xr.DataArray) or "x" not in array.dims:

@@ -26,6 +26,13 @@ def completeness_error(maps):
     ------
     ResultError
         If ``cam``, ``logits`` or ``bias`` is missing.
+
+    Examples
+    --------
+    >>> ncam.completeness_error(spiking) < 1e-5
+    True
+    >>> ncam.completeness_error(spiking.assign(cam=1.1 * spiking.cam)) > 0.01
+    True
     """
     missing = [name for name in ("cam", "logits", "bias") if name not in getattr(maps, "data_vars", ())]
     if missing:

@@ -42,6 +42,14 @@ def pearson(maps, references, *, n_axes=2):
     ------
     ParameterError
         If the maps differ in their last axes.
+
+    Examples
+    --------
+    >>> maps = np.array([[0.0, 1.0], [2.0, 3.0]])
+    >>> float(ncam.agreement.pearson(maps, 5 * maps - 2).round(6)), float(ncam.agreement.pearson(maps, -maps).round(6))
+    (1.0, -1.0)
+    >>> float(ncam.agreement.pearson(maps, np.ones((2, 2))))
+    nan
     """
     return _cosine(*(_centred(values) for values in _flat(maps, references, n_axes)))
 
@@ -142,6 +150,12 @@ def topk_iou(maps, references, *, n_axes=2, fraction=0.1):
     ------
     ParameterError
         If the maps differ in their last axes, or ``fraction`` is out of range.
+
+    Examples
+    --------
+    >>> maps, references = np.arange(10.0).reshape(2, 5), np.arange(10.0)[::-1].reshape(2, 5)
+    >>> float(ncam.agreement.topk_iou(maps, references, fraction=0.2))  # the strongest two positions of each
+    0.0
     """
     if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
         raise ParameterError(f"fraction: expected a number above 0 and below 1, got {fraction!r}. Try fraction=0.1.")

@@ -80,6 +80,14 @@ def localisation_scores(
         is out of range.
     LabelError
         If ``box_labels`` does not name a label for each box.
+
+    Examples
+    --------
+    >>> scenes, labels, boxes = ncam.datasets.scattered_digits(4, seed=0)
+    >>> maps = ncam.rate_cam(ncam.datasets.scattered_digits_model(), scenes)
+    >>> scores = ncam.localisation_scores(maps, boxes=boxes, box_labels=labels)
+    >>> bool(scores.energy.mean() > scores.energy_random.mean())  # more evidence in the box than by chance
+    True
     """
     cams = check_maps("maps", maps)
     check_threshold(threshold)

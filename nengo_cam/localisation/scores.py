@@ -45,6 +45,13 @@ def pointing_game(maps, hits, *, n_axes=2):
     ----------
     .. [1] Zhang et al. (2018). Top-down Neural Attention by Excitation Backprop. International Journal of Computer
        Vision 126(10), 1084-1102, section 4.1.
+
+    Examples
+    --------
+    >>> from nengo_cam.localisation import pointing_game
+    >>> maps, inside = np.array([[0.0, 2.0], [1.0, 0.0]]), np.array([[False, True], [False, False]])
+    >>> float(pointing_game(maps, inside)), float(pointing_game(np.zeros((2, 2)), inside))
+    (1.0, 0.25)
     """
     maps, hits = flat(maps, n_axes), flat(hits, n_axes).astype(bool)
     strongest = maps == maps.max(axis=-1, keepdims=True)
@@ -79,6 +86,13 @@ def energy_inside(maps, inside, area, *, n_axes=2):
     ----------
     .. [1] Wang et al. (2020). Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks. CVPR
        Workshops. arXiv:1910.01279, section 4.3 (energy-based pointing game).
+
+    Examples
+    --------
+    >>> from nengo_cam.localisation import energy_inside
+    >>> maps, inside = np.array([[3.0, 1.0], [-5.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 0.0]])
+    >>> float(energy_inside(maps, inside, np.ones((2, 2))))
+    0.75
     """
     positive = np.maximum(flat(maps, n_axes).astype(float, copy=False), 0)
     within = np.einsum("...p,...p->...", positive, flat(inside, n_axes))

@@ -80,6 +80,14 @@ class Simulator:
     for all items too.
 
     Functions of nodes are called in the order of time, but a node runs a whole chunk before the next node does.
+
+    Examples
+    --------
+    >>> data = {net.input: np.repeat(images.reshape(4, 1, -1), 20, axis=1)}
+    >>> with ncam.Simulator(net.net, minibatch_size=4, seed=0, progress_bar=False) as sim:
+    ...     sim.run_steps(20, data=data)
+    ...     sim.data[net.logits].shape
+    (4, 20, 10)
     """
 
     def __init__(
@@ -212,6 +220,20 @@ class Simulator:
             Time [s].
         data, progress_bar
             As for `run_steps`.
+
+        Raises
+        ------
+        ParameterError
+            If ``data`` does not fit.
+        nengo.exceptions.ValidationError
+            If the time is negative.
+        nengo.exceptions.SimulatorClosed
+            If the simulator is closed.
+
+        Warns
+        -----
+        UserWarning
+            If the time is less than half a step.
         """
         if time_in_seconds < 0:
             raise ValidationError(f"Must be positive (got {time_in_seconds:g})", attr="time_in_seconds")

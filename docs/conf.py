@@ -1,0 +1,99 @@
+"""Set-up of the documentation: ``sphinx-build -W docs docs/_build``."""
+
+import importlib.metadata
+import pathlib
+import shutil
+import sys
+
+import nengo_cam
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
+nengo_cam.compat.quiet_tensorflow()
+
+# -- The project
+
+project = "nengo_cam"
+author = "The nengo_cam developers"
+project_copyright = author
+version = release = nengo_cam.__version__
+
+# -- Pages
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "notebook_times",
+]
+exclude_patterns = ["_build", "_extensions", "_templates"]
+templates_path = ["_templates"]
+# `name` in a docstring is a link where there is something to link to.
+default_role = "py:obj"
+
+myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+# -- Reference
+
+autosummary_generate = True
+autosummary_imported_members = True
+autodoc_typehints = "none"
+# `simulator=Simulator` instead of the address of a class.
+autodoc_preserve_defaults = True
+# Our own types and errors are links where a docstring names them; everything else is left as it is written.
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {
+    **{name: f"nengo_cam.{name}" for name in ("CAMHead", "CAMNetwork", "Report", "Verification")},
+    **{name: f"nengo_cam.exceptions.{name}" for name in nengo_cam.exceptions.__all__},
+}
+# The templates list the members.
+numpydoc_show_class_members = False
+add_module_names = False
+
+# -- Notebooks: those of examples/, run from a clean kernel whenever they have changed
+
+NOTEBOOKS = HERE / "notebooks"
+NOTEBOOKS.mkdir(exist_ok=True)
+_sources = {path.name: path for path in (HERE.parent / "examples").glob("*.ipynb")}
+for _old in NOTEBOOKS.glob("*.ipynb"):
+    if _old.name not in _sources:
+        _old.unlink()
+for _name, _path in _sources.items():
+    # Left alone if it is the same, so that Sphinx does not read it again.
+    if not (NOTEBOOKS / _name).exists() or (NOTEBOOKS / _name).read_bytes() != _path.read_bytes():
+        shutil.copyfile(_path, NOTEBOOKS / _name)
+nb_execution_mode = "cache"
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+#: Longest time that a notebook may take [s]; `notebook_times` fails the build otherwise.
+notebook_seconds = 120
+
+# -- Look
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"nengo_cam {release}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "nengo_cam"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "show_prev_next": True,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": [], "install": [], "gallery": [], "faq": [], "changes": []}
+html_context = {"default_mode": "light", "sphinx_version": importlib.metadata.version("sphinx")}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True

@@ -1,0 +1,205 @@
+"""What the pages show works as it stands there, and the reference leaves nothing out."""
+
+import functools
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+import shlex
+import types
+
+import matplotlib
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import nengo_cam
+from nengo_cam.cli import main
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), DOCS / "api" / "index.md"]
+
+#: Modules that nobody is meant to import; all others are public, and what is in their ``__all__`` with them.
+INTERNAL = {
+    "affine",
+    "comparison_report",
+    "explained",
+    "files",
+    "graph",
+    "images",
+    "keras3",
+    "layer_converters",
+    "operators",
+    "parameters",
+    "percentiles",
+    "runs",
+}
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+# -- The reference
+
+
+@functools.cache
+def listed():
+    """All names in the lists of the reference."""
+    names = []
+    for page in (DOCS / "api").glob("*.md"):
+        for block in re.findall(r"^\.\. autosummary::\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+            names += re.findall(r"^   ([\w.]+)$", block, flags=re.MULTILINE)
+    return names
+
+
+def find(name):
+    module, _, rest = name.rpartition(".")
+    return getattr(importlib.import_module(f"nengo_cam.{module}") if module else nengo_cam, rest)
+
+
+def public():
+    """Public names, each as (module, name)."""
+    names = [("nengo_cam", name) for name in nengo_cam.__all__ if name != "__version__"]
+    for info in pkgutil.iter_modules(nengo_cam.__path__):
+        if info.name in INTERNAL | {"cli"}:
+            continue
+        module = importlib.import_module(f"nengo_cam.{info.name}")
+        names += [(module.__name__, name) for name in getattr(module, "__all__", ())]
+    return names
+
+
+def test_every_public_name_is_in_the_reference():
+    documented = [find(name) for name in listed()]
+    missing = {
+        f"{module}.{name}"
+        for module, name in public()
+        for value in [getattr(importlib.import_module(module) if module != "nengo_cam" else nengo_cam, name)]
+        if not isinstance(value, types.ModuleType) and not any(value is one for one in documented)
+    }
+    assert not missing, f"add them to a list in docs/api/: {sorted(missing)}"
+
+
+def test_no_name_is_in_the_reference_twice():
+    assert sorted(set(listed())) == sorted(listed())
+
+
+def test_internal_modules_exist():
+    assert {info.name for info in pkgutil.iter_modules(nengo_cam.__path__)} >= INTERNAL
+
+
+@pytest.mark.parametrize("name", listed())
+def test_everything_in_the_reference_has_a_docstring(name):
+    value = find(name)
+    if not callable(value):
+        # A constant: Sphinx reads the comment `#:` before it.
+        module, _, constant = name.rpartition(".")
+        source = inspect.getsource(importlib.import_module(f"nengo_cam.{module}"))
+        assert re.search(rf"^#: .+\n(#: .*\n)*{constant} = ", source, flags=re.MULTILINE)
+        return
+    assert inspect.getdoc(value)
+    if not inspect.isclass(value):
+        return
+    for member, found in vars(value).items():
+        if not member.startswith("_") and callable(getattr(found, "fget", found)):
+            assert inspect.getdoc(getattr(value, member)), f"{name}.{member}"
+
+
+# -- Code and commands
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory, make_model):
+    """Files that the commands name."""
+    import PIL.Image
+
+    folder = tmp_path_factory.mktemp("files")
+    make_model(shape=(24, 24, 3)).save(folder / "model.h5", include_optimizer=False)
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+    PIL.Image.fromarray(pixels).save(folder / "cat.png")
+    (folder / "names.txt").write_text("cat\ndog\nbird\n")
+    return folder
+
+
+@pytest.fixture
+def workplace(files, tmp_path, monkeypatch):
+    for path in files.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent != ROOT and blocks(page, "python")], ids=lambda page: page.stem
+)
+def test_the_code_of_a_page_runs(page, workplace):
+    """Block after block in one namespace, as a reader would type it."""
+    with matplotlib.rc_context({"backend": "agg"}):
+        found = {}
+        for block in blocks(page, "python"):
+            exec(compile(block, str(page.name), "exec"), found)
+
+
+def commands(kind):
+    """Lines of the pages' shell blocks that begin so, joined with `&&` or not; each once, with the pages it is on."""
+    found = {}
+    for page in PAGES:
+        for block in blocks(page, "bash"):
+            for line in block.splitlines():
+                for command in re.split(r"\s+&&\s+", re.sub(r"\s+#.*", "", line)):
+                    if command.startswith(kind):
+                        found.setdefault(command, set()).add(page.name)
+    return [(", ".join(sorted(pages)), command) for command, pages in sorted(found.items())]
+
+
+KINDS = (
+    "pip install ",
+    "uv pip install ",
+    "nengo-cam ",
+    "python3.11 -m venv ",
+    ". .venv/",
+    "bash ",
+    "pytest",
+    "python ",
+    "sphinx-build ",
+)
+
+
+def test_every_command_is_of_a_kind_that_is_checked():
+    known = {command for kind in KINDS for _, command in commands(kind)}
+    assert {command for _, command in commands("")} <= known | {""}
+
+
+@pytest.mark.parametrize(("page", "command"), [*commands("pip install "), *commands("uv pip install ")])
+def test_installs_name_what_there_is(page, command):
+    setup = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = set(re.findall(r"^([\w-]+) = \[", setup.split("[project.optional-dependencies]")[1], flags=re.MULTILINE))
+    words = shlex.split(command)[2 if command.startswith("pip") else 3 :]
+    options = {"--no-build-isolation", "--no-build-isolation-package", "nengo-dl", "-e"}
+    for word in words:
+        here = re.fullmatch(r"(?:\.|nengo-cam)(?:\[([\w,-]+)\])?", word)
+        if here:
+            assert set((here[1] or "demo").split(",")) <= extras, f"{page}: {command}"
+        else:
+            assert word in options or re.fullmatch(r"[\w-]+(?:[~=<>]=?[\d.]+)?", word), f"{page}: {command}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "command"), commands("nengo-cam "))
+def test_commands_of_ours_run(page, command, workplace):
+    before = set(workplace.iterdir())
+    result = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert result.output.strip()
+    if "inspect" not in command:
+        assert set(workplace.iterdir()) - before
+
+
+@pytest.mark.parametrize(("page", "command"), [*commands("bash "), *commands("python "), *commands("pytest")])
+def test_files_that_commands_name_are_there(page, command):
+    for word in shlex.split(command)[1:]:
+        if "/" in word and not word.startswith("-") and "_build" not in word:
+            assert (ROOT / word).exists(), f"{page}: {command}"

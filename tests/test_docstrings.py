@@ -1,0 +1,84 @@
+"""The examples in docstrings run, and give what they say."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import matplotlib
+import pytest
+
+import nengo_cam
+
+START = pathlib.Path(__file__).parents[1] / "docs" / "api" / "index.md"
+#: What users meet first; each has an example.
+MAIN = {
+    "nengo_cam.agreement.compare.compare",
+    "nengo_cam.agreement.compare.correlation",
+    "nengo_cam.agreement.completeness.completeness_error",
+    "nengo_cam.agreement.reduction.cumulative",
+    "nengo_cam.agreement.reduction.smooth",
+    "nengo_cam.cam.class_activation_map",
+    "nengo_cam.cam.rate_cam",
+    "nengo_cam.cam.spiking_cam",
+    "nengo_cam.convert.CAMNetwork",
+    "nengo_cam.convert.convert",
+    "nengo_cam.cost.measure_cost",
+    "nengo_cam.datasets.digits",
+    "nengo_cam.datasets.scattered_digits",
+    "nengo_cam.head.find_head",
+    "nengo_cam.latency.decision_latency",
+    "nengo_cam.latency.explanation_latency",
+    "nengo_cam.localisation.localise.localisation_scores",
+    "nengo_cam.neurons.IntegrateAndFire",
+    "nengo_cam.plotting.animate.animate",
+    "nengo_cam.plotting.overlay.overlay",
+    "nengo_cam.plotting.timeline.timeline",
+    "nengo_cam.simplify.balance.balance_channels",
+    "nengo_cam.simulator.simulator.Simulator",
+}
+
+
+def modules():
+    return sorted(info.name for info in pkgutil.walk_packages(nengo_cam.__path__, "nengo_cam."))
+
+
+def examples():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = {}
+    for name in modules():
+        for test in finder.find(importlib.import_module(name), name):
+            if test.examples:
+                found[test.name] = test
+    return found
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Run what the reference says that examples start from."""
+    (code,) = re.findall(r"```python\n(.*?)```", START.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names = {}
+    exec(code, names)
+    return names
+
+
+@pytest.mark.parametrize("test", examples().values(), ids=lambda test: test.name.replace("nengo_cam.", ""))
+def test_examples_in_docstrings(test, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    test.globs = dict(start)
+    output = []
+    with matplotlib.rc_context({"backend": "agg"}):
+        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+        result = runner.run(test, out=output.append)
+    assert result.attempted
+    assert not result.failed, "".join(output)
+
+
+def test_what_users_meet_first_has_an_example():
+    assert examples().keys() >= MAIN
+
+
+def test_examples_may_not_turn_themselves_off():
+    for name, test in examples().items():
+        assert not any(doctest.SKIP in example.options for example in test.examples), f"{name} skips an example"
