@@ -176,9 +176,8 @@ class ComparisonReport:
             "decision": "the decision settles first", "neither": "neither settles",
         }  # fmt: skip
         rows = [[text, f"{float(self.summary.order.sel(first=name)):.3f}"] for name, text in texts.items()]
-        correlation = (
-            f"{float(self.summary.correlation):.3f} over {int(self.summary.n_settled)} images that settle in both"
-        )
+        correlation = _number(float(self.summary.correlation))
+        correlation += f", over {_count(int(self.summary.n_settled))} that settle in both"
         return (
             [*rows, ["rank correlation", correlation]],
             "Fraction of images, and rank correlation of the latencies",
@@ -361,6 +360,10 @@ def _of_compared(scores, metric):
 
 def _number(value):
     return "undefined" if np.isnan(value) else f"{value:.4g}"
+
+
+def _count(n_images):
+    return f"{n_images} image" + ("" if n_images == 1 else "s")
 
 
 def _milliseconds(seconds):

@@ -123,7 +123,7 @@ def test_one_label_for_all(spiking, rate, images, tmp_path):
     np.testing.assert_array_equal(report.scores.explanation_latency, expected)
     assert set(report.scores.compared_label.values) == {"<emu>"}
     rows = report.figures["comparison"].axes
-    assert [ax.get_ylabel() for ax in rows if ax.get_ylabel()] == ["image 4\nlabel <emu>", "image 0\nlabel <emu>"]
+    assert [ax.get_ylabel() for ax in rows if ax.get_ylabel()] == ["image 4\n<emu>", "image 0\n<emu>"]
     report.save(tmp_path)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<emu>" not in text and "&lt;emu&gt;" in text
@@ -135,7 +135,7 @@ def test_a_raster_if_there_are_spikes(spiking, rate, images):
     features = features.assign_coords(image=[0]).assign_attrs(synapse="None")
     report = report_comparison(spiking, rate, images, features=features, shown=[3], label="cat")
     assert not report.notes
-    assert "image 3, label cat" in [ax.get_title() for ax in report.figures["raster"].axes]
+    assert "image 3\ncat" in [ax.get_title() for ax in report.figures["raster"].axes]
     flat = features.assign(features=features.features + 0.3)
     report = report_comparison(spiking, rate, images, features=flat, shown=[3], label="cat")
     assert "raster" not in report.figures
@@ -149,6 +149,7 @@ def test_maps_that_stay_blank_and_never_settle(spiking, rate, images, tmp_path):
     assert rows["correlation of maps (Pearson)"][:4] == ["undefined"] * 3 + ["5"]
     assert rows["explanation latency"][:4] == ["never", "never", "never", "1.000"]
     assert rows["0"][4:] == ["never", "undefined"]
+    assert rows["rank correlation"] == ["undefined, over 0 images that settle in both"]
 
 
 def test_files_are_replaced_and_others_stay(spiking, rate, images, tmp_path):

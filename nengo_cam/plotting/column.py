@@ -5,10 +5,12 @@ import io
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["COLUMN", "dress", "new_figure", "png_of"]
+__all__ = ["COLUMN", "dress", "new_figure", "png_of", "short_label"]
 
 #: Width of a column [inch].
 COLUMN = 3.3
+# Letters of a label, which stands beside or above a map that may be half an inch wide.
+_LONGEST = 11
 
 
 def new_figure(height):
@@ -59,3 +61,21 @@ def png_of(figure):
     png = io.BytesIO()
     figure.figure.savefig(png, format="png")
     return png.getvalue()
+
+
+def short_label(label):
+    """Name a label where there is little room.
+
+    Parameters
+    ----------
+    label : int or str
+        Label.
+
+    Returns
+    -------
+    str
+        ``"label 3"``, or the name, cut off if it is long.
+    """
+    if not isinstance(label, str):
+        return f"label {label}"
+    return label if len(label) <= _LONGEST else label[: _LONGEST - 1].rstrip() + "…"

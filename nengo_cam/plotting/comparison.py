@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ..exceptions import LabelError
 from .checks import check_rate
-from .column import COLUMN, new_figure, png_of
+from .column import COLUMN, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centred_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
@@ -74,6 +74,7 @@ def comparison(
         Positions along the dim ``image`` of ``spiking``, one for each row. An image may come twice.
     label : int, str or sequence of them, optional
         Label of the maps: one for all rows, or one for each. Default: the one with the largest logit at the last step.
+        Long names are cut off beside the rows.
     times : sequence of float, optional
         When [s]; the nearest steps are shown. Default: at 10, 30 and 100 % of the simulation.
     scale : "shared" or (float, float)
@@ -136,7 +137,7 @@ def comparison(
                 for ax, values, picture in zip(row[-len(maps) :], maps, pictures)
             ]
         )
-        row[0].set_ylabel(f"image {scene.image}\nlabel {scene.label}", fontsize=_SMALL)
+        row[0].set_ylabel(f"image {scene.image}\n{short_label(scene.label)}", fontsize=_SMALL)
         for ax in row:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_linewidth(0.5)

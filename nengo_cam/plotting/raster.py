@@ -10,7 +10,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from ..exceptions import ParameterError, ResultError
-from .column import dress, new_figure, png_of
+from .column import dress, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centred_colormap, check_scale, color_limits, extends
 from .selection import select_scenes
@@ -20,6 +20,11 @@ __all__ = ["Raster", "raster"]
 _DIMS = ("image", "time", "channel", "y", "x")
 # Where in a diverging colour map the colours of the neurons are taken from: those of a clear map, for and against.
 _AGAINST, _FOR = 0.08, 0.92
+# Letters of the name of a layer beside the raster.
+_LONGEST = 18
+# By how much multiples may miss a whole number in single precision; and the smallest height that is believed, in
+# parts of the smallest output: neurons that never spike less than 25 times in a step are no spiking neurons.
+_ROUNDING, _SMALLEST = 2e-3, 0.04
 
 
 class Raster(NamedTuple):
@@ -143,12 +148,12 @@ def raster(
     end = 1000 * float(scene.times[-1])
     raster_axes.set(xlim=(1000 * (float(scene.times[0]) - dt), end), ylim=(len(chosen) - 0.4, -0.6))
     raster_axes.set_xlabel("time [ms]", fontsize="small")
-    raster_axes.set_ylabel(f"neurons of {_layer(spiking)}", fontsize="small")
-    raster_axes.set_title(f"{sum(map(len, events))} spikes", fontsize="small")
+    raster_axes.set_ylabel(f"neurons of\n{_layer(spiking)}", fontsize="x-small")
+    raster_axes.set_title(f"{sum(map(len, events))} spikes", fontsize="x-small")
     raster_axes.set_yticks([])
     picture, artist = draw_map(map_axes, mean, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
     map_axes.set(xticks=[], yticks=[])
-    map_axes.set_title(f"image {scene.image}, label {scene.label}", fontsize="small")
+    map_axes.set_title(f"image {scene.image}\n{short_label(scene.label)}", fontsize="x-small")
     cells = _frame_cells(map_axes, scene.extent, mean, chosen, cmap, clim)
     bar = add_colorbar(
         fig, artist, map_axes, label=f"mean CAM [{scene.units}]", extend=extends(mean, *clim), orientation="horizontal",
@@ -195,22 +200,40 @@ def _answer(spiking, image):
 
 
 def _spike_counts(features):
-    """Turn features (T, K, Y, X) into spikes per step, with a sign; in a channel all spikes have the same height.
+    """Turn features (T, K, Y, X) into spikes per step, with a sign.
 
-    The height is not in the Dataset, as each channel has its own. The smallest output of a channel is taken for one
-    spike, and all others have to be multiples of it.
+    In a channel all spikes have the same height. It is not in the Dataset, as channels differ, but all outputs are
+    multiples of it: it is their greatest common divisor.
     """
     size = np.abs(features.astype(float))
-    height = np.min(np.where(size > 0, size, np.inf), axis=(0, 2, 3), keepdims=True)
-    counts = size / height
-    whole = np.rint(counts)
-    constant = len(features) > 1 and bool((features == features[:1]).all())
-    if np.abs(counts - whole).max(initial=0) > 1e-3 * max(whole.max(initial=0), 1) or (constant and whole.any()):
+    heights = np.array([_common_divisor(size[:, k][size[:, k] > 0]) for k in range(size.shape[1])])
+    # Rates hardly change from step to step, or are never zero.
+    steady = bool((features == features[:1]).all() or (features != 0).all())
+    if np.isnan(heights).any() or (len(features) > 1 and features.any() and steady):
         raise ResultError(
             "spiking: its features are no spikes; expected multiples of one height in each channel, which come and go, "
             "got other values. Convert the model with spiking neurons, and pass the features of all steps as they are."
         )
-    return (np.sign(features) * whole).astype(int)
+    return (np.sign(features) * np.rint(size / heights[:, None, None])).astype(int)
+
+
+def _common_divisor(values):
+    """Find the number that all positive values are multiples of, but for rounding; NaN if there is none, 1 for none."""
+    if len(values) == 0:
+        return 1.0
+    smallest = values.min()
+    divisor = 1.0
+    for value in np.unique(np.round(values / smallest, 4)):
+        # Euclid's algorithm with the nearest multiple, so that a remainder is small on either side.
+        rest = _rest(value, divisor)
+        while rest > _ROUNDING:
+            divisor, rest = rest, _rest(divisor, rest)
+    # Whatever numbers they are, they have a common divisor that is small enough.
+    return smallest * divisor if divisor > _SMALLEST else np.nan
+
+
+def _rest(value, divisor):
+    return abs(value - np.rint(value / divisor) * divisor)
 
 
 def _choose(neurons, counts, mean):
@@ -283,5 +306,6 @@ def _frame_cells(ax, extent, mean, chosen, cmap, clim):
 
 
 def _layer(spiking):
-    """Name the layer: the head in the attributes begins with it."""
-    return str(spiking.attrs.get("head") or "features").split(" ")[0]
+    """Name the layer, as the head in the attributes begins with it; cut off if it is longer than the axes are high."""
+    name = str(spiking.attrs.get("head") or "features").split(" ")[0]
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"

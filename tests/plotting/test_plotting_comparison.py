@@ -42,10 +42,23 @@ def test_each_row_has_its_label(spiking, rate):
     for row, (i, label) in zip(drawn.maps, [(1, "cat"), (1, "fox"), (2, "cat")]):
         np.testing.assert_array_equal(row[0].get_array(), rate.cam.sel(label=label)[i])
     assert [row[0].get_ylabel() for row in drawn.axes] == [
-        "image 1\nlabel cat", "image 1\nlabel fox", "image 2\nlabel cat",
+        "image 1\ncat", "image 1\nfox", "image 2\ncat",
     ]  # fmt: skip
     winner = str(spiking.logits[1, -1].idxmax().values)
-    assert comparison(spiking, rate, image=1).axes[0][0].get_ylabel() == f"image 1\nlabel {winner}"
+    assert comparison(spiking, rate, image=1).axes[0][0].get_ylabel() == f"image 1\n{winner}"
+
+
+def test_names_beside_rows_fit(spiking, rate):
+    names = ["cat", "indigo bunting", "a very long name", "fox"]
+    long = [data.assign_coords(label=names) for data in (spiking, rate)]
+    drawn = comparison(*long, image=[0, 0, 1], label=[names[1], names[2], "fox"])
+    labels = [row[0].yaxis.label for row in drawn.axes]
+    assert [label.get_text() for label in labels] == ["image 0\nindigo bun…", "image 0\na very lon…", "image 1\nfox"]
+    drawn.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(lower.y1 < upper.y0 for upper, lower in zip(boxes, boxes[1:]))
+    numbers = [data.assign_coords(label=[0, 1, 2, 3]) for data in (spiking, rate)]
+    assert comparison(*numbers, label=3).axes[0][0].get_ylabel() == "image 0\nlabel 3"
 
 
 def test_titles_stand_above_the_first_row(spiking, rate, images):

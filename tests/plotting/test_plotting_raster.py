@@ -80,11 +80,22 @@ def test_neurons_have_the_colour_of_the_sign_of_the_map(spiking):
 def test_labels(spiking):
     drawn = raster(spiking, image=1)
     winner = str(spiking.logits[1].sum("time").idxmax().values)
-    assert drawn.axes[1].get_title() == f"image 1, label {winner}"
+    assert drawn.axes[1].get_title() == f"image 1\n{winner}"
     assert drawn.axes[0].get_xlabel() == "time [ms]"
-    assert drawn.axes[0].get_ylabel() == "neurons of conv3"
+    assert drawn.axes[0].get_ylabel() == "neurons of\nconv3"
     assert drawn.axes[0].get_xlim() == pytest.approx((0, 10))
     assert drawn.colorbar.ax.get_xlabel() == "mean CAM [logit]"
+
+
+@pytest.mark.parametrize("several", [[2, 3], [2, 5], [4, 6, 9], [1, 7]])
+def test_the_height_of_a_spike_is_the_divisor_of_all(spiking, several):
+    """Some channels never spike just once in a step."""
+    counts = np.random.default_rng(0).choice([0, *several], spiking.features.shape)
+    counts[0, : len(several), 0, 0, 0] = several
+    data = spiking.assign(features=(spiking.features.dims, (0.37 * counts).astype(np.float32)))
+    drawn = raster(data, label="cat", neurons=[[0, 0, 0], [3, 1, 2]])
+    found = [len(artist.get_positions()) for artist in drawn.spikes]
+    assert found == [counts[0, :, 0, 0, 0].sum(), counts[0, :, 3, 1, 2].sum()]
 
 
 def test_spikes_of_either_sign_are_spikes(spiking, counts):
@@ -127,8 +138,12 @@ def test_draws_on_a_given_figure_and_at_column_width(spiking, images):
     drawn = raster(spiking, images, label="cat", fig=fig)
     assert drawn.figure is fig
     assert Image.open(io.BytesIO(drawn._repr_png_())).size == (600, 200)
-    drawn = raster(spiking, images, label="cat")
+    long = spiking.assign_attrs(head="a_name_that_is_rather_long (4x4x6) -> gap").assign_coords(
+        label=["indigo bunting, a bird", 1, 2, 3]
+    )
+    drawn = raster(long, images, label="indigo bunting, a bird")
     assert drawn.figure.get_figwidth() == 3.3
+    assert drawn.axes[0].get_ylabel() == "neurons of\na_name_that_is_ra…"
     drawn.figure.canvas.draw()
     for ax in (*drawn.axes, drawn.colorbar.ax):
         box = ax.get_tightbbox()
