@@ -312,9 +312,11 @@ def _choose_labels(head, labels, label_names):
         if not all(isinstance(name, str) for name in given):
             raise LabelError(f"label_names: expected strings, got {given[:3]!r}. Convert them with str.")
         if len(given) != head.n_labels or len(set(given)) != len(given):
+            twice = sorted({name for name in given if given.count(name) > 1})[:5]
             raise LabelError(
                 f"label_names: expected {head.n_labels} different names, one for each label of {head.readout!r}, got "
-                f"{len(given)} names, {len(set(given))} of them different. Name every label once."
+                f"{len(given)} names, {len(set(given))} of them different{f'; twice: {twice}' if twice else ''}. Name "
+                "every label once."
             )
         names = np.array(given)
     if labels is None:

@@ -315,7 +315,7 @@ def test_silence_is_said(small_model, images):
         ({"label_names": 5}, LabelError, "expected strings, got"),
         ({"seed": -1}, ParameterError, "seed: expected a whole number from 0"),
         ({"seed": 1.5}, ParameterError, "seed"),
-        ({"label_names": ["a", "b", "b"]}, LabelError, "2 of them different"),
+        ({"label_names": ["a", "b", "b"]}, LabelError, r"2 of them different; twice: \['b'\]"),
     ],
 )
 def test_wrong_options_are_found_before_any_simulation(net, images, options, error, message, monkeypatch):

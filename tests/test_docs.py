@@ -24,12 +24,12 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 #: Modules that nobody is meant to import; all others are public, and what is in their ``__all__`` with them.
 INTERNAL = {
     "affine",
+    "comparison_page",
     "comparison_report",
     "explained",
     "files",
     "graph",
     "images",
-    "keras3",
     "layer_converters",
     "operators",
     "parameters",
