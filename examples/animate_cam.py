@@ -17,6 +17,7 @@ import sys
 import numpy as np
 
 import nengo_cam as ncam
+from nengo_cam.images import check_images
 from nengo_cam.model_files import PICTURE_SUFFIXES, load_images, load_keras_model
 
 ncam.compat.quiet_tensorflow()
@@ -51,7 +52,7 @@ def read(paths, input_shape, black, white):
         array = load_images(path, size=input_shape[:2], channels=input_shape[-1])
         if pathlib.Path(path).suffix.lower() in PICTURE_SUFFIXES:
             array = array / 255 * (white - black) + black
-        arrays.append(array.astype(np.float32))
+        arrays.append(check_images(array, input_shape))
     return np.concatenate(arrays)
 
 

@@ -62,12 +62,15 @@ def open_array(path):
     """Open an array on disk, without reading it."""
     try:
         # Pickled objects, which could run code, cannot be read so.
-        return np.load(path, mmap_mode="r", allow_pickle=False)[:]
-    except (OSError, ValueError, TypeError) as err:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive")
+    except (OSError, ValueError) as err:
         raise ncam.exceptions.InputFileError(
             f"images {path!r}: they cannot be read piece by piece ({err}); expected an .npy file of numbers, got "
             "something else. Save the array with numpy.save."
         ) from err
+    return array
 
 
 def measure(net, images, options):
