@@ -5,6 +5,8 @@ import pathlib
 import shutil
 import sys
 
+import numpydoc.xref
+
 import nengo_cam
 
 HERE = pathlib.Path(__file__).parent
@@ -23,14 +25,15 @@ version = release = nengo_cam.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
+    "mathml",
     "notebook_times",
 ]
-exclude_patterns = ["_build", "_extensions", "_templates"]
+# myst-nb leaves the notebooks that it has run in jupyter_execute, beside the output.
+exclude_patterns = ["_build", "_extensions", "_templates", "jupyter_execute"]
 templates_path = ["_templates"]
 # `name` in a docstring is a link where there is something to link to.
 default_role = "py:obj"
@@ -42,10 +45,17 @@ myst_heading_anchors = 3
 
 autosummary_generate = True
 autosummary_imported_members = True
+# Pages of names that are gone would stay, and be in no list.
+_listed = "\n".join(page.read_text(encoding="utf-8") for page in (HERE / "api").glob("*.md")).splitlines()
+for _old in (HERE / "api" / "generated").glob("*.rst"):
+    if f"   {_old.stem[len('nengo_cam.') :]}" not in _listed:
+        _old.unlink()
 autodoc_typehints = "none"
 # `simulator=Simulator` instead of the address of a class.
 autodoc_preserve_defaults = True
-# Our own types and errors are links where a docstring names them; everything else is left as it is written.
+# Our own types and errors are links where a docstring names them; everything else is left as it is written: numpydoc's
+# own list leads to the glossaries of Python and NumPy, which are not at hand.
+numpydoc.xref.DEFAULT_LINKS.clear()
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {
@@ -69,6 +79,7 @@ for _name, _path in _sources.items():
     if not (NOTEBOOKS / _name).exists() or (NOTEBOOKS / _name).read_bytes() != _path.read_bytes():
         shutil.copyfile(_path, NOTEBOOKS / _name)
 nb_execution_mode = "cache"
+nb_execution_cache_path = str(HERE / "_build" / ".jupyter_cache")
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
@@ -80,6 +91,7 @@ notebook_seconds = 120
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"nengo_cam {release}"
+html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sourcelink = False

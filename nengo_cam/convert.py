@@ -51,8 +51,9 @@ def convert(
 
     Parameters
     ----------
-    model : tf.keras.Model
-        Functional or built Sequential model that `nengo_cam.find_head` accepts. It is not changed.
+    model : tf.keras.Model or keras.Model
+        Functional or built Sequential model that `nengo_cam.find_head` accepts. It is not changed. One of Keras 3 is
+        rebuilt with Keras 2 and compared with it.
     neurons : nengo.neurons.NeuronType or None
         What replaces ReLU units: any spiking or rate type. None keeps rectified-linear rate neurons. Clipped ReLU
         (ReLU6) becomes the clipped twin of `IntegrateAndFire` or `SignedIntegrateAndFire`, and clipped rate neurons if

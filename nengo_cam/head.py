@@ -162,8 +162,9 @@ def find_head(model, *, output=None):
 
     Parameters
     ----------
-    model : tf.keras.Model
-        Functional or built Sequential model with one input.
+    model : tf.keras.Model or keras.Model
+        Functional or built Sequential model with one input. One of Keras 3 is rebuilt with Keras 2 and compared with
+        it.
     output : int or str, optional
         Which output, by number or by the name of its layer, if the model has several.
 

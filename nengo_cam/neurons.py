@@ -226,9 +226,9 @@ class ClippedIntegrateAndFire(IntegrateAndFire):
 
     .. math::
 
-        v &\leftarrow v + J \Delta t, \quad q \leftarrow q + (m / a) \Delta t \
-        n &= \max(0, \lfloor \min(v, q) \rfloor) \
-        v &\leftarrow v - n, \quad q \leftarrow q - n \
+        v &\leftarrow v + J \Delta t, \quad q \leftarrow q + (m / a) \Delta t \\
+        n &= \max(0, \lfloor \min(v, q) \rfloor) \\
+        v &\leftarrow v - n, \quad q \leftarrow q - n \\
         \text{output} &= n \, a / \Delta t
 
     Over time the mean output tends to :math:`\min(a \max(0, \bar J), m)` for the mean input :math:`\bar J`, and at no

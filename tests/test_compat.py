@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -91,3 +92,33 @@ def test_package_version():
 
     assert compat.package_version("numpy") == numpy.__version__
     assert compat.package_version("no-such-package-here") is None
+
+
+def test_keras_3_is_found_where_it_is_and_keras_2_is_not_taken_for_it(monkeypatch):
+    import keras
+
+    found = compat.import_keras3()
+    assert found is (keras if int(keras.__version__.split(".")[0]) >= 3 else None)
+    monkeypatch.setattr(compat, "package_version", lambda name: "2.15.0")
+    assert compat.import_keras3() is None
+    monkeypatch.setattr(compat, "package_version", lambda name: None)
+    assert compat.import_keras3() is None
+
+
+def test_models_of_keras_3_are_told_from_those_of_keras_2(small_model, tf):
+    assert not compat.is_keras3_model(small_model)
+    assert not compat.is_keras3_model(tf.keras.Sequential())
+    assert not compat.is_keras3_model("model")
+    keras = compat.import_keras3()
+    if keras is not None:
+        assert compat.is_keras3_model(keras.Sequential())
+        assert compat.is_keras3_model(type("Own", (keras.Model,), {})())
+        assert not compat.is_keras3_model(keras.layers.Dense(2))
+
+
+@pytest.mark.parametrize("kind", ["Add", "Conv2D", "DepthwiseConv2D", "ELU", "GlobalAveragePooling1D", "PReLU", "ReLU"])
+def test_names_of_classes_in_files(kind, tf):
+    options = {"Conv2D": {"filters": 1, "kernel_size": 1}, "DepthwiseConv2D": {"kernel_size": 1}}
+    layer = getattr(tf.keras.layers, kind)(**options.get(kind, {}))
+    # Keras numbers the names that it makes of classes itself.
+    assert compat.snake_case(kind) == re.sub(r"_\d+$", "", layer.name)

@@ -1,4 +1,4 @@
-"""The three questions that first users ask, each answered by a measurement. The README gives the figures."""
+"""The three questions that first users ask, each answered by a measurement. docs/wrong_maps.md gives the figures."""
 
 import numpy as np
 import pytest
@@ -34,6 +34,12 @@ def test_pooling_weights_are_no_class_weights(measured):
         readout_weights = sim.data[net.readout].weights
     n_channels = net.head.n_channels
     # The same number at every position and for every channel, which is averaged by itself.
+    if pooling_weights.shape[2] > 1:
+        # Nengo 3.2 has no groups: there each channel has zeros for the others.
+        np.testing.assert_array_equal(
+            pooling_weights != 0, np.broadcast_to(np.eye(n_channels) > 0, pooling_weights.shape)
+        )
+        pooling_weights = pooling_weights.sum(axis=2, keepdims=True)
     assert pooling_weights.shape == (28, 28, 1, n_channels)
     np.testing.assert_allclose(pooling_weights, 1 / 28**2)
     assert readout_weights.shape == (10, n_channels)

@@ -233,9 +233,11 @@ def test_without_keras_3_it_is_said_that_nothing_was_compared(gap_file, monkeypa
 @pytest.mark.parametrize("name", MODELS)
 def test_archives_of_keras_2(tf, name, tmp_path):
     source = MODELS[name](tf.keras)
-    source.save(tmp_path / "model.keras")
-    if not zipfile.is_zipfile(tmp_path / "model.keras"):
+    # Keras 2.12 has to be asked for an archive, and Keras before it has none.
+    version = tuple(int(part) for part in tf.__version__.split(".")[:2])
+    if version < (2, 12):
         pytest.skip("this Keras writes .keras files as HDF5")
+    source.save(tmp_path / "model.keras", **({"save_format": "keras_v3"} if version == (2, 12) else {}))
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         description = archive.read("config.json").decode()
     assert_same(keras3.rebuild_file(tmp_path / "model.keras", description).model, source)
@@ -432,8 +434,10 @@ def test_layers_that_cannot_be_rebuilt_are_named(change, message):
     layer = next(layer for layer in description["config"]["layers"] if layer["class_name"] == "Conv2D")
     name = layer["config"]["name"]
     layer.update({**change, "config": {**layer["config"], **change.get("config", {})}})
-    with pytest.raises(UnsupportedModelError, match=f"model 'gap': the layer '{name}' {message}|{message}") as caught:
+    with pytest.raises(UnsupportedModelError, match=message) as caught:
         rebuild(description)
+    assert str(caught.value).startswith(f"model 'gap': the layer '{name}' (")
+    assert str(caught.value).count("cannot be rebuilt") == 1
     assert caught.value.layer == name
 
 

@@ -1,4 +1,5 @@
 import json
+import pathlib
 import warnings
 import zipfile
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nengo_cam.exceptions import InputFileError, UnsafeFileError
+from nengo_cam.exceptions import InputFileError, UnsafeFileError, UnsupportedModelError
 from nengo_cam.model_files import load_images, load_keras_model
 
 FORMATS = ["model.h5", "model.keras", "model_folder"]
@@ -161,3 +162,16 @@ def test_pictures_with_16_bits_transparency_and_orientation(tmp_path):
     exif[0x0112] = 6  # to be turned by a quarter
     Image.fromarray(np.zeros((5, 9, 3), np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
     assert load_images(tmp_path / "turned.jpg").shape == (1, 9, 5, 3)
+
+
+def test_files_of_keras_3_run_no_code_either(tmp_path):
+    stored = pathlib.Path(__file__).parent / "data" / "keras3_gap.keras"
+    with zipfile.ZipFile(stored) as whole, zipfile.ZipFile(tmp_path / "lambda.keras", "w") as changed:
+        for name in whole.namelist():
+            content = whole.read(name)
+            changed.writestr(name, content.replace(b'"ReLU"', b'"Lambda"') if name == "config.json" else content)
+    with pytest.raises(UnsafeFileError, match="contains a Lambda layer.*--unsafe"):
+        load_keras_model(tmp_path / "lambda.keras")
+    # Trusted or not, code of Keras 3 is not run.
+    with pytest.raises(UnsupportedModelError, match=r"\(Lambda\) cannot be rebuilt .* got Python code"):
+        load_keras_model(tmp_path / "lambda.keras", unsafe=True)

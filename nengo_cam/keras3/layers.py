@@ -93,7 +93,8 @@ class Entry:
     @property
     def is_operation(self):
         """Whether it is a function such as ``x + y`` and no layer; the two may bear the same name."""
-        return self.module.startswith("keras.src.ops") or not (self.module or {"trainable", "dtype"} & set(self.config))
+        is_layer = self.module or {"trainable", "dtype", "layers"} & set(self.config)
+        return self.module.startswith("keras.src.ops") or not is_layer
 
     @property
     def is_keras(self):
@@ -148,8 +149,9 @@ def make_layer(entry):
     layer_type = getattr(layers, entry.kind, None) if _SAME.fullmatch(entry.kind) else None
     if layer_type is None:
         raise entry.error("expected a layer that computes the same in Keras 2, got one that is not known to")
+    options = _options(entry)
     try:
-        return layer_type(**_options(entry), **common)
+        return layer_type(**options, **common)
     except (TypeError, ValueError) as err:
         raise entry.error(f"Keras 2 does not take its options ({err})") from err
 

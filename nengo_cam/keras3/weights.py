@@ -9,6 +9,8 @@ from ..exceptions import InputFileError
 
 __all__ = ["archive_weights", "legacy_weights", "live_weights"]
 
+_OLD_CONTAINER = "_layer_checkpoint_dependencies"
+
 
 def live_weights(model):
     """Return a callable that gives the weights of a Keras 3 model.
@@ -50,32 +52,37 @@ def archive_weights(file, description):
     callable
         As `live_weights`.
     """
-    # Keras 2.12 has another name for it.
-    container = next((name for name in ("layers", "_layer_checkpoint_dependencies") if name in file), "layers")
     groups = {}
 
     def weights(path):
-        groups.update({} if groups else _groups(description, container))
+        groups.update({} if groups else _groups(file, description))
         stored = file.get(f"{groups[path]}/vars", {})
         return [_floating(path, stored[number]) for number in sorted(stored, key=int)]
 
     return weights
 
 
-def _groups(description, container, path=(), prefix=""):
+def _groups(file, description, path=(), prefix=""):
     """List the path of each layer, and its group in the file."""
-    counts = {}
+    counts, container = {}, "layers"
+    if f"{prefix}{_OLD_CONTAINER}" in file:
+        container = _OLD_CONTAINER
     for data in description["config"]["layers"]:
         if (data.get("module") or "").startswith("keras.src.ops"):
             continue
         kind = compat.snake_case(data["class_name"])
         number = counts.setdefault(kind, 0)
-        counts[kind] += 1
         names = (*path, data.get("name") or data["config"]["name"])
         group = f"{prefix}{container}/{kind}_{number}" if number else f"{prefix}{container}/{kind}"
+        # Keras 2.12 lists layers with weights once more, and so skips a number behind each.
+        counts[kind] += 2 if container == _OLD_CONTAINER and _holds_arrays(file.get(group)) else 1
         yield names, group
         if "layers" in data["config"]:
-            yield from _groups(data, container, names, f"{group}/")
+            yield from _groups(file, data, names, f"{group}/")
+
+
+def _holds_arrays(group):
+    return group is not None and group.visititems(lambda name, item: True if hasattr(item, "shape") else None) is True
 
 
 def legacy_weights(file):

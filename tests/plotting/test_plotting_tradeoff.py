@@ -122,7 +122,8 @@ def test_a_selection_is_drawn(curve):
     np.testing.assert_array_equal(some.lines[1][2][1].get_ydata(), curve.cam_correlation[1, 2, 2:5, 2])
 
 
-@pytest.mark.filterwarnings("error")
+# An old Matplotlib calls what a new pyparsing deprecates.
+@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")
 def test_burn_in_and_silence_draw_nothing(curve):
     curve["accuracy"][:, :, :3] = np.nan
     curve["cam_correlation"][:, :, :3] = np.nan
