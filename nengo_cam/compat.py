@@ -204,13 +204,22 @@ def import_tensorflow():
             f"TensorFlow {tf.__version__}: NengoDL needs Keras 2, which comes as the package 'tf-keras'; expected it "
             f"to be installed, got none. Run: pip install 'tf-keras~={tf.__version__.rsplit('.', 1)[0]}.0'."
         )
-    if not tf.keras.Model.__module__.startswith("tf_keras"):
+    if not _keras_of(tf).startswith("tf_keras"):
         how = "is set to another value" if prepare_needed else "was not set when TensorFlow was imported"
         raise CompatibilityError(
             f"TensorFlow {tf.__version__}: Keras 3 is active as tf.keras because {_LEGACY_SWITCH} {how}; expected "
             f"Keras 2. Set the environment variable {_LEGACY_SWITCH}=1, or import nengo_cam before tensorflow."
         )
     return tf
+
+
+def _keras_of(tf):
+    """Name the module that ``tf.keras`` comes from."""
+    try:
+        return tf.keras.Model.__module__
+    except (AttributeError, ImportError, RecursionError):
+        # TensorFlow 2.21 looks for Keras 3 without end where it finds Keras 3.15.
+        return "no module"
 
 
 def import_nengo_dl():

@@ -46,6 +46,31 @@ print(nengo_dl.__spec__.loader.get_filename("nengo_dl") == nengo_dl.__file__)
     assert run(code).split() == ["ConvertBatchNormalization", "True", "True"]
 
 
+def test_a_keras_that_is_not_found_is_said_with_the_remedy(monkeypatch, tf):
+    class Endless:
+        def __getattr__(self, name):
+            return getattr(self, name)
+
+    monkeypatch.setattr(tf, "__version__", "2.21.0")
+    monkeypatch.setattr(compat, "package_version", lambda name: "2.21.0")
+    monkeypatch.setattr(tf, "keras", Endless())
+    with pytest.raises(CompatibilityError, match="Set the environment variable TF_USE_LEGACY_KERAS=1"):
+        compat.import_tensorflow()
+
+
+@pytest.mark.skipif(int(compat.package_version("tensorflow").split(".")[1]) < 16, reason="this TensorFlow has Keras 2")
+def test_tensorflow_imported_first_is_said_with_the_remedy():
+    said = run("""
+import tensorflow as tf
+import nengo_cam as ncam
+try:
+    ncam.compat.import_tensorflow()
+except ncam.exceptions.CompatibilityError as err:
+    print(err)
+""")
+    assert "TF_USE_LEGACY_KERAS was not set when TensorFlow was imported; expected Keras 2." in said
+
+
 def test_keras_3_in_place_of_keras_2_is_said_with_the_remedy(monkeypatch, tf):
     monkeypatch.setattr(tf, "__version__", "2.19.0")
     monkeypatch.setattr(compat, "package_version", lambda name: "2.19.0")
