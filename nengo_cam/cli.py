@@ -110,7 +110,7 @@ def demo(out, n_images, n_steps, dt, synapse, target_rate, simulator, seed, quie
     net = ncam.convert(ncam.datasets.digits_model(), calibrate_on=train[:200], target_rate=target_rate, synapse=synapse)
     ran = time.perf_counter()
     spiking = ncam.spiking_cam(
-        net, images, n_steps=n_steps, dt=dt, seed=seed, simulator=_simulator(simulator), progress_bar=not quiet
+        net, images, n_steps=n_steps, dt=dt, seed=seed, simulator=_simulator_class(simulator), progress_bar=not quiet
     )
     finished = time.perf_counter()
     rate = ncam.rate_cam(net, images)
@@ -182,11 +182,8 @@ def animate(model, images, label, label_names, image, out, rescale, scale_firing
     spiking = ncam.spiking_cam(
         net,
         shown,
-        n_steps=run["n_steps"],
-        dt=run["dt"],
-        seed=run["seed"],
-        simulator=_simulator(run["simulator"]),
         progress_bar=not run["quiet"],
+        **_simulation(run),
         **options,
     )
     rate = ncam.rate_cam(net, shown, **options)
@@ -240,15 +237,7 @@ def inspect(model, images, calibrate_on, out, rescale, scale_firing_rates, unsaf
         )
     report = net.report
     if shown is not None:
-        report = ncam.measure_activity(
-            net,
-            shown,
-            n_steps=run["n_steps"],
-            dt=run["dt"],
-            seed=run["seed"],
-            simulator=_simulator(run["simulator"]),
-            progress_bar=not run["quiet"],
-        )
+        report = ncam.measure_activity(net, shown, progress_bar=not run["quiet"], **_simulation(run))
     click.echo(report)
     if out is not None:
         with atomic_path(out) as path:
@@ -330,13 +319,7 @@ def compare(
         target_rate=run["target_rate"],
         **_calibration(scale_firing_rates, array if samples is None else samples),
     )
-    options = {
-        "n_steps": run["n_steps"],
-        "dt": run["dt"],
-        "seed": run["seed"],
-        "simulator": _simulator(run["simulator"]),
-        "label_names": names,
-    }
+    options = {**_simulation(run), "label_names": names}
     spiking = ncam.spiking_cam(net, array, progress_bar=not run["quiet"], **options)
     shown = list(shown) or list(range(min(6, len(array))))
     features = None
@@ -370,7 +353,13 @@ def _calibration(scale_firing_rates, images):
     return {"calibrate_on": images}
 
 
-def _simulator(name):
+def _simulation(run):
+    """Choose the options of the command line that say how a network runs."""
+    options = {name: run[name] for name in ("n_steps", "dt", "seed")}
+    return {**options, "simulator": _simulator_class(run["simulator"])}
+
+
+def _simulator_class(name):
     import nengo
 
     import nengo_cam as ncam
