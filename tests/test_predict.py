@@ -46,7 +46,7 @@ def test_filtered_decisions(small_model, images, synapse):
 
 def test_errors(small_model, images):
     network = ncam.convert(small_model)
-    with pytest.raises(ModelTypeError, match="net: expected a CAMNetwork, got keras"):
+    with pytest.raises(ModelTypeError, match="net: expected a CAMNetwork, got (tf_)?keras"):
         spiking_predict(small_model, n_steps=10)
     with pytest.raises(ModelTypeError, match="Keras model"):
         rate_predict("model")
