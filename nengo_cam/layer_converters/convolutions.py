@@ -25,7 +25,7 @@ class ConvertConvolution(NativeConverter):
 
     def kernel_and_groups(self):
         """Return the kernel (*window, C / groups, F), and the number of groups."""
-        return np.array(self.layer.kernel), self.layer.groups
+        return self.layer.kernel.numpy().copy(), self.layer.groups
 
     def transform(self, node_id):
         """Make the transform of a call of the layer."""
@@ -44,7 +44,7 @@ class ConvertConvolution(NativeConverter):
         output = self.add_nengo_obj(node_id, activation=self.layer.activation)
         if self.layer.use_bias:
             channels_last = self.options()["channels_last"]
-            self.add_channel_bias(node_id, output, np.array(self.layer.bias), channels_last=channels_last)
+            self.add_channel_bias(node_id, output, self.layer.bias.numpy().copy(), channels_last=channels_last)
         self.add_convolution(node_id, output, self.transform(node_id), trainable=True)
         return output
 
@@ -65,7 +65,7 @@ class ConvertDepthwiseConvolution(ConvertConvolution):
 
     def kernel_and_groups(self):
         """Return the kernel (*window, 1, C * multiplier), and C."""
-        kernel = np.array(self.layer.depthwise_kernel)
+        kernel = self.layer.depthwise_kernel.numpy().copy()
         *window, n_channels, multiplier = kernel.shape
         return kernel.reshape((*window, 1, n_channels * multiplier)), n_channels
 
@@ -77,7 +77,7 @@ class ConvertTransposedConvolution(ConvertConvolution):
     def transform(self, node_id):
         """Make the transform of a call of the layer."""
         # Keras has the channels as they are in the convolution that is transposed.
-        kernel = np.swapaxes(np.array(self.layer.kernel), -1, -2)
+        kernel = np.swapaxes(self.layer.kernel.numpy().copy(), -1, -2)
         return nengo.ConvolutionTranspose(
             kernel.shape[-1],
             self.input_shape(node_id),
@@ -105,9 +105,9 @@ class ConvertDense(NativeConverter, nengo_dl.converter.ConvertDense):
             return nengo_dl.converter.ConvertDense.convert(self, node_id)
         output = self.add_nengo_obj(node_id, activation=self.layer.activation)
         if self.layer.use_bias:
-            self.add_channel_bias(node_id, output, np.array(self.layer.bias))
+            self.add_channel_bias(node_id, output, self.layer.bias.numpy().copy())
         # Positions in one row, whatever their number of axes: the reference simulator has two at most.
-        kernel = np.array(self.layer.kernel)[None]
+        kernel = self.layer.kernel.numpy().copy()[None]
         transform = convolution(kernel, (n_positions, n_in), strides=(1,), padding="valid")
         self.add_convolution(node_id, output, transform, trainable=True)
         return output
