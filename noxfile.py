@@ -27,7 +27,9 @@ def install(session, tensorflow, nengo):
         # NengoDL asks for a setuptools to build it that does not run there.
         session.install("setuptools~=80.0")
         options = ["--no-build-isolation"]
-    session.install(*options, ".[tests]", f"tensorflow=={tensorflow}", f"nengo=={nengo}")
+    # TensorFlow 2.12 holds typing_extensions at a version that later IPython is too new for, without saying so.
+    held = ["ipython<8.19"] if tensorflow.startswith("2.12.") else []
+    session.install(*options, ".[tests]", f"tensorflow=={tensorflow}", f"nengo=={nengo}", *held)
     session.run("python", "-c", _SHOW_VERSIONS, *PACKAGES)
 
 

@@ -111,6 +111,10 @@ def test_the_page_holds_figures_and_tables(spiking, rate, images, tmp_path):
         assert rows[str(i)][:3] == [*answers, answers[1]]
         assert rows[str(i)][3] == f"{1000 * float(decision.latency[i]):g}"
         assert rows[str(i)][5] == f"{last[i]:.4g}"
+    latencies = 1000 * latency_summary(decision, explanation_latency(whole, "pearson", 0.9)).latency
+    for name in ("decision", "explanation"):
+        expected = ["never" if np.isnan(value) else f"{value:g}" for value in latencies.sel(of=name).values]
+        assert rows[f"{name} latency"][:3] == expected
     assert rows["seed"] == ["7"]
     assert "<title>a &amp; b: spiking against rate maps</title>" in text
     assert "There is no raster: features that pass a synapse are no spikes." in text
