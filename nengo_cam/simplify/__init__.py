@@ -14,7 +14,6 @@ from .inference import (
     inference_model,
     rectified_layers,
     reduce_model,
-    reduced_names,
 )
 from .rewriting import Fate, Rewriting, rewrite
 
@@ -30,7 +29,6 @@ __all__ = [
     "max_value_of",
     "rectified_layers",
     "reduce_model",
-    "reduced_names",
     "rewrite",
     "scale_channels",
 ]

@@ -22,7 +22,6 @@ __all__ = [
     "inference_model",
     "rectified_layers",
     "reduce_model",
-    "reduced_names",
 ]
 
 logger = logging.getLogger(__name__)
@@ -122,30 +121,6 @@ def reduce_model(model):
     difference = check_equivalence(model, flat, head, rewriting, reduced, tensors)
     logger.info("Reduced model %r to %d layers; largest difference %.1e", flat.name, len(reduced.layers), difference)
     return Reduction(reduced, rewriting, difference)
-
-
-def reduced_names(flat, head):
-    """Name the layer that each layer call of a model becomes in its `inference_model`.
-
-    Parameters
-    ----------
-    flat : nengo_cam.graph.FlatModel
-        The model.
-    head : nengo_cam.head.HeadCalls
-        Its head.
-
-    Returns
-    -------
-    list of str or None
-        For each of ``flat.calls`` the name of the layer that gives its output, or gives what a folded layer makes of
-        it; None if it is left out or folded.
-
-    Raises
-    ------
-    UnsupportedModelError
-        If the model holds something that cannot be rewritten.
-    """
-    return [fate.layers[-1] if fate.layers else None for fate in rewrite(flat, head).fates]
 
 
 def features_and_logits(model, pooling):

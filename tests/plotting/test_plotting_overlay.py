@@ -21,8 +21,27 @@ def cam(spiking):
 
 
 def test_exported_names():
-    assert {"CAMAnimation", "Overlay", "animate", "overlay", "timeline", "tradeoff"} <= set(nengo_cam.plotting.__all__)
-    assert nengo_cam.plotting.__all__ == sorted(nengo_cam.plotting.__all__)
+    assert nengo_cam.plotting.__all__ == [
+        "Agreement",
+        "CAMAnimation",
+        "Comparison",
+        "Latency",
+        "Localisation",
+        "Overlay",
+        "Raster",
+        "Timeline",
+        "Tradeoff",
+        "agreement",
+        "animate",
+        "check_film",
+        "comparison",
+        "latency",
+        "localisation",
+        "overlay",
+        "raster",
+        "timeline",
+        "tradeoff",
+    ]
     assert all(hasattr(nengo_cam.plotting, name) for name in nengo_cam.plotting.__all__)
 
 
