@@ -1,6 +1,7 @@
 """Class-activation maps of a spiking network over time, and of the CNN that it came from."""
 
 import dataclasses
+import itertools
 import json
 import math
 import numbers
@@ -10,10 +11,12 @@ import numpy as np
 import xarray as xr
 
 from . import compat
+from .answers import AnswersRecorder, warn_of_answers
 from .convert import CAMNetwork
-from .exceptions import ChannelMismatchError, LabelError, SilentFeaturesWarning
+from .exceptions import ChannelMismatchError, LabelError, ParameterError, SilentFeaturesWarning
 from .head import find_head, select_output
 from .images import check_images
+from .memory import check_room
 from .parameters import check_count, check_positive
 from .runs import Run, check_run
 from .simplify import features_and_logits, inference_model
@@ -75,6 +78,7 @@ def spiking_cam(
     n_steps,
     labels=None,
     label_names=None,
+    times=None,
     simulator=Simulator,
     minibatch_size=None,
     chunk_steps=None,
@@ -82,6 +86,7 @@ def spiking_cam(
     seed=None,
     keep_features=False,
     count_spikes=False,
+    check_answers=True,
     progress_bar=True,
 ):
     """Run a converted network, and measure its class-activation maps at every time step.
@@ -102,7 +107,11 @@ def spiking_cam(
     labels : int, str or sequence of them, optional
         Labels to map, by index or name. Default: all.
     label_names : sequence of str, optional
-        Names of all L labels, in the order of the readout.
+        Names of all L labels, in the order of the readout. A name that comes again gets a number: ``"crane (2)"``.
+    times : float or sequence of float, optional
+        When to keep maps and logits [s]: the nearest steps, once each. What is kept is their running mean up to that
+        time, as a single step of spikes is no map; it is what `nengo_cam.cumulative` gives there. Default: every step,
+        as it is.
     simulator : type or simulator
         `nengo_cam.Simulator`, which runs all steps at once; ``nengo_dl.Simulator``, ``nengo.Simulator`` or a subclass.
         Or an open `nengo_cam.Simulator` or `nengo_dl.Simulator` of ``net.net``, whose weights and minibatch size are
@@ -120,17 +129,24 @@ def spiking_cam(
         Whether to keep the features of all time steps and channels; they are large.
     count_spikes : bool
         Whether to count the spikes of each layer. Takes a simulator's class, not an open simulator.
+    check_answers : bool
+        Whether to run the CNN too, one frame for each image, and to compare what both answer.
     progress_bar : bool
         Whether to show the progress.
 
     Returns
     -------
     xarray.Dataset
-        ``cam`` (image, time, label, y, x) [logit], ``logits`` (image, time, label) [logit], ``bias`` (label) [logit],
-        and, if asked for, ``features`` (image, time, channel, y, x) and ``spike_count`` (image, time, layer), spikes
-        of all neurons of a layer in a step; a spike of either sign counts. ``time`` [s] is ``(i + 1) * dt``; ``y``
-        and ``x`` are the centres of what the map's cells see, in pixels of the image (`nengo_cam.geometry`). ``attrs``
-        say how it was made.
+        * ``cam`` (image, time, label, y, x), ``logits`` (image, time, label) and ``bias`` (label) [logit];
+        * ``cnn_logits`` (image, label) [logit], those of the CNN; for moving images (image, time, label);
+        * ``answer`` and ``cnn_answer`` (image): the labels that win among all there are, that of the spiking network by
+          the mean of its logits over the last half of the run. A model with a single label answers 1 where its sigmoid
+          is above 1/2, and without a sigmoid not at all;
+        * if asked for, ``features`` (image, time, channel, y, x), and ``spike_count`` (image, time, layer), spikes of
+          all neurons of a layer in a step; a spike of either sign counts.
+
+        ``time`` [s] is ``(i + 1) * dt``; ``y`` and ``x`` are the centres of what the map's cells see, in pixels of the
+        image (`nengo_cam.geometry`). ``attrs`` say how it was made.
 
     Raises
     ------
@@ -140,14 +156,18 @@ def spiking_cam(
         If ``images`` does not fit the network, is empty, or holds NaN or infinity.
     ParameterError
         If ``n_steps``, ``minibatch_size`` or ``chunk_steps`` is not a whole number of at least 1, or ``dt`` is not
-        positive.
+        positive; if a time is not in the run.
     LabelError
-        If a label does not exist, or ``label_names`` does not name all labels once.
+        If a label does not exist, or ``label_names`` does not name all labels.
     SimulatorError
         If ``simulator`` is unknown or cannot run the network.
+    ResultSizeError
+        If the result would be larger than the memory that is free.
 
     Warns
     -----
+    AnswerWarning
+        If the network answers otherwise than its CNN for more than `nengo_cam.answers.DIFFERING_SHARE` of the images.
     SilentFeaturesWarning
         If no pooled neuron was active at any time: the maps are zero.
     InputRangeWarning
@@ -168,30 +188,44 @@ def spiking_cam(
     True
     """
     check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name="net")
-    chosen, coordinate = _choose_labels(net.head, labels, label_names)
+    names = _label_coordinate(net.head, label_names)
+    chosen = _choose_labels(net.head, labels, names, named=label_names is not None)
+    kept = None if times is None else _nearest_steps(times, n_steps, dt)
     run = Run(
         net, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
         progress_bar=progress_bar, observe_neurons=count_spikes, chunk_steps=chunk_steps,
         result_size=len(chosen) * math.prod(net.head.map_shape),
     )  # fmt: skip
-    result = _Recorder(net, len(run.images), n_steps, chosen, keep_features, run.heights if count_spikes else None)
+    result = _Recorder(run, chosen, kept, keep_features=keep_features, count_spikes=count_spikes)
+    result.check_room()
+    answers = AnswersRecorder(run)
     with run:
         kernel, bias = run.backend.readout_parameters()
         for rows, chunk in run.chunks():
             result.add(rows, chunk, kernel)
+            answers.add(rows, chunk)
     if not result.any_activity:
         _warn_of_silence(net, n_steps)
-    coords = {"time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"})}
+    steps = np.arange(n_steps) if kept is None else kept
+    coords = {"time": ("time", (steps + 1) * dt, {"units": "s", "long_name": "time"})}
     attrs = {
         **run.provenance,
+        "n_steps": int(n_steps),
         "synapse": str(net.synapse),
         "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
         "firing_rate_scales": json.dumps(net.firing_rate_scales),
         "channels": "balanced" if net.channel_factors else "as in the model",
     }
+    if kept is not None:
+        attrs["time_reduction"] = "running mean"
     if count_spikes:
         coords["layer"] = list(run.layers)
-    return _dataset(net.head, result.arrays, bias[chosen], coordinate, coords, attrs)
+    dataset = _dataset(net.head, result.arrays, bias[chosen], names[chosen], coords, attrs)
+    if not check_answers:
+        return dataset
+    answered = answers.result()
+    warn_of_answers(net, answered, names, n_steps=n_steps, dt=dt)
+    return dataset.assign(_answer_variables(answered, names, chosen, kept))
 
 
 def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, minibatch_size=32, output=None):
@@ -244,7 +278,8 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
         model, source_head = inference_model(source), find_head(source)
         head = dataclasses.replace(find_head(model), model=source_head.model, activation=source_head.activation)
     images = check_images(images, head.input_shape)
-    chosen, coordinate = _choose_labels(head, labels, label_names)
+    names = _label_coordinate(head, label_names)
+    chosen = _choose_labels(head, labels, names, named=label_names is not None)
     frames = images.reshape((-1, *head.input_shape))
     maps = np.empty((len(frames), len(chosen), *head.map_shape), np.float32)
     logits = np.empty((len(frames), len(chosen)), np.float32)
@@ -260,26 +295,53 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
         logits = logits.reshape((*images.shape[:2], *logits.shape[1:]))
         coords["time"] = ("time", np.arange(1, images.shape[1] + 1) * dt, {"units": "s", "long_name": "time"})
     attrs = {"simulator": "none, the Keras model"}
-    return _dataset(head, {"cam": maps, "logits": logits}, head.bias[chosen], coordinate, coords, attrs)
+    return _dataset(head, {"cam": maps, "logits": logits}, head.bias[chosen], names[chosen], coords, attrs)
 
 
 class _Recorder:
-    """Projects chunks of features onto labels, and keeps the projections."""
+    """Projects chunks of features onto labels, and keeps the projections: of each step, or running means at some.
 
-    def __init__(self, net, n_images, n_steps, chosen, keep_features, heights):
-        self._head = head = net.head
-        self._feature_factors = net.feature_factors.astype(np.float32)
-        # Output of the neurons of each layer for one spike, if spikes are counted.
-        self._heights = heights
+    Parameters
+    ----------
+    run : Run
+        The run whose chunks are added.
+    chosen : ndarray of int
+        Labels that are kept.
+    kept : ndarray of int or None
+        Steps at which running means are kept, increasing; None keeps every step as it is.
+    keep_features, count_spikes : bool
+        Whether to keep features and the spikes of each layer.
+    """
+
+    def __init__(self, run, chosen, kept, *, keep_features, count_spikes):
+        self._run = run
+        self._head = head = run.network.head
+        self._feature_factors = run.network.feature_factors.astype(np.float32)
         self._chosen = chosen
+        self._kept = kept
         self._shapes = {"cam": (len(chosen), *head.map_shape), "logits": (len(chosen),)}
-        if heights is not None:
-            self._shapes["spike_count"] = (len(heights),)
+        if count_spikes:
+            self._shapes["spike_count"] = (len(run.heights),)
         if keep_features:
             self._shapes["features"] = (head.n_channels, *head.map_shape)
-        self._leading = (n_images, n_steps)
+        self._leading = (len(run.images), run.n_steps if kept is None else len(kept))
+        self._sums = {}
         self.arrays = {}
         self.any_activity = False
+
+    def check_room(self):
+        """Refuse a result that is larger than the memory that is free."""
+        n_images, n_times = self._leading
+        values = sum(math.prod(shape) for shape in self._shapes.values())
+        size = "x".join(map(str, self._head.map_shape))
+        factors = f"{n_images:,} images x {n_times:,} times x {len(self._chosen):,} labels x {size} cells"
+        check_room(
+            # In single precision; nengo.Simulator's takes twice that.
+            4 * n_images * n_times * values,
+            what=f"result: maps of {factors}",
+            remedy="Map fewer labels (labels=), keep chosen times (times=), or run a part of the images at a time and "
+            "write each part to a file (examples/dataset_to_netcdf.py).",
+        )
 
     def add(self, rows, chunk, kernel):
         """Record a chunk for the images ``rows``."""
@@ -289,9 +351,9 @@ class _Recorder:
         maps = class_activation_map(features, kernel[:, self._chosen])
         self._put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
         self._put("logits", rows, chunk.steps, chunk.logits[..., self._chosen])
-        if self._heights is not None:
+        if "spike_count" in self._shapes:
             activity = (np.abs(output).sum(axis=-1, dtype=float) for output in chunk.observed)
-            counts = [total / height for total, height in zip(activity, self._heights)]
+            counts = [total / height for total, height in zip(activity, self._run.heights)]
             # Whole numbers, but for the rounding of what is added up.
             self._put("spike_count", rows, chunk.steps, np.rint(np.stack(counts, axis=-1)).astype(np.int64))
         if "features" in self._shapes:
@@ -299,28 +361,88 @@ class _Recorder:
 
     def _put(self, name, rows, steps, values):
         if name not in self.arrays:
-            # In the simulator's own precision, which the first chunk tells.
-            self.arrays[name] = np.empty((*self._leading, *self._shapes[name]), values.dtype)
-        self.arrays[name][rows, steps] = values
+            # In the simulator's own precision, which the first chunk tells; means of counts are no counts.
+            dtype = values.dtype if self._kept is None or values.dtype.kind == "f" else float
+            self.arrays[name] = np.empty((*self._leading, *self._shapes[name]), dtype)
+        if self._kept is None:
+            self.arrays[name][rows, steps] = values
+        else:
+            self._put_means(name, rows, steps, values)
+
+    def _put_means(self, name, rows, steps, values):
+        """Add a chunk up, and keep the mean at each of the steps that are wanted."""
+        total = 0 if steps.start == 0 else self._sums[name]
+        begin = steps.start
+        first, last = np.searchsorted(self._kept, (steps.start, steps.stop))
+        for position in range(first, last):
+            end = self._kept[position] + 1
+            total = total + values[:, begin - steps.start : end - steps.start].sum(axis=1, dtype=float)
+            self.arrays[name][rows, position] = total / end
+            begin = end
+        self._sums[name] = total + values[:, begin - steps.start :].sum(axis=1, dtype=float)
 
 
-def _choose_labels(head, labels, label_names):
-    """Turn labels and names into indices and the coordinate of the label dimension."""
-    names = np.arange(head.n_labels)
-    if label_names is not None:
-        given = list(label_names) if np.iterable(label_names) and not isinstance(label_names, str) else [label_names]
-        if not all(isinstance(name, str) for name in given):
-            raise LabelError(f"label_names: expected strings, got {given[:3]!r}. Convert them with str.")
-        if len(given) != head.n_labels or len(set(given)) != len(given):
-            twice = sorted({name for name in given if given.count(name) > 1})[:5]
-            raise LabelError(
-                f"label_names: expected {head.n_labels} different names, one for each label of {head.readout!r}, got "
-                f"{len(given)} names, {len(set(given))} of them different{f'; twice: {twice}' if twice else ''}. Name "
-                "every label once."
-            )
-        names = np.array(given)
+def _nearest_steps(times, n_steps, dt):
+    """Turn times [s] into the steps nearest to them, increasing, each once."""
+    try:
+        wanted = np.atleast_1d(np.asarray(times, dtype=float))
+    except (TypeError, ValueError):
+        wanted = np.array([])
+    steps = np.rint(wanted / dt) - 1
+    if wanted.ndim != 1 or wanted.size == 0 or not ((steps >= 0) & (steps < n_steps)).all():
+        raise ParameterError(
+            f"times: not in the run; expected at least one time from {dt:g} to {n_steps * dt:g} s, got {times!r}. Give "
+            "times in seconds."
+        )
+    return np.unique(steps.astype(int))
+
+
+def _answer_variables(answers, names, chosen, kept):
+    """Put what was answered under names and units."""
+    logits = answers.cnn_logits
+    moving = logits.ndim == 3
+    if moving and kept is not None:
+        # Running means, as all that is kept.
+        logits = np.cumsum(logits, axis=1, dtype=float)[:, kept] / (kept + 1)[:, None]
+    dims = ("image", "time", "label") if moving else ("image", "label")
+    attrs = {"units": "logit", "long_name": "logit of the CNN"}
+    variables = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
+    if answers.spiking is not None:
+        valid = names if len(names) > 1 else np.arange(2)
+        for name, who, won in (
+            ("answer", "the spiking network, mean of the last half of the run", answers.spiking),
+            ("cnn_answer", "the CNN", answers.cnn),
+        ):
+            variables[name] = ("image", valid[won], {"long_name": f"answer of {who}"})
+    return variables
+
+
+def _label_coordinate(head, label_names):
+    """Name or number all labels; a name that comes again gets a number."""
+    if label_names is None:
+        return np.arange(head.n_labels)
+    given = list(label_names) if np.iterable(label_names) and not isinstance(label_names, str) else [label_names]
+    if not all(isinstance(name, str) for name in given):
+        raise LabelError(f"label_names: expected strings, got {given[:3]!r}. Convert them with str.")
+    if len(given) != head.n_labels:
+        raise LabelError(
+            f"label_names: expected {head.n_labels} names, one for each label of {head.readout!r}, got {len(given)}. "
+            "Name every label once."
+        )
+    # Two kinds may have one name: ImageNet's crane is a bird, and a machine.
+    taken, names = set(given), []
+    for name in given:
+        if name in names:
+            name = next(free for n in itertools.count(2) if (free := f"{name} ({n})") not in taken)
+            taken.add(name)
+        names.append(name)
+    return np.array(names)
+
+
+def _choose_labels(head, labels, names, *, named):
+    """Turn labels, by index or name, into indices."""
     if labels is None:
-        return np.arange(head.n_labels), names
+        return np.arange(head.n_labels)
     wanted = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else list(labels)
     wanted = [label.item() if isinstance(label, np.ndarray) and label.ndim == 0 else label for label in wanted]
     valid = names.tolist()
@@ -333,14 +455,18 @@ def _choose_labels(head, labels, label_names):
         else:
             raise LabelError(
                 f"labels: {label!r} does not exist; expected an index from 0 to {head.n_labels - 1}"
-                + (f" or one of {valid}" if label_names is not None else "")
+                + (f" or one of {_brief(valid)}" if named else "")
                 + f", got {label!r}. "
-                + ("Choose one of these." if label_names is not None else "Pass label_names to use names."),
+                + ("Choose one of these." if named else "Pass label_names to use names."),
                 label=label,
             )
     if not chosen or len(set(chosen)) != len(chosen):
         raise LabelError(f"labels: expected at least one label, each once, got {wanted!r}. Leave it out for all.")
-    return np.array(chosen), names[chosen]
+    return np.array(chosen)
+
+
+def _brief(names, longest=20):
+    return repr(names) if len(names) <= longest else f"{names[:longest]!r} and {len(names) - longest} more"
 
 
 def _warn_of_silence(net, n_steps):
@@ -385,6 +511,7 @@ def _dataset(head, arrays, bias, labels, coords, attrs):
         "model": head.model,
         "head": str(head),
         "input_shape": list(head.input_shape),
+        "n_labels": int(head.n_labels),
         "cell_centres": "receptive fields" if head.exact_centres else "image divided evenly",
         **attrs,
         **compat.package_versions(),

@@ -21,8 +21,9 @@ from .exceptions import (
 from .head import find_head, select_output
 from .images import check_images
 from .neurons import IntegrateAndFire, clipped
+from .parameters import check_count
 from .report import call_name, network_report, non_spiking_layers
-from .simplify import rectified_layers, reduce_model
+from .simplify import rectified_layers, reduce_model, reduced_logits
 from .verify import Verification, verify
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
@@ -152,6 +153,7 @@ def convert(
             **({} if scaled.largest_difference is None else {"scaled": scaled.largest_difference}),
         },
         calibration_range=calibration_range,
+        target_rate=None if images is None else float(target_rate),
         converter_options=converter_options,
         **parts,
     )
@@ -197,6 +199,8 @@ class CAMNetwork:
         ``"simplified"`` (see `nengo_cam.inference_model`) and, if channels have factors, ``"scaled"``.
     calibration_range : tuple of float or None
         Smallest and largest value of the images that the scales were calibrated on.
+    target_rate : float or None
+        Firing rate that strong activity was calibrated to [Hz]; None without calibration.
     converter_options : dict
         Options that ``nengo_dl.Converter`` was given besides.
 
@@ -224,6 +228,7 @@ class CAMNetwork:
     feature_factors: np.ndarray
     largest_differences: dict
     calibration_range: object
+    target_rate: object
     converter_options: dict
 
     @property
@@ -243,6 +248,14 @@ class CAMNetwork:
         return {
             call_name(ensemble.label): ensemble for ensemble in self.net.all_ensembles if ensemble.neuron_type.spiking
         }
+
+    @property
+    def rectifies_without_synapse(self):
+        """Whether several layers of spiking neurons rectify what fluctuates, an error that adds up."""
+        neurons = self.neurons
+        rate_form = getattr(neurons, "base_type", neurons)
+        rectifying = type(neurons) is nengo.SpikingRectifiedLinear or type(rate_form) is nengo.RectifiedLinear
+        return rectifying and neurons.spiking and self.synapse is None and len(self.spiking_layers) > 1
 
     @property
     def report(self):
@@ -292,6 +305,39 @@ class CAMNetwork:
             return kernel, np.zeros(n_labels, kernel.dtype)
         # The bias is a connection from a node that always says 1.
         return kernel, np.reshape(sim.data[self.readout_bias].weights, n_labels)
+
+    def cnn_logits(self, images, *, minibatch_size=32):
+        """Run the CNN that the network came from, as it was at conversion.
+
+        Parameters
+        ----------
+        images : array_like of shape (N, Y, X, channels) or (N, T, Y, X, channels)
+            Images, as fed to the model.
+        minibatch_size : int
+            Images that run at a time.
+
+        Returns
+        -------
+        ndarray of shape (N, L) or (N, T, L)
+            Logits, before softmax or sigmoid.
+
+        Raises
+        ------
+        ImageError
+            If ``images`` does not fit the model, is empty, or holds NaN or infinity.
+        ParameterError
+            If ``minibatch_size`` is not a whole number of at least 1.
+
+        Examples
+        --------
+        >>> net.cnn_logits(images).argmax(axis=1).tolist() == classes.tolist()
+        True
+        """
+        check_count("minibatch_size", minibatch_size)
+        images = check_images(images, self.head.input_shape)
+        leading = images.shape[: images.ndim - len(self.head.input_shape)]
+        frames = images.reshape((-1, *self.head.input_shape))
+        return reduced_logits(self.converter.model, frames, minibatch_size).reshape((*leading, -1))
 
     def warn_of_range(self, images, *, stacklevel=3):
         """Warn if images lie far outside the range of those that the firing rates were calibrated on.
@@ -506,15 +552,12 @@ def _warn_if_not_spiking(network):
 
 def _warn_if_rectifying(network):
     """Say what becomes of neurons that rectify what fluctuates; see `IntegrateAndFire`."""
-    neurons = network.neurons
-    rate_form = getattr(neurons, "base_type", neurons)
-    rectifying = type(neurons) is nengo.SpikingRectifiedLinear or type(rate_form) is nengo.RectifiedLinear
-    if not (rectifying and neurons.spiking and network.synapse is None and len(network.spiking_layers) > 1):
+    if not network.rectifies_without_synapse:
         return
     warnings.warn(
-        f"neurons: {type(neurons).__name__} rectifies its input at every step, and without a synapse the error adds up "
-        "over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images instead of "
-        "98 % (docs/calibration.md). Use nengo_cam.IntegrateAndFire().",
+        f"neurons: {type(network.neurons).__name__} rectifies its input at every step, and without a synapse the error "
+        "adds up over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images "
+        "instead of 98 % (docs/calibration.md). Use nengo_cam.IntegrateAndFire().",
         RectifiedInputWarning,
         stacklevel=3,
     )

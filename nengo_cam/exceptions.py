@@ -6,6 +6,7 @@ may want to read as attributes. All of them pickle, so they cross process bounda
 """
 
 __all__ = [
+    "AnswerWarning",
     "CAMError",
     "CAMWarning",
     "ChannelMismatchError",
@@ -23,6 +24,7 @@ __all__ = [
     "ParameterError",
     "RectifiedInputWarning",
     "ResultError",
+    "ResultSizeError",
     "SilentFeaturesWarning",
     "SimulatorError",
     "UnsafeFileError",
@@ -109,6 +111,16 @@ class ResultError(CAMError, ValueError):
     """A Dataset does not have what a reader of results needs."""
 
 
+class ResultSizeError(CAMError, MemoryError):
+    """A result would be larger than the memory that is free.
+
+    Attributes
+    ----------
+    n_bytes, free : int
+        Size of the result, and what was free when it was asked for [bytes].
+    """
+
+
 class VerificationError(CAMError, AssertionError):
     """A converted network does not compute what its source computes.
 
@@ -139,6 +151,10 @@ class OutputPathError(CAMError, OSError):
 
 class CAMWarning(UserWarning):
     """Root of all warnings of this package."""
+
+
+class AnswerWarning(CAMWarning):
+    """A spiking network answers otherwise than the CNN that it came from, so its maps are those of another answer."""
 
 
 class SilentFeaturesWarning(CAMWarning):

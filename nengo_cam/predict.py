@@ -12,7 +12,7 @@ from .head import find_head
 from .images import check_images
 from .parameters import check_count, check_positive
 from .runs import Run, check_run
-from .simplify import inference_model
+from .simplify import inference_model, reduced_logits
 from .simulator import Simulator
 
 __all__ = ["rate_predict", "spiking_predict"]
@@ -62,9 +62,7 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
 
     def predict(images):
         images = check_images(images, head.input_shape)
-        parts = range(0, len(images), minibatch_size)
-        logits = [np.asarray(model(images[i : i + minibatch_size], training=False)) for i in parts]
-        logits = np.concatenate(logits).reshape(len(images), -1).astype(float)
+        logits = reduced_logits(model, images, minibatch_size).astype(float)
         return _PROBABILITIES[head.activation](logits) if probabilities else logits
 
     return predict

@@ -17,6 +17,8 @@ from nengo_cam.exceptions import (
     LabelError,
     ModelTypeError,
     ParameterError,
+    ResultError,
+    ResultSizeError,
     SilentFeaturesWarning,
     SimulatorError,
 )
@@ -238,6 +240,43 @@ def test_labels_by_index_and_name(net, images):
     np.testing.assert_allclose(rate.cam[:, 0], ncam.rate_cam(net, images[:1]).cam[:, 1], rtol=1e-5, atol=1e-7)
 
 
+def test_a_name_that_comes_twice_gets_a_number(net, images):
+    twice = spiking_cam(net, images[:1], n_steps=3, label_names=["crane", "crane", "crane (2)"])
+    assert twice.label.values.tolist() == ["crane", "crane (3)", "crane (2)"]
+    one = ncam.rate_cam(net, images[:1], labels="crane (2)", label_names=["crane", "dog", "crane"])
+    np.testing.assert_array_equal(one.cam, ncam.rate_cam(net, images[:1], labels=2).cam)
+
+
+@pytest.mark.parametrize("simulator", sorted(SIMULATORS))
+@pytest.mark.parametrize("options", [{}, {"chunk_steps": 4, "minibatch_size": 2}])
+def test_chosen_times_keep_the_running_mean(net, images, simulator, options):
+    run = {"n_steps": 20, "simulator": SIMULATORS[simulator], "count_spikes": True, "keep_features": True}
+    full = spiking_cam(net, images[:3], **run)
+    # The nearest steps, in order and once.
+    kept = spiking_cam(net, images[:3], times=[0.02, 0.0014, 0.004, 0.0011, 0.013], **run, **options)
+    expected = full.isel(time=[0, 3, 12, 19])
+    assert kept.time.values.tolist() == expected.time.values.tolist()
+    for name in ("cam", "logits", "spike_count", "features"):
+        for position, step in enumerate((0, 3, 12, 19)):
+            # A spike that flips in single precision would show as 1 / (scale * dt).
+            mean = full[name].values[:, : step + 1].mean(axis=1)
+            np.testing.assert_allclose(kept[name].values[:, position], mean, rtol=1e-4, atol=2e-4)
+    assert kept.attrs["time_reduction"] == "running mean"
+    assert kept.answer.values.tolist() == full.answer.values.tolist()
+    with pytest.raises(ResultError, match="averaged over time already"):
+        ncam.cumulative(kept)
+
+
+def test_chosen_times_need_no_memory_for_the_others(net, images, monkeypatch):
+    monkeypatch.setattr("nengo_cam.memory.free_memory", lambda: 10_000)
+    with pytest.raises(ResultSizeError, match="keep chosen times") as caught:
+        spiking_cam(net, images[:1], n_steps=20)
+    # Three labels on 8 x 6 cells, and as many logits.
+    assert caught.value.n_bytes == 4 * 20 * 3 * (8 * 6 + 1)
+    assert spiking_cam(net, images[:1], n_steps=20, times=[0.02]).cam.shape == (1, 1, 3, 8, 6)
+    assert spiking_cam(net, images[:1], n_steps=20, labels=0).cam.shape == (1, 20, 1, 8, 6)
+
+
 def test_moving_images(small_model, images):
     network = ncam.convert(small_model, neurons=None)
     moving = spiking_cam(network, images[None], n_steps=5)
@@ -310,12 +349,16 @@ def test_silence_is_said(small_model, images):
         ({"labels": [1, 1]}, LabelError, "each once"),
         ({"labels": []}, LabelError, "at least one label"),
         ({"labels": 1.5}, LabelError, "1.5 does not exist"),
-        ({"label_names": ["a", "b"]}, LabelError, "expected 3 different names"),
+        ({"label_names": ["a", "b"]}, LabelError, "expected 3 names, one for each label"),
         ({"label_names": [1, 2, 3]}, LabelError, "expected strings, got"),
         ({"label_names": 5}, LabelError, "expected strings, got"),
         ({"seed": -1}, ParameterError, "seed: expected a whole number from 0"),
         ({"seed": 1.5}, ParameterError, "seed"),
-        ({"label_names": ["a", "b", "b"]}, LabelError, r"2 of them different; twice: \['b'\]"),
+        ({"times": []}, ParameterError, "expected at least one time from 0.001 to 0.02 s"),
+        ({"times": 0.2}, ParameterError, r"times: not in the run; .*, got 0.2"),
+        ({"times": [0.01, 0]}, ParameterError, "times: not in the run"),
+        ({"times": "late"}, ParameterError, "times: not in the run"),
+        ({"n_steps": 10**9}, ResultSizeError, r"5 images x 1,000,000,000 times x 3 labels .* Map fewer labels"),
     ],
 )
 def test_wrong_options_are_found_before_any_simulation(net, images, options, error, message, monkeypatch):

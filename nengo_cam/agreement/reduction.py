@@ -141,10 +141,12 @@ def smooth(spiking, synapse):
             f"spiking: it has logits but no bias, which must not be filtered; expected the variable 'bias', got "
             f"{list(spiking.data_vars)}. Pass the result of spiking_cam, or drop the logits."
         )
-    caused = spiking.assign(logits=_keep(spiking.logits.astype(float) - spiking.bias, spiking.logits))
-    result = _reduced(caused, apply, f"smoothed by {name}")
-    logits = (result.logits + spiking.bias).astype(_floating(spiking.logits.dtype))
-    return result.assign(logits=_keep(logits, spiking.logits))
+    # Those of the CNN have time if the input moves; the bias is that of the readout before any further training.
+    biased = [name for name in ("logits", "cnn_logits") if "time" in spiking.get(name, spiking.bias).dims]
+    caused = {name: _keep(spiking[name].astype(float) - spiking.bias, spiking[name]) for name in biased}
+    result = _reduced(spiking.assign(caused), apply, f"smoothed by {name}")
+    logits = {name: (result[name] + spiking.bias).astype(_floating(spiking[name].dtype)) for name in biased}
+    return result.assign({name: _keep(values, spiking[name]) for name, values in logits.items()})
 
 
 def check_burn_in(burn_in, n_steps):

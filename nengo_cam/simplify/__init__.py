@@ -14,6 +14,7 @@ from .inference import (
     inference_model,
     rectified_layers,
     reduce_model,
+    reduced_logits,
 )
 from .rewriting import Fate, Rewriting, rewrite
 
@@ -29,6 +30,7 @@ __all__ = [
     "max_value_of",
     "rectified_layers",
     "reduce_model",
+    "reduced_logits",
     "rewrite",
     "scale_channels",
 ]

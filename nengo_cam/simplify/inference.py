@@ -22,6 +22,7 @@ __all__ = [
     "inference_model",
     "rectified_layers",
     "reduce_model",
+    "reduced_logits",
 ]
 
 logger = logging.getLogger(__name__)
@@ -140,6 +141,29 @@ def features_and_logits(model, pooling):
     """
     tf = compat.import_tensorflow()
     return tf.keras.Model(model.inputs, [model.get_layer(pooling).input, model.outputs[0]])
+
+
+def reduced_logits(model, frames, minibatch_size):
+    """Run a reduced model, a minibatch at a time.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `inference_model`.
+    frames : ndarray of shape (N, Y, X, channels)
+        Images, checked by the caller.
+    minibatch_size : int
+        Images that run at a time.
+
+    Returns
+    -------
+    ndarray of shape (N, L)
+        Logits.
+    """
+    parts = range(0, len(frames), minibatch_size)
+    logits = [np.asarray(model(frames[start : start + minibatch_size], training=False)) for start in parts]
+    # The readout may be a convolution, which leaves axes of length 1.
+    return np.concatenate(logits).reshape(len(frames), -1)
 
 
 def rectified_layers(model):
