@@ -119,7 +119,7 @@ def warn_of_answers(net, answers, names, *, n_steps, dt, stacklevel=3):
         f"{len(answers.cnn_logits)} images (mean of the last half of {n_steps} steps; {listed}{more}), so their maps "
         f"are those of another answer. Likely, {cause}. {remedy}; measure_activity(net, images) says where they part.",
         AnswerWarning,
-        stacklevel=stacklevel + 1,
+        stacklevel=stacklevel,
     )
 
 

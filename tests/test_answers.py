@@ -1,3 +1,4 @@
+import linecache
 import re
 import warnings
 
@@ -99,6 +100,7 @@ def test_another_answer_is_warned_of_at_the_line_of_the_user(otherwise, images):
         result = run(otherwise, images, label_names=names)
     (warning,) = (entry for entry in caught if entry.category is AnswerWarning)
     assert warning.filename == __file__
+    assert "return ncam.spiking_cam(" in linecache.getline(__file__, warning.lineno)
     message = str(warning.message)
     differing = np.flatnonzero(result.answer.values != result.cnn_answer.values)
     assert len(differing) > 0

@@ -7,6 +7,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
 from ..exceptions import LabelError
+from .answers import say_answer
 from .checks import check_rate
 from .column import COLUMN, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
@@ -21,6 +22,8 @@ _FRACTIONS = (0.1, 0.3, 1.0)
 _SMALL = 6
 # Room for titles above the first row and for the colour bar below the last [inch].
 _TITLES, _BAR = 0.2, 0.42
+# Room below a row for the answers of both networks, where they differ [inch].
+_ANSWER = 0.2
 
 
 class Comparison(NamedTuple):
@@ -138,6 +141,10 @@ def comparison(
             ]
         )
         row[0].set_ylabel(f"image {scene.image}\n{short_label(scene.label)}", fontsize=_SMALL)
+        if scene.answers is not None:
+            # Below the map of the CNN, and below the last of the spiking network.
+            for ax, answer in zip((row[-2], row[-len(maps)]), scene.answers):
+                say_answer(ax, ("answer", answer), longest=11, fontsize=_SMALL - 1)
         for ax in row:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_linewidth(0.5)
@@ -181,4 +188,5 @@ def _height(scenes, n_columns):
     left, right, bottom, top = scenes[0].extent
     # What the names of the rows leave of the width.
     side = (COLUMN - 0.35) / n_columns
-    return len(scenes) * side * float(np.clip(abs((bottom - top) / (right - left)), 0.5, 2)) + _TITLES + _BAR
+    answers = _ANSWER * sum(scene.answers is not None for scene in scenes)
+    return len(scenes) * side * float(np.clip(abs((bottom - top) / (right - left)), 0.5, 2)) + answers + _TITLES + _BAR

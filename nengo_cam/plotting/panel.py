@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .answers import say_answer
 from .overlay import draw_map
 from .pictures import grey
 from .selection import milliseconds
@@ -64,6 +65,11 @@ class Panel:
         self.map_axes[0].set_ylabel(f"image {scene.image}")
         if scene.rate is not None:
             self.map_axes[1].set_title(f"rate\nlabel {scene.label}", fontsize="medium")
+        if scene.answers is not None:
+            said = tuple(zip(("network", "CNN"), scene.answers))
+            # Each below its own map; both below the only one.
+            for ax, answers in zip(self.map_axes, [said] if scene.rate is None else [said[:1], said[1:]]):
+                say_answer(ax, *answers)
         self._add_logits()
         self.score = self.score_marker = None
         if curve is not None:

@@ -153,7 +153,9 @@ def raster(
     raster_axes.set_yticks([])
     picture, artist = draw_map(map_axes, mean, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
     map_axes.set(xticks=[], yticks=[])
-    map_axes.set_title(f"image {scene.image}\n{short_label(scene.label)}", fontsize="x-small")
+    # Another answer of the CNN in the title: below the map is its bar.
+    other = "" if scene.answers is None else f"\nCNN: {short_label(scene.answers[1])}"
+    map_axes.set_title(f"image {scene.image}\n{short_label(scene.label)}{other}", fontsize="x-small")
     cells = _frame_cells(map_axes, scene.extent, mean, chosen, cmap, clim)
     bar = add_colorbar(
         fig, artist, map_axes, label=f"mean CAM [{scene.units}]", extend=extends(mean, *clim), orientation="horizontal",

@@ -7,6 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ..exceptions import LabelError, ParameterError
+from .answers import answers_of
 from .checks import check_pair, check_rate, check_spiking
 from .extent import check_cover, map_extent
 from .pictures import as_images, displayed, frame_indices, image_index
@@ -46,6 +47,8 @@ class Scene:
         How the maps were reduced over time, e.g. "running mean"; empty if they were not.
     units : str
         Unit of the maps.
+    answers : tuple of (label, label), or None
+        What the spiking network answers once it has settled, and its CNN, if that is known to be something else.
     """
 
     image: Any
@@ -61,6 +64,7 @@ class Scene:
     frames: Optional[np.ndarray]
     reduction: str
     units: str
+    answers: Optional[tuple] = None
 
     def picture(self, step):
         """Return the displayed input at a time step, or None without images."""
@@ -177,6 +181,7 @@ def _scene(spiking, rate, images, position, chosen):
         frames=frames,
         reduction=str(spiking.attrs.get("time_reduction") or ""),
         units=str(spiking["cam"].attrs.get("units") or "logit"),
+        answers=answers_of(spiking, rate, position, name),
     )
 
 

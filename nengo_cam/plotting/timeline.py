@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .answers import say_answer
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centred_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
@@ -125,7 +126,8 @@ def timeline(
 
     n_panels = len(maps) + (images is not None)
     if fig is None:
-        fig = _new_figure(n_panels, scene.extent, bars_below=scale == "frame")
+        below = (1.4 if scale == "frame" else 0.75) + (0 if scene.answers is None else 0.3 if rate is not None else 0.5)
+        fig = _new_figure(n_panels, scene.extent, below)
     axes = np.atleast_1d(fig.subplots(1, n_panels)).tolist()
     shown = None
     if images is not None:
@@ -138,6 +140,14 @@ def timeline(
     for ax in axes:
         ax.set(xticks=[], yticks=[])
     fig.suptitle(f"image {scene.image}, label {scene.label} ({scene.kind})", fontsize="medium")
+    if scene.answers is not None:
+        network, cnn = zip(("network", "CNN"), scene.answers)
+        steps_and_rate = axes[-len(maps) :]
+        if rate is None:
+            say_answer(steps_and_rate[-1], network, cnn)
+        else:
+            say_answer(steps_and_rate[-2], network)
+            say_answer(steps_and_rate[-1], cnn)
     if scale == "frame" and images is not None:
         # Panels with a bar below sit at the bottom of their cell.
         axes[0].set_anchor("S")
@@ -149,10 +159,10 @@ def _default_steps(n_steps):
     return sorted({max(round(fraction * n_steps) - 1, 0) for fraction in DEFAULT_FRACTIONS})
 
 
-def _new_figure(n_panels, extent, bars_below):
+def _new_figure(n_panels, extent, below):
     left, right, bottom, top = extent
     height = 1.35 * float(np.clip(abs((bottom - top) / (right - left)), 0.5, 2))
-    fig = Figure(figsize=(1.5 * n_panels + 0.9, height + (1.4 if bars_below else 0.75)), dpi=150, layout="constrained")
+    fig = Figure(figsize=(1.5 * n_panels + 0.9, height + below), dpi=150, layout="constrained")
     FigureCanvasAgg(fig)
     return fig
 

@@ -1,0 +1,73 @@
+"""What a figure says of a network that answers otherwise than its CNN: below the maps, whose answers they are."""
+
+import numpy as np
+
+__all__ = ["answers_of", "say_answer"]
+
+# Neither red nor blue, which mean the sign of a map.
+_BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#fff3b0", "edgecolor": "0.4", "linewidth": 0.6}
+# Letters of a name that stands below a map.
+_LONGEST = 24
+
+
+def answers_of(spiking, rate, position, name):
+    """Find what a spiking network and its CNN answer, if they differ.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Result of `nengo_cam.spiking_cam`, checked. Without the answers in it, those of the logits count if all labels
+        are there: of logits that are reduced over time the last, otherwise the mean of the last half.
+    rate : xarray.Dataset or None
+        Result of `nengo_cam.rate_cam`, checked.
+    position : int
+        Position along the dim ``image`` of ``spiking``.
+    name : object
+        Its ``image`` coordinate, by which it is found in ``rate``.
+
+    Returns
+    -------
+    tuple of (label, label), or None
+        Answers of the spiking network and of the CNN. None if they are the same or not known.
+    """
+    if {"answer", "cnn_answer"} <= set(spiking.data_vars):
+        found = tuple(spiking[variable].values[position].item() for variable in ("answer", "cnn_answer"))
+    else:
+        found = _answers_by_logits(spiking, rate, position, name)
+    return found if found is not None and found[0] != found[1] else None
+
+
+def _answers_by_logits(spiking, rate, position, name):
+    if rate is None or "logits" not in spiking or "logits" not in rate:
+        return None
+    labels = spiking["label"].values.tolist()
+    if len(labels) < max(2, int(spiking.attrs.get("n_labels", 0))):
+        return None
+    logits = spiking["logits"].isel(image=position).transpose("time", "label").values
+    first = len(logits) - 1 if spiking.attrs.get("time_reduction") else len(logits) // 2
+    expected = rate["logits"].isel(image=rate["image"].values.tolist().index(name)).values
+    settled = logits[first:].mean(axis=0)
+    if not (np.isfinite(settled).all() and np.isfinite(expected).all()):
+        return None
+    return labels[int(settled.argmax())], labels[int(expected.argmax())]
+
+
+def say_answer(ax, *answers, longest=_LONGEST, fontsize="small"):
+    """Say below a map what one or both networks answer.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The map's axes.
+    *answers : (str, label)
+        Who answers, and what; a line each.
+    longest : int
+        Letters of a name; what is longer is cut off.
+    fontsize : str or float
+        Size of the text.
+    """
+    lines = []
+    for who, label in answers:
+        text = str(label)
+        lines.append(f"{who}: {text if len(text) <= longest else text[: longest - 1] + '…'}")
+    ax.set_xlabel("\n".join(lines), fontsize=fontsize, bbox=_BOX, parse_math=False, labelpad=5)
