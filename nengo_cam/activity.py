@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import compat
+from .answers import AnswersRecorder, likely_cause
 from .neurons import IntegrateAndFire
 from .percentiles import RepeatedValues
 from .report import Report, layer_parts, network_report
@@ -79,7 +80,8 @@ def measure_activity(
         the mean activity and that of the CNN as it was at conversion. Images for which either is the same for all
         neurons have none.
 
-        ``warnings`` name layers that are all silent; those with more than `SILENT_FRACTION` silent neurons although the
+        ``warnings`` say for how many images the network answers otherwise than its CNN (``attrs["n_differing"]``); they
+        name layers that are all silent; those with more than `SILENT_FRACTION` silent neurons although the
         CNN's layer has fewer zeros than that; those with a ``saturated_fraction`` above `SATURATED_FRACTION`; and those
         whose correlation is lower by more than `CORRELATION_DROP` than that of the spiking layer before, in the order
         of the table, the first layer compared with 1; and the last layer if its correlation is below `LOW_CORRELATION`.
@@ -119,15 +121,19 @@ def measure_activity(
     cnn = compat.import_tensorflow().keras.Model(
         network.converter.model.inputs, [network.converter.model.outputs[0], *(parts[name].tensor for name in layers)]
     )
+    answers = AnswersRecorder(run)
     with run:
         for rows, chunk in run.chunks():
+            answers.add(rows, chunk)
             for layer, output in zip(layers.values(), chunk.observed):
                 layer.add(output)
             if chunk.steps.stop == n_steps:
                 for layer, expected in zip(layers.values(), _mean_activities(cnn, run.frames[rows])):
                     layer.end_images(expected)
-    attrs = {**run.provenance, "n_steps": int(n_steps), "n_images": len(run.images)}
-    return _extend(network, {name: layer.summary() for name, layer in layers.items()}, attrs)
+    differing = answers.result().differing
+    attrs = {**run.provenance, "n_steps": int(n_steps), "n_images": len(run.images), "n_differing": len(differing)}
+    cause = likely_cause(network, n_steps=n_steps, dt=dt)
+    return _extend(network, {name: layer.summary() for name, layer in layers.items()}, attrs, cause)
 
 
 class _LayerActivity:
@@ -215,7 +221,7 @@ def _correlate(values, others):
     return result
 
 
-def _extend(network, summaries, attrs):
+def _extend(network, summaries, attrs, cause):
     """Add what was measured to the report of a network."""
     report = network_report(network)
     nothing = dict.fromkeys(_MEASURED, np.nan)
@@ -226,11 +232,21 @@ def _extend(network, summaries, attrs):
     }
     sentences = (
         *report.warnings,
+        *_warn_of_answers(attrs, cause),
         *_warn_of_silence(summaries, attrs),
         *_warn_of_saturation(summaries),
         *_warn_of_correlation(network, summaries),
     )
     return Report(report.dataset.assign(variables).assign_attrs(attrs, warnings="\n".join(sentences)))
+
+
+def _warn_of_answers(attrs, cause):
+    """Say for how many images the network answers otherwise than its CNN."""
+    if attrs["n_differing"]:
+        yield (
+            f"Another answer than the CNN's for {attrs['n_differing']} of {attrs['n_images']} images (mean of the last "
+            f"half of {attrs['n_steps']} steps). Likely, {cause.clause}. {cause.remedy}."
+        )
 
 
 def _warn_of_silence(summaries, attrs):

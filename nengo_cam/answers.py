@@ -10,7 +10,7 @@ import numpy as np
 from .exceptions import AnswerWarning
 from .neurons import IntegrateAndFire
 
-__all__ = ["DIFFERING_SHARE", "Answers", "AnswersRecorder", "likely_cause", "warn_of_answers"]
+__all__ = ["DIFFERING_SHARE", "Answers", "AnswersRecorder", "Cause", "likely_cause", "warn_of_answers"]
 
 #: `AnswerWarning` is given if the network answers otherwise than its CNN for more than this share of the images.
 DIFFERING_SHARE = 0.1
@@ -19,6 +19,7 @@ DIFFERING_SHARE = 0.1
 _DEEP = 8
 # Levels of activity that a MobileNet was measured to need; an MNIST network of 13 layers needs 16.
 _LEVELS = 200
+_SIGNED = "SignedIntegrateAndFire"
 # Images that a warning names.
 _NAMED = 5
 
@@ -113,14 +114,41 @@ def warn_of_answers(net, answers, names, *, n_steps, dt, stacklevel=3):
         for image in differing[:_NAMED]
     )
     more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
-    cause, remedy = likely_cause(net, n_steps=n_steps, dt=dt)
+    cause = likely_cause(net, n_steps=n_steps, dt=dt)
     warnings.warn(
         f"network of {net.model.name!r}: it answers otherwise than its CNN for {len(differing)} of "
         f"{len(answers.cnn_logits)} images (mean of the last half of {n_steps} steps; {listed}{more}), so their maps "
-        f"are those of another answer. Likely, {cause}. {remedy}; measure_activity(net, images) says where they part.",
+        f"are those of another answer. Likely, {cause.clause}. {cause.remedy}; measure_activity(net, images) says "
+        "where they part.",
         AnswerWarning,
         stacklevel=stacklevel,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """Why a network may answer otherwise than its CNN.
+
+    Attributes
+    ----------
+    clause : str
+        What is likely, a clause without a full stop.
+    options : dict of {str: object}
+        Options of `nengo_cam.convert` that help; empty if none does.
+    """
+
+    clause: str
+    options: dict
+
+    @property
+    def remedy(self):
+        """What to do about it in Python, an imperative without a full stop."""
+        written = {
+            name: f"nengo_cam.{value}()" if name == "neurons" else str(value) for name, value in self.options.items()
+        }
+        if not written:
+            return "Convert the model again"
+        return f"Convert with {', '.join(f'{name}={value}' for name, value in written.items())}"
 
 
 def likely_cause(net, *, n_steps, dt):
@@ -137,25 +165,24 @@ def likely_cause(net, *, n_steps, dt):
 
     Returns
     -------
-    cause, remedy : str
-        Two clauses without a full stop: what is likely, and what to do about it, as an imperative.
+    Cause
+        The cause, and what helps.
     """
     kind, n_layers = type(net.neurons).__name__, len(net.spiking_layers)
     if not n_layers:
-        return "it was trained or changed after conversion, as nothing in it spikes", "Convert the model again"
+        return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
     if net.rectifies_without_synapse:
-        return f"{kind} rectifies its input at every step", "Convert with neurons=nengo_cam.IntegrateAndFire()"
+        return Cause(f"{kind} rectifies its input at every step", {"neurons": "IntegrateAndFire"})
     if net.target_rate is None:
-        return "its firing rates were not calibrated", "Convert with calibrate_on=images"
+        return Cause("its firing rates were not calibrated", {"calibrate_on": "images"})
     if net.tensor_nodes and net.synapse is None:
-        return f"the TensorNodes {list(net.tensor_nodes)} see single spikes", "Convert with synapse=0.005"
+        return Cause(f"the TensorNodes {list(net.tensor_nodes)} see single spikes", {"synapse": 0.005})
     if not isinstance(net.neurons, (IntegrateAndFire, nengo.SpikingRectifiedLinear)):
-        return f"the rates of {kind} are not those of a ReLU", "Convert with neurons=nengo_cam.IntegrateAndFire()"
+        return Cause(f"the rates of {kind} are not those of a ReLU", {"neurons": "IntegrateAndFire"})
     levels = net.target_rate * n_steps * dt
     told = f"strong activity makes {levels:.3g} spikes in {n_steps} steps, so that no more levels can be told apart"
-    rate = f"target_rate={max(1000, 2 * net.target_rate):.4g}"
+    faster = {"target_rate": round(max(1000, 2 * net.target_rate))}
     if type(net.neurons) is IntegrateAndFire and n_layers >= _DEEP:
-        cause = f"{n_layers} layers of {kind} are too many to settle in time"
-        remedy = "Convert with neurons=nengo_cam.SignedIntegrateAndFire()"
-        return (f"{cause}, and {told}", f"{remedy} and {rate}") if levels < _LEVELS else (cause, remedy)
-    return told, f"Raise n_steps, or convert with {rate}"
+        clause, options = f"{n_layers} layers of {kind} are too many to settle in time", {"neurons": _SIGNED}
+        return Cause(f"{clause}, and {told}", {**options, **faster}) if levels < _LEVELS else Cause(clause, options)
+    return Cause(told, faster)

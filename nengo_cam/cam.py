@@ -1,7 +1,6 @@
 """Class-activation maps of a spiking network over time, and of the CNN that it came from."""
 
 import dataclasses
-import itertools
 import json
 import math
 import numbers
@@ -17,7 +16,7 @@ from .exceptions import ChannelMismatchError, LabelError, ParameterError, Silent
 from .head import find_head, select_output
 from .images import check_images
 from .memory import check_room
-from .parameters import check_count, check_positive
+from .parameters import check_count, check_positive, number_twins
 from .runs import Run, check_run
 from .simplify import features_and_logits, inference_model
 from .simulator import Simulator
@@ -429,14 +428,7 @@ def _label_coordinate(head, label_names):
             f"label_names: expected {head.n_labels} names, one for each label of {head.readout!r}, got {len(given)}. "
             "Name every label once."
         )
-    # Two kinds may have one name: ImageNet's crane is a bird, and a machine.
-    taken, names = set(given), []
-    for name in given:
-        if name in names:
-            name = next(free for n in itertools.count(2) if (free := f"{name} ({n})") not in taken)
-            taken.add(name)
-        names.append(name)
-    return np.array(names)
+    return np.array(number_twins(given))
 
 
 def _choose_labels(head, labels, names, *, named):

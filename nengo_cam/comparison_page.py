@@ -58,10 +58,10 @@ def write_page(scores, summary, notes, pictures):
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body>\n'
-        f"<h1>{html.escape(title)}</h1>\n{_table(_answers(scores), 'Answers and labels')}\n"
+        f"<h1>{html.escape(title)}</h1>\n{notes}{_table(_answers(scores), 'Answers and labels')}\n"
         f"<h2>How close the maps are, and from when on</h2>\n{_table(*_agreement(scores))}\n"
         f"{_table(*_latencies(summary))}\n{_table(*_order(summary))}\n"
-        f'<h2>Figures</h2>\n<div class="figures">\n{figures}</div>\n{notes}'
+        f'<h2>Figures</h2>\n<div class="figures">\n{figures}</div>\n'
         f"<h2>Each image</h2>\n{_table(*_images(scores))}\n"
         f"<h2>How this was made</h2>\n{_table(list(scores.attrs.items()), 'Attributes of the scores')}\n"
         "</body>\n</html>\n"

@@ -12,11 +12,12 @@ from . import plotting
 from .agreement import compare, get_metric, metric_names
 from .agreement.checks import final_answers
 from .comparison_page import CAPTIONS, write_page
-from .exceptions import LabelError, OutputPathError, ParameterError, ResultError
+from .exceptions import OutputPathError, ParameterError, ResultError
 from .files import check_writable, make_folder
 from .latency import decision_latency, explanation_latency, latency_summary
+from .plotting.answers import answers_of
 
-__all__ = ["ComparisonReport", "check_request", "find_label", "report_comparison"]
+__all__ = ["ComparisonReport", "check_request", "report_comparison"]
 
 _SCORES, _PAGE = "scores.nc", "report.html"
 
@@ -134,7 +135,7 @@ def report_comparison(spiking, rate, images, *, features=None, shown=None, label
         "agreement": plotting.agreement(scores, metric=metric, label=compared, threshold=threshold).axes.figure,
         "latency": plotting.latency(decision, explanation).axes.figure,
     }
-    notes = []
+    notes = _note_answers(spiking, rate)
     if features is None:
         notes.append("There is no raster: features that pass a synapse are no spikes.")
     else:
@@ -162,6 +163,20 @@ def report_comparison(spiking, rate, images, *, features=None, shown=None, label
         compared_label=("image", compared, {"long_name": "label whose maps are compared"}),
     ).assign_attrs(attrs)
     return ComparisonReport(scores, latency_summary(decision, explanation), figures, notes)
+
+
+def _note_answers(spiking, rate):
+    """Say in a sentence which images the two networks answer otherwise, if there are any."""
+    names = spiking["image"].values.tolist()
+    found = {name: answers_of(spiking, rate, position, name) for position, name in enumerate(names)}
+    differing = [f"image {name} ({both[0]}; the CNN: {both[1]})" for name, both in found.items() if both is not None]
+    if not differing:
+        return []
+    more = f" and {len(differing) - 10} more" if len(differing) > 10 else ""
+    return [
+        f"The spiking network settles on another answer than the CNN for {len(differing)} of {len(names)} images: "
+        f"{', '.join(differing[:10])}{more}."
+    ]
 
 
 def check_request(folder, *, metric="pearson", threshold=0.9):
@@ -203,36 +218,3 @@ def check_request(folder, *, metric="pearson", threshold=0.9):
             f"output {str(folder)!r}: {str(nearest)!r} is a file; expected a folder, or none yet. Choose another place."
         )
     check_writable(nearest / _PAGE)
-
-
-def find_label(rate, label):
-    """Find a label as users name it, by index or name.
-
-    Parameters
-    ----------
-    rate : xarray.Dataset
-        Maps of all labels.
-    label : int, str or None
-        Index or name; None stays None.
-
-    Returns
-    -------
-    label or None
-        Value of the coordinate ``label``.
-
-    Raises
-    ------
-    LabelError
-        If there is none.
-    """
-    names = rate["label"].values.tolist()
-    if label is None or (isinstance(label, str) and label in names):
-        return label
-    if isinstance(label, numbers.Integral) and 0 <= label < len(names):
-        return names[label]
-    named = f" or one of {names[:20]!r}" if isinstance(names[0], str) else ""
-    raise LabelError(
-        f"labels: {label!r} does not exist; expected an index from 0 to {len(names) - 1}{named}, got {label!r}. Choose "
-        "one of these.",
-        label=label,
-    )

@@ -1,12 +1,13 @@
 """Checks of plain arguments that several modules take."""
 
+import itertools
 import numbers
 
 import numpy as np
 
 from .exceptions import ParameterError
 
-__all__ = ["check_count", "check_positive", "check_seed"]
+__all__ = ["check_count", "check_positive", "check_seed", "number_twins"]
 
 
 def check_count(name, value, *, optional=False):
@@ -70,3 +71,26 @@ def check_seed(seed):
         return
     if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise ParameterError(f"seed: expected a whole number from 0 to 2**31 - 1 or None, got {seed!r}. Try seed=0.")
+
+
+def number_twins(names):
+    """Give a name that comes again a number: ImageNet's crane is a bird, and a machine.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names, in order.
+
+    Returns
+    -------
+    list of str
+        As many names, all of them different: the second ``"crane"`` is ``"crane (2)"``.
+    """
+    taken, seen, result = set(names), set(), []
+    for name in names:
+        if name in seen:
+            name = next(free for n in itertools.count(2) if (free := f"{name} ({n})") not in taken)
+            taken.add(name)
+        seen.add(name)
+        result.append(name)
+    return result

@@ -397,3 +397,23 @@ def test_wrong_networks_and_images(small_model, images):
         measure(network, images[None])
     with pytest.warns(InputRangeWarning, match="values from"):
         measure(network, images * 255)
+
+
+def test_answers_that_differ_from_the_cnns_are_counted(make_model, images):
+    model = make_model()
+    kernel, bias = model.get_layer("readout").get_weights()
+    bias[:] = -1
+    winners = model.predict(images, verbose=0).argmax(axis=1)
+    bias[(winners[0] + 1) % 3] = 0
+    model.get_layer("readout").set_weights([100 * kernel, bias])
+    answers = model.predict(images, verbose=0).argmax(axis=1)
+    # No neuron fires, so the bias answers.
+    silent = measure(ncam.convert(model, scale_firing_rates=1e-3), images, n_steps=20)
+    expected = int((answers != bias.argmax()).sum())
+    assert 0 < silent.dataset.attrs["n_differing"] == expected
+    assert any(
+        text.startswith(f"Another answer than the CNN's for {expected} of 5 images (mean of the last half of 20 steps).")
+        for text in silent.warnings
+    )
+    rate_form = measure(ncam.convert(model, neurons=nengo.RegularSpiking(), scale_firing_rates=5000), images, n_steps=50)
+    assert rate_form.dataset.attrs["n_differing"] == 0

@@ -1,4 +1,5 @@
 import base64
+import html
 import html.parser
 import re
 
@@ -7,8 +8,8 @@ import pytest
 import xarray as xr
 
 from nengo_cam import compare, decision_latency, explanation_latency, latency_summary
-from nengo_cam.comparison_report import check_request, find_label, report_comparison
-from nengo_cam.exceptions import LabelError, OutputPathError, ParameterError
+from nengo_cam.comparison_report import check_request, report_comparison
+from nengo_cam.exceptions import OutputPathError, ParameterError
 
 LABELS = ["cat", "dog", "<emu>", "fox"]
 FILES = ["agreement.png", "comparison.png", "latency.png", "report.html", "scores.nc"]
@@ -138,12 +139,12 @@ def test_a_raster_if_there_are_spikes(spiking, rate, images):
     features = spiking.isel(image=[3]).assign(features=(("image", "time", "channel", "y", "x"), counts))
     features = features.assign_coords(image=[0]).assign_attrs(synapse="None")
     report = report_comparison(spiking, rate, images, features=features, shown=[3], label="cat")
-    assert not report.notes
+    assert not any("raster" in note for note in report.notes)
     assert "image 3\ncat" in [ax.get_title() for ax in report.figures["raster"].axes]
     flat = features.assign(features=features.features + 0.3)
     report = report_comparison(spiking, rate, images, features=flat, shown=[3], label="cat")
     assert "raster" not in report.figures
-    assert report.notes[0].startswith("There is no raster: spiking: its features are no spikes")
+    assert report.notes[-1].startswith("There is no raster: spiking: its features are no spikes")
 
 
 def test_maps_that_stay_blank_and_never_settle(spiking, rate, images, tmp_path):
@@ -201,13 +202,12 @@ def test_requests_are_checked_and_leave_nothing_behind(tmp_path):
         check_request(None, metric="rmse", threshold=np.inf)
 
 
-def test_labels_by_index_and_name(rate):
-    assert find_label(rate, 1) == "dog"
-    assert find_label(rate, "fox") == "fox"
-    assert find_label(rate, None) is None
-    assert find_label(rate.assign_coords(label=[0, 1, 2, 3]), 3) == 3
-    for label in (4, -1, "cow"):
-        with pytest.raises(
-            LabelError, match=rf"labels: {label!r} does not exist; expected an index from 0 to 3 or one"
-        ):
-            find_label(rate, label)
+def test_answers_that_differ_are_said_on_the_page(spiking, rate, images, tmp_path):
+    answered = spiking.assign(answer=("image", ["cat"] * 5), cnn_answer=("image", ["cat"] * 3 + ["<emu>", "fox"]))
+    report = report_comparison(answered, rate, images)
+    said = "for 2 of 5 images: image 3 (cat; the CNN: <emu>), image 4 (cat; the CNN: fox)."
+    assert report.notes[0].endswith(said)
+    report.save(tmp_path / "out")
+    assert html.escape(said) in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    same = answered.assign(cnn_answer=answered.answer)
+    assert not any("another answer" in note for note in report_comparison(same, rate, images).notes)

@@ -1,0 +1,9 @@
+"""The command ``nengo-cam``.
+
+`commands` holds what can be asked for, `options` what several commands take, `inputs` reads files and turns them into a
+network to run, `output` is what is said on the terminal.
+"""
+
+from .commands import main
+
+__all__ = ["main"]

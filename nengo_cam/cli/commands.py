@@ -1,0 +1,285 @@
+"""What the command can be asked for."""
+
+import logging
+import pathlib
+import time
+import warnings
+
+import click
+
+from .. import agreement, comparison_report, compat, plotting
+from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, OutputPathError
+from ..files import atomic_path, check_writable, make_folder
+from ..plotting.checks import check_rate
+from ..version import __version__
+from .inputs import check_run_options, prepare
+from .options import convert_options, label_options, model_options, progress_bar, run_options, simulation
+from .output import say_answers, say_replaced, table
+
+__all__ = ["main"]
+
+_TABLES = (".nc", ".csv")
+
+
+class _Interrupted(click.ClickException):
+    """Ctrl-C, with the exit status that shells expect of it."""
+
+    exit_code = 130
+
+
+class _Commands(click.Group):
+    """Shows errors that we raise on purpose as one line, and nothing of TensorFlow's chatter."""
+
+    def invoke(self, ctx):
+        compat.quiet_tensorflow()
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        warnings.showwarning = _show_warning
+        try:
+            return super().invoke(ctx)
+        except CAMError as err:
+            raise click.ClickException(str(err)) from err
+        except KeyboardInterrupt as err:
+            raise _Interrupted("interrupted; nothing half-written was left behind") from err
+
+
+def _show_warning(message, category, *_):
+    # Other packages' warnings are about their internals; on a terminal only ours mean something to the user. Answers
+    # have lines of their own.
+    if issubclass(category, CAMWarning) and not issubclass(category, AnswerWarning):
+        click.echo(f"Warning: {message}", err=True)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nengo-cam")
+def main():
+    """Show where a spiking network is looking, and when it decides."""
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=pathlib.Path), default="nengo_cam_demo", show_default=True, help="Output folder."
+)
+@click.option("--images", "n_images", default=20, show_default=True, type=click.IntRange(3, 360), help="Digits to run.")
+@run_options
+def demo(out, n_images, **run):
+    """Convert the CNN that ships with the package and film it deciding on handwritten digits."""
+    check_run_options(run)
+    make_folder(out)
+    paths = {name: check_writable(out / name) for name in ("cam.gif", "timeline.png", "cam.nc")}
+    existed = {path for path in paths.values() if path.exists()}
+    began = time.perf_counter()
+    import nengo_cam as ncam
+
+    (train, _), (images, classes) = ncam.datasets.digits()
+    images, classes = images[:n_images], classes[:n_images]
+    net = ncam.convert(ncam.datasets.digits_model(), calibrate_on=train[:200], **convert_options(run))
+    ran = time.perf_counter()
+    spiking = ncam.spiking_cam(net, images, **simulation(run))
+    finished = time.perf_counter()
+    rate = ncam.rate_cam(net, images)
+    averaged = ncam.cumulative(spiking)
+    settled = averaged.isel(time=-1)
+    predicted = settled.logits.argmax("label")
+    closeness = agreement.correlation(settled.cam.isel(label=predicted), rate.cam.isel(label=predicted))
+
+    with atomic_path(paths["cam.nc"]) as path:
+        spiking.to_netcdf(path, engine="h5netcdf", encoding={"cam": {"zlib": True, "complevel": 1}})
+    with atomic_path(paths["timeline.png"]) as path:
+        plotting.timeline(averaged, rate, images, image=0).figure.savefig(path, dpi=150)
+    film = plotting.animate(averaged, rate, images, image=_three_kinds(classes), progress_bar=progress_bar(run))
+    film.save(paths["cam.gif"])
+
+    table(
+        ("digits, none of them trained on", f"{n_images}"),
+        ("accuracy of the CNN", f"{float((rate.logits.argmax('label') == classes).mean()):.3f}"),
+        ("accuracy of the spiking network", f"{float((predicted == classes).mean()):.3f}"),
+        ("settled answers that are the CNN's", f"{float((spiking.answer == spiking.cnn_answer).mean()):.3f}"),
+        ("correlation of mean spiking map and rate map", f"{float(closeness.median()):.3f} (median)"),
+        ("largest completeness error", f"{agreement.completeness_error(spiking):.1e} of the largest logit"),
+        ("loading and conversion", f"{ran - began:.1f} s"),
+        (f"{run['n_steps']} steps on {spiking.attrs['simulator']}", f"{finished - ran:.1f} s"),
+        ("pictures and film", f"{time.perf_counter() - finished:.1f} s"),
+    )
+    click.echo("\n".join(f"{path}" for path in paths.values()))
+    say_replaced(paths.values(), existed)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
+@click.option("--image", default=0, show_default=True, help="Which of the images to film, from 0.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=pathlib.Path),
+    default="cam.gif",
+    show_default=True,
+    help="Film to write, .gif or .mp4.",
+)
+@click.option("--raw", is_flag=True, help="Show each step by itself instead of the running mean.")
+@label_options
+@model_options
+@run_options
+def animate(
+    model, images, image, out, raw, label, label_names, rescale, calibrate_on, scale_firing_rates, unsafe, **run
+):
+    """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
+    plotting.check_film(out)
+    existed = {out} if out.exists() else set()
+    job = prepare(
+        model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, label_names=label_names,
+        rescale=rescale, unsafe=unsafe,
+    )  # fmt: skip
+    job.check_position(image)
+    options = {"labels": job.find_label(label), "label_names": job.names}
+    import nengo_cam as ncam
+
+    net = job.convert()
+    shown = job.images[image : image + 1]
+    # Under its own number.
+    spiking = ncam.spiking_cam(net, shown, **simulation(run), **options).assign_coords(image=[image])
+    rate = ncam.rate_cam(net, shown, **options).assign_coords(image=[image])
+    say_answers(job, net, spiking, [image])
+    film = plotting.animate(
+        spiking if raw else agreement.cumulative(spiking), rate, shown, progress_bar=progress_bar(run)
+    )
+    film.save(out)
+    click.echo(out)
+    say_replaced([out], existed)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(path_type=pathlib.Path),
+    help="Images to run and measure (.npy, .npz, PNG or JPEG); give it again for more files.",
+)
+@click.option("--out", type=click.Path(path_type=pathlib.Path), help="Write the table to this file too, .nc or .csv.")
+@model_options
+@run_options
+def inspect(model, images, out, rescale, calibrate_on, scale_firing_rates, unsafe, **run):
+    """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
+    existed = set()
+    if out is not None:
+        _check_table(out)
+        existed = {out} if out.exists() else existed
+    job = prepare(
+        model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, rescale=rescale,
+        unsafe=unsafe,
+    )  # fmt: skip
+    import nengo_cam as ncam
+
+    with warnings.catch_warnings():
+        # The report says it too.
+        warnings.simplefilter("ignore", NonSpikingWarning)
+        net = job.convert()
+    report = net.report if job.images is None else ncam.measure_activity(net, job.images, **simulation(run))
+    click.echo(report)
+    if out is not None:
+        with atomic_path(out) as path:
+            _write_table(report.dataset, path)
+        click.echo(out)
+        say_replaced([out], existed)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=pathlib.Path),
+    default="nengo_cam_compare",
+    show_default=True,
+    help="Output folder.",
+)
+@click.option(
+    "--image",
+    "shown",
+    multiple=True,
+    type=int,
+    help="Which of the images to draw, from 0; give it again for more. Default: the first six.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(agreement.metric_names()),
+    default="pearson",
+    show_default=True,
+    help="Score that says when maps agree; all of them are written.",
+)
+@click.option("--threshold", default=0.9, show_default=True, help="From which score on maps agree.")
+@click.option("--raw", is_flag=True, help="Compare each step by itself instead of the running mean.")
+@label_options
+@model_options
+@run_options
+def compare(
+    model, images, out, shown, metric, threshold, raw, label, label_names, rescale, calibrate_on, scale_firing_rates,
+    unsafe, **run,
+):  # fmt: skip
+    """Compare spikes with the CNN: how close the maps of a saved Keras MODEL are on IMAGES, and from when on.
+
+    IMAGES are .npy, .npz, PNG or JPEG. Writes figures (PNG), all scores (scores.nc) and one page with figures and
+    tables (report.html) into a folder.
+    """
+    comparison_report.check_request(out, metric=metric, threshold=threshold)
+    existed = set(out.iterdir()) if out.is_dir() else set()
+    job = prepare(
+        model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, label_names=label_names,
+        rescale=rescale, unsafe=unsafe,
+    )  # fmt: skip
+    for position in shown:
+        job.check_position(position)
+    chosen = job.find_label(label)
+    import nengo_cam as ncam
+
+    # Before the run, which takes longest: maps are checked here.
+    rate = ncam.rate_cam(job.model, job.images, label_names=job.names)
+    check_rate(rate)
+    net = job.convert()
+    options = {**simulation(run), "label_names": job.names}
+    spiking = ncam.spiking_cam(net, job.images, **options)
+    say_answers(job, net, spiking, range(len(job.images)))
+    shown = list(shown) or list(range(min(6, len(job.images))))
+    features = None
+    if run["synapse"] is None:
+        # Again, for one image alone: the features of all would be large.
+        once = {**options, "progress_bar": False, "check_answers": False, "keep_features": True}
+        features = ncam.spiking_cam(net, job.images[shown[0]][None], **once)
+    report = comparison_report.report_comparison(
+        spiking if raw else agreement.cumulative(spiking),
+        rate,
+        job.images,
+        features=features,
+        shown=shown,
+        label=None if chosen is None else rate["label"].values[chosen].item(),
+        metric=metric,
+        threshold=threshold,
+    )
+    paths = report.save(out)
+    click.echo("\n".join(f"{path}" for path in paths))
+    say_replaced(paths, existed)
+
+
+def _check_table(path):
+    """Check where a table goes, before the run that it shows."""
+    check_writable(path)
+    if path.suffix.lower() not in _TABLES:
+        raise OutputPathError(
+            f"output {str(path)!r}: not a format of tables; expected one of {list(_TABLES)}, got {path.suffix!r}. "
+            "Change the suffix."
+        )
+
+
+def _write_table(dataset, path):
+    if path.suffix.lower() == ".csv":
+        dataset.to_dataframe().to_csv(path)
+    else:
+        dataset.to_netcdf(path, engine="h5netcdf")
+
+
+def _three_kinds(classes):
+    """Positions of the first three digits that differ."""
+    found = {}
+    for position, value in enumerate(classes):
+        found.setdefault(int(value), position)
+    return list(found.values())[:3]

@@ -1,0 +1,123 @@
+"""Options that several commands have."""
+
+import pathlib
+import sys
+
+import click
+
+from .. import compat
+
+__all__ = ["NEURONS", "convert_options", "model_options", "progress_bar", "run_options", "simulation"]
+
+_SIMULATORS = ("nengo_cam", "nengo_dl", "nengo")
+RANGES = ("none", "0,1", "-1,1")
+#: What ReLU can become: the types that reports and warnings name, and where they are.
+NEURONS = {
+    "IntegrateAndFire": "nengo_cam",
+    "SignedIntegrateAndFire": "nengo_cam",
+    "SpikingRectifiedLinear": "nengo",
+    "LIF": "nengo",
+}
+
+
+def run_options(command):
+    """Add the options that every run has."""
+    for option in (
+        click.option("--steps", "n_steps", default=100, show_default=True, type=click.IntRange(1), help="Time steps."),
+        click.option("--dt", default=0.001, show_default=True, help="Time step [s]."),
+        click.option(
+            "--neurons",
+            type=click.Choice(list(NEURONS)),
+            default="IntegrateAndFire",
+            show_default=True,
+            help="What ReLU becomes.",
+        ),
+        click.option(
+            "--synapse", type=float, help="Time constant of a lowpass filter on all spikes [s]. Default: none."
+        ),
+        click.option(
+            "--target-rate",
+            default=200.0,
+            show_default=True,
+            help="Calibrate strong activity to this firing rate [Hz].",
+        ),
+        click.option("--simulator", type=click.Choice(_SIMULATORS), default=_SIMULATORS[0], show_default=True),
+        click.option("--seed", default=0, show_default=True, help="Seed of initial voltages."),
+        click.option("--quiet", is_flag=True, help="Show no progress bars. There are none without a terminal."),
+    ):
+        command = option(command)
+    return command
+
+
+def model_options(command):
+    """Add the options that every command has that takes a model and images."""
+    for option in (
+        click.option(
+            "--rescale",
+            type=click.Choice(RANGES),
+            help="Range that the model expects, for pixels from 0 to 255: '0,1', '-1,1', or 'none' to leave them as "
+            "they are.",
+        ),
+        click.option(
+            "--calibrate-on",
+            multiple=True,
+            type=click.Path(path_type=pathlib.Path),
+            help="Images to calibrate firing rates on; give it again for more files. Default: those that are run.",
+        ),
+        click.option(
+            "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
+        ),
+        click.option(
+            "--unsafe", is_flag=True, help="Load Lambda layers and pickled arrays, which run code from the files."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def label_options(command):
+    """Add the options that say which label is mapped."""
+    for option in (
+        click.option("--label", help="Label to map, by index or name. Default: the one that wins."),
+        click.option(
+            "--label-names",
+            type=click.Path(path_type=pathlib.Path, exists=True, dir_okay=False),
+            help="File of names, one a line.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def progress_bar(run):
+    """Whether to show progress: not if it is unwanted, and not where no terminal shows it."""
+    return not run["quiet"] and sys.stderr.isatty()
+
+
+def convert_options(run):
+    """Choose the options of `nengo_cam.convert` from those of the command line."""
+    import nengo
+
+    import nengo_cam
+
+    home = {"nengo": nengo, "nengo_cam": nengo_cam}[NEURONS[run["neurons"]]]
+    return {
+        "neurons": getattr(home, run["neurons"])(),
+        "synapse": run["synapse"],
+        "target_rate": run["target_rate"],
+    }
+
+
+def simulation(run):
+    """Choose the options of a run from those of the command line."""
+    import nengo
+
+    import nengo_cam
+
+    simulators = {
+        "nengo_cam": lambda: nengo_cam.Simulator,
+        "nengo_dl": lambda: compat.import_nengo_dl().Simulator,
+        "nengo": lambda: nengo.Simulator,
+    }
+    options = {name: run[name] for name in ("n_steps", "dt", "seed")}
+    return {**options, "simulator": simulators[run["simulator"]](), "progress_bar": progress_bar(run)}
