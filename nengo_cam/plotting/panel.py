@@ -48,6 +48,8 @@ class Panel:
     others, runner_up, shown, reference, marker : matplotlib.lines.Line2D or None
         Logits of all other labels (gaps between them), of the strongest of these, of the label shown, its rate logit,
         and the line at the current time.
+    input : matplotlib.image.AxesImage or None
+        The input image by itself.
     score, score_marker : matplotlib.lines.Line2D or None
         Score up to the current time, and the line there.
     """
@@ -70,9 +72,24 @@ class Panel:
         if scene.rate is not None:
             literal(self.map_axes[1].set_title(f"rate\nlabel {self._label}", fontsize="medium"))
         self._add_logits()
-        self.score = self.score_marker = None
+        self.input = self.score = self.score_marker = None
         if curve is not None:
             self._add_score(curve)
+
+    def add_input(self, ax):
+        """Show the input image by itself, left of the maps.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes
+            Where to draw.
+        """
+        self.input = ax.imshow(self.scene.picture(0), cmap="gray", vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title("input", fontsize="medium")
+        # The name of the image belongs to the first axes.
+        literal(ax.set_ylabel(self.map_axes[0].get_ylabel()))
+        self.map_axes[0].set_ylabel("")
 
     def draw(self, step):
         """Show one step.
@@ -92,6 +109,10 @@ class Panel:
         self.maps[0].set_clim(*self.clims[step])
         for picture in self.pictures:
             picture.set_data(grey(scene.picture(step)))
+        pictures = self.pictures
+        if self.input is not None:
+            self.input.set_data(scene.picture(step))
+            pictures = [self.input, *pictures]
         title = f"{plain(scene.kind, _LONGEST_LINE)}\nlabel {self._label}{self._break}{milliseconds(scene.times[step])}"
         self.map_axes[0].set_title(title, fontsize="medium")
         for line, labels in self._curves:
@@ -104,7 +125,7 @@ class Panel:
             if marker is not None:
                 marker.set_xdata([self._milliseconds[step]] * 2)
         # In the order in which they lie on each other.
-        return self.pictures + self.maps + [self.map_axes[0].title] + lines
+        return pictures + self.maps + [self.map_axes[0].title] + lines
 
     def _add_logits(self):
         scene, ax = self.scene, self.logit_axes
