@@ -107,10 +107,11 @@ def _encoded(film, suffix, writer):
         path = pathlib.Path(folder, f"film{suffix}")
         try:
             film.save(path, writer=writer, progress_bar=False)
+            size = writer.frame_size
         finally:
             # A video has an even number of pixels, to which matplotlib cuts the figure.
             film.figure.set_size_inches(before)
-        return base64.b64encode(path.read_bytes()).decode(), writer.frame_size
+        return base64.b64encode(path.read_bytes()).decode(), size
 
 
 def _box(size):
