@@ -45,7 +45,7 @@ def write_page(player, smoothings, *, most=None):
     Raises
     ------
     ResultError
-        If there are more maps and images than a browser can hold.
+        If there are more maps and images than a browser can hold, or values beyond single precision.
     """
     show = player.show
     _check_size(show, len(smoothings), MOST_BYTES if most is None else most)
@@ -107,9 +107,20 @@ def quantise(maps):
         largest magnitude in the map.
     peaks : ndarray of float32 of shape (...)
         Largest magnitude in each map [logit].
+
+    Raises
+    ------
+    ResultError
+        If a value is beyond single precision.
     """
     finite = np.isfinite(maps)
-    peaks = np.max(np.abs(maps), axis=(-2, -1), initial=0, where=finite).astype(np.float32)
+    largest = np.max(np.abs(maps), axis=(-2, -1), initial=0, where=finite)
+    if np.any(largest > np.finfo(np.float32).max):
+        raise ResultError(
+            f"spiking: too large for a page; expected maps in single precision, up to {np.finfo(np.float32).max:.1e}, "
+            f"got {largest.max():.1e}. Divide maps and logits, and look where they come from."
+        )
+    peaks = largest.astype(np.float32)
     scale = np.where(peaks > np.finfo(np.float32).tiny, peaks, np.inf)[..., None, None]
     cells = np.rint(np.where(finite, maps, 0) / scale * 127).astype(np.int8)
     return np.where(finite, cells, np.int8(MISSING)), peaks

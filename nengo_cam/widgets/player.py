@@ -243,7 +243,7 @@ class Player:
         ParameterError
             If ``smoothing`` is not among the choices.
         ResultError
-            If there are more maps and images than a browser can hold.
+            If there are more maps and images than a browser can hold, or values beyond single precision.
         ImageError
             If ``images`` has no picture for an image of the maps.
         """
@@ -269,7 +269,7 @@ class Player:
         ParameterError
             If ``smoothing`` is not among the choices.
         ResultError
-            If there are more maps and images than a browser can hold.
+            If there are more maps and images than a browser can hold, or values beyond single precision.
         ImageError
             If ``images`` has no picture for an image of the maps.
         """

@@ -59,6 +59,12 @@ def test_quantised_maps_and_what_is_missing():
     np.testing.assert_array_equal(cells, [np.zeros((2, 2)), [[32, -127], [-128, 64]], np.zeros((2, 2))])
 
 
+def test_maps_beyond_single_precision_are_refused(spiking):
+    with pytest.raises(ResultError, match=r"too large for a page; .* up to 3.4e\+38, got 1.0e\+39"):
+        player(spiking.astype(float) * 0 + 1e39, smoothing="none").to_html(smoothing="none")
+    assert np.isfinite(page.quantise(np.full((1, 1), 3e38))[1])
+
+
 def test_rows_in_reverse_order_stay_in_their_place(spiking):
     # What a row shows is the same wherever it stands in the array.
     turned = player(spiking.isel(y=slice(None, None, -1)), smoothing="none").to_html(smoothing="none")
