@@ -138,22 +138,24 @@ def _interruptible():
         raise
 
 
-def check_film(path):
+def check_film(path, *, inputs=()):
     """Check that a film can be saved, before the run that it shall show.
 
     Parameters
     ----------
     path : str or path-like
         File to be written.
+    inputs : sequence of str or path-like
+        Files that the run reads, none of which may be overwritten by it.
 
     Raises
     ------
     OutputPathError
-        If nothing can be written there, or the suffix is unknown.
+        If nothing can be written there, the suffix is unknown, or it is one of the inputs.
     MissingDependencyError
         If ffmpeg is needed and not there.
     """
-    _check_writer(check_writable(path), None)
+    _check_writer(check_writable(path, inputs=inputs), None)
 
 
 def check_fps(fps):

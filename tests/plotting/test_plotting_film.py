@@ -268,6 +268,10 @@ def test_a_film_can_be_checked_before_the_run(tmp_path, monkeypatch):
         check_film(tmp_path / "a.txt")
     with pytest.raises(OutputPathError, match="does not exist"):
         check_film(tmp_path / "no" / "a.gif")
+    (tmp_path / "in.gif").write_bytes(b"x")
+    with pytest.raises(OutputPathError, match="the same file as the input"):
+        check_film(tmp_path / "in.gif", inputs=[tmp_path / "in.gif"])
+    (tmp_path / "in.gif").unlink()
     monkeypatch.setattr("nengo_cam.plotting.film.writers.is_available", lambda name: False)
     with pytest.raises(MissingDependencyError, match="ffmpeg was not found"):
         check_film(tmp_path / "a.mp4")
