@@ -58,7 +58,35 @@ _HOME = {
     "localisation_scores": "localisation",
     "CAMError": "exceptions",
 }
-_MODULES = ("agreement", "backends", "calibrate", "compat", "datasets", "exceptions", "plotting", "widgets")
+# Those that the reference names; functions and modules of one name, such as `convert`, are the functions.
+_MODULES = (
+    "activity",
+    "agreement",
+    "backends",
+    "calibrate",
+    "cam",
+    "compat",
+    "cost",
+    "datasets",
+    "exceptions",
+    "fan_out",
+    "geometry",
+    "head",
+    "keras3",
+    "latency",
+    "localisation",
+    "macs",
+    "model_files",
+    "neurons",
+    "plotting",
+    "predict",
+    "randomisation",
+    "report",
+    "simplify",
+    "simulator",
+    "verify",
+    "widgets",
+)
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 

@@ -48,7 +48,7 @@ def write_page(scores, summary, notes, pictures):
     str
         HTML.
     """
-    title = f"{scores.attrs.get('model', 'network')}: spiking against rate maps"
+    title = f"{scores.attrs.get('model') or 'network'}: spiking against rate maps"
     figures = "".join(
         f'<figure><img alt="{name}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
         f"<figcaption>{CAPTIONS[name]}</figcaption></figure>\n"

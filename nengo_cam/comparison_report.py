@@ -3,7 +3,6 @@
 import dataclasses
 import numbers
 import pathlib
-import tempfile
 
 import numpy as np
 import xarray as xr
@@ -12,8 +11,8 @@ from . import plotting
 from .agreement import compare, get_metric, metric_names
 from .agreement.checks import final_answers
 from .comparison_page import CAPTIONS, write_page
-from .exceptions import OutputPathError, ParameterError, ResultError
-from .files import check_writable, make_folder
+from .exceptions import ParameterError, ResultError
+from .files import atomic_folder, check_folder
 from .latency import decision_latency, explanation_latency, latency_summary
 from .plotting.answers import answers_of
 
@@ -64,24 +63,14 @@ class ComparisonReport:
         """
         folder = pathlib.Path(folder)
         check_request(folder)
-        make_folder(folder.parent)
-        there = folder.is_dir()
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder if there else folder.parent) as partial:
-            # Inside, as the temporary folder itself is for its owner alone.
-            whole = pathlib.Path(partial, "whole")
-            whole.mkdir()
+        with atomic_folder(folder) as whole:
             pictures = {}
             for name, figure in self.figures.items():
                 figure.savefig(whole / f"{name}.png")
                 pictures[name] = (whole / f"{name}.png").read_bytes()
             self.scores.to_netcdf(whole / _SCORES, engine="h5netcdf")
             (whole / _PAGE).write_text(write_page(self.scores, self.summary, self.notes, pictures), encoding="utf-8")
-            names = [*(f"{name}.png" for name in pictures), _SCORES, _PAGE]
-            if there:
-                for name in names:
-                    (whole / name).replace(folder / name)
-            else:
-                whole.rename(folder)
+        names = [*(f"{name}.png" for name in pictures), _SCORES, _PAGE]
         return [folder / name for name in names]
 
 
@@ -207,14 +196,4 @@ def check_request(folder, *, metric="pearson", threshold=0.9):
         )
     if folder is None:
         return
-    folder = pathlib.Path(folder)
-    if folder.is_dir():
-        for name in (*(f"{name}.png" for name in CAPTIONS), _SCORES, _PAGE):
-            check_writable(folder / name)
-        return
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise OutputPathError(
-            f"output {str(folder)!r}: {str(nearest)!r} is a file; expected a folder, or none yet. Choose another place."
-        )
-    check_writable(nearest / _PAGE)
+    check_folder(folder, [*(f"{name}.png" for name in CAPTIONS), _SCORES, _PAGE])

@@ -412,8 +412,12 @@ def test_answers_that_differ_from_the_cnns_are_counted(make_model, images):
     expected = int((answers != bias.argmax()).sum())
     assert 0 < silent.dataset.attrs["n_differing"] == expected
     assert any(
-        text.startswith(f"Another answer than the CNN's for {expected} of 5 images (mean of the last half of 20 steps).")
+        text.startswith(
+            f"Another answer than the CNN's for {expected} of 5 images (mean of the last half of 20 steps)."
+        )
         for text in silent.warnings
     )
-    rate_form = measure(ncam.convert(model, neurons=nengo.RegularSpiking(), scale_firing_rates=5000), images, n_steps=50)
+    rate_form = measure(
+        ncam.convert(model, neurons=nengo.RegularSpiking(), scale_firing_rates=5000), images, n_steps=50
+    )
     assert rate_form.dataset.attrs["n_differing"] == 0

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from nengo_cam import compare, decision_latency, explanation_latency, latency_summary
+from nengo_cam.comparison_page import write_page
 from nengo_cam.comparison_report import check_request, report_comparison
 from nengo_cam.exceptions import OutputPathError, ParameterError
 
@@ -119,6 +120,63 @@ def test_the_page_holds_figures_and_tables(spiking, rate, images, tmp_path):
     assert rows["seed"] == ["7"]
     assert "<title>a &amp; b: spiking against rate maps</title>" in text
     assert "There is no raster: features that pass a synapse are no spikes." in text
+
+
+class Titles(html.parser.HTMLParser):
+    """Text of the title and of the headings, and names of all elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.texts, self.elements, self.open = {"title": [], "h1": []}, set(), None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.add(tag)
+        self.open = tag
+        if tag in self.texts:
+            self.texts[tag].append("")
+
+    def handle_endtag(self, tag):
+        self.open = None
+
+    def handle_data(self, data):
+        if self.open in self.texts:
+            self.texts[self.open][-1] += data
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("mobilenet", "mobilenet: spiking against rate maps"),
+        ("</title><script>alert(1)</script>", "</title><script>alert(1)</script>: spiking against rate maps"),
+        ("a & \"b\" 'c'", "a & \"b\" 'c': spiking against rate maps"),
+        ("", "network: spiking against rate maps"),
+        (None, "network: spiking against rate maps"),
+    ],
+)
+def test_the_page_says_once_what_it_is_about(spiking, rate, images, monkeypatch, model, expected):
+    if model is not None:
+        spiking.attrs["model"] = rate.attrs["model"] = model
+    else:
+        del spiking.attrs["model"], rate.attrs["model"]
+    report = report_comparison(spiking, rate, images)
+    page = Titles(write_page(report.scores, report.summary, ["<script>note</script>"], {"agreement": b""}))
+    assert page.texts == {"title": [expected], "h1": [expected]}
+    assert "script" not in page.elements
+
+
+def test_names_cannot_break_the_page(spiking, rate, images):
+    names = ["<script>alert(1)</script>", "\"quoted\" & 'so'", "</td></table>", "fox"]
+    spiking, rate = (result.assign_coords(label=names) for result in (spiking, rate))
+    spiking = spiking.assign_coords(image=[*names, "<img src=x>"])
+    rate = rate.assign_coords(image=spiking.image.values)
+    report = report_comparison(spiking, rate, images, label=names[0])
+    text = write_page(report.scores, report.summary, [], {})
+    assert "script" not in Titles(text).elements and "img" not in Titles(text).elements
+    rows = {row[0]: row[1:] for row in Cells(text).rows}
+    answers = report.scores.spiking_answer.values.tolist()
+    for image, answer in zip(report.scores.image.values.tolist(), answers):
+        assert rows[image][1:3] == [answer, names[0]]
 
 
 def test_one_label_for_all(spiking, rate, images, tmp_path):

@@ -6,7 +6,10 @@ import inspect
 import pathlib
 import pkgutil
 import re
+import runpy
 import shlex
+import subprocess
+import sys
 import types
 
 import matplotlib
@@ -86,6 +89,23 @@ def test_no_name_is_in_the_reference_twice():
     assert sorted(set(listed())) == sorted(listed())
 
 
+def test_every_name_of_the_reference_is_reached_as_it_stands_there():
+    """In a process that has imported nothing else, and each name as if it were the first."""
+    code = f"""
+import nengo_cam
+for name in {listed()!r}:
+    first, *rest = name.split(".")
+    vars(nengo_cam).pop(first, None)
+    value = nengo_cam
+    for part in (first, *rest):
+        value = getattr(value, part, None)
+    if value is None or first not in dir(nengo_cam):
+        print(name)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
 def test_internal_modules_exist():
     assert {info.name for info in pkgutil.iter_modules(nengo_cam.__path__)} >= INTERNAL
 
@@ -105,6 +125,50 @@ def test_everything_in_the_reference_has_a_docstring(name):
     for member, found in vars(value).items():
         if not member.startswith("_") and callable(getattr(found, "fget", found)):
             assert inspect.getdoc(getattr(value, member)), f"{name}.{member}"
+
+
+# -- Building
+
+
+def test_limits_of_time_belong_to_ci():
+    """A reader's machine may be slower than that of CI, and the README's command has to work there."""
+    conf = (DOCS / "conf.py").read_text(encoding="utf-8")
+    assert re.findall(r"^(?:nb_execution_timeout|notebook_seconds) = (.*)$", conf, flags=re.MULTILINE) == ["-1", "0"]
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert 'eval "$docs -D nb_execution_timeout=120 -D notebook_seconds=120"' in ci
+    assert "-D" not in " ".join(command for _, command in commands("sphinx-build "))
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"), [(0, None), (120, None), (30, r"expected at most 30 s each, got b \(99 s\)")]
+)
+def test_slow_notebooks_are_named(limit, message):
+    errors = pytest.importorskip("sphinx.errors")
+    namespace = runpy.run_path(str(DOCS / "_extensions" / "notebook_times.py"))
+    times = {"a": {"exec_data": {"runtime": 20.0}}, "b": {"exec_data": {"runtime": 99.0}}, "c": {}}
+    config = types.SimpleNamespace(notebook_seconds=limit)
+    app = types.SimpleNamespace(config=config, env=types.SimpleNamespace(nb_metadata=times))
+    if message is None:
+        namespace["_check"](app, None)
+    else:
+        with pytest.raises(errors.SphinxError, match=message):
+            namespace["_check"](app, None)
+
+
+def test_figures_of_the_gallery_are_described():
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^```\{code-cell\}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    figures = [cell for cell in cells if re.search(r"\bfigure$", cell)]
+    assert len(figures) == 7
+    for cell in figures:
+        (alt,) = re.findall(r'^mystnb:\n  image:\n    alt: "(.+)"$', cell, flags=re.MULTILINE)
+        assert len(alt) > 60
+    assert all(re.findall(r"!\[(.*?)\]\(", text))
+
+
+def test_readme_says_where_the_sources_come_from():
+    before = (ROOT / "README.md").read_text(encoding="utf-8").partition("pip install")[0]
+    assert "git clone" in before
 
 
 # -- Code and commands

@@ -1,6 +1,6 @@
 """What a figure says of a network that answers otherwise than its CNN: below the maps, whose answers they are."""
 
-import numpy as np
+from .text import literal, plain
 
 __all__ = ["answers_of", "say_answer"]
 
@@ -66,8 +66,5 @@ def say_answer(ax, *answers, longest=_LONGEST, fontsize="small"):
     fontsize : str or float
         Size of the text.
     """
-    lines = []
-    for who, label in answers:
-        text = str(label)
-        lines.append(f"{who}: {text if len(text) <= longest else text[: longest - 1] + '…'}")
-    ax.set_xlabel("\n".join(lines), fontsize=fontsize, bbox=_BOX, parse_math=False, labelpad=5)
+    text = "\n".join(f"{who}: {plain(label, longest)}" for who, label in answers)
+    literal(ax.set_xlabel(text, fontsize=fontsize, bbox=_BOX, labelpad=5))

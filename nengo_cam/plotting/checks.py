@@ -23,7 +23,8 @@ def check_spiking(spiking, variables=("cam", "logits")):
     Raises
     ------
     ResultError
-        If it is not a Dataset, a variable, dim or coordinate is missing, or a dim is too many or empty.
+        If it is not a Dataset, a variable, dim or coordinate is missing, a dim is too many or empty, or the time is
+        not in seconds, or does not increase.
     """
     _check_variables("spiking", spiking, variables)
     if "time" not in spiking["cam"].dims:
@@ -38,6 +39,7 @@ def check_spiking(spiking, variables=("cam", "logits")):
                 f"spiking: no coordinate {coordinate!r}; expected time in seconds and y, x in pixels of the input "
                 f"image, got {sorted(map(str, spiking.coords))}. Assign it."
             )
+    _check_time(spiking["time"])
 
 
 def check_rate(rate, variables=("cam", "logits")):
@@ -105,6 +107,22 @@ def _check_variables(name, result, variables):
         raise ResultError(
             f"{name}: lacks the variables {missing}; expected {list(variables)}, got {sorted(map(str, result))}. "
             f"Pass what {name}_cam returned."
+        )
+
+
+def _check_time(time):
+    units = str(time.attrs.get("units") or "s")
+    if time.dtype.kind not in "iuf" or units not in ("s", "second", "seconds"):
+        got = units if time.dtype.kind in "iuf" else f"dtype {time.dtype}"
+        raise ResultError(
+            f"spiking: its time is in other units; expected numbers in seconds, got {got}. Assign them, e.g. "
+            "spiking.assign_coords(time=spiking['time'].values / 1000) for milliseconds."
+        )
+    steps = time.values.astype(float)
+    if not np.all(np.isfinite(steps)) or np.any(np.diff(steps) <= 0):
+        raise ResultError(
+            f"spiking: its time does not increase; expected finite numbers, each larger than the last, got "
+            f"{_brief(time.values)}. Sort it, e.g. spiking.sortby('time')."
         )
 
 

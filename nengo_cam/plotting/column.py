@@ -5,6 +5,8 @@ import io
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .text import plain
+
 __all__ = ["COLUMN", "dress", "new_figure", "png_of", "short_label"]
 
 #: Width of a column [inch].
@@ -78,4 +80,4 @@ def short_label(label):
     """
     if not isinstance(label, str):
         return f"label {label}"
-    return label if len(label) <= _LONGEST else label[: _LONGEST - 1].rstrip() + "…"
+    return plain(label, _LONGEST)

@@ -13,6 +13,7 @@ from .column import COLUMN, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centred_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
+from .text import literal, plain
 
 __all__ = ["Comparison", "comparison"]
 
@@ -20,6 +21,8 @@ __all__ = ["Comparison", "comparison"]
 _FRACTIONS = (0.1, 0.3, 1.0)
 # Points; a larger title would run into the next, in six columns.
 _SMALL = 6
+# Letters of the name of an image, beside its row.
+_LONGEST = 12
 # Room for titles above the first row and for the colour bar below the last [inch].
 _TITLES, _BAR = 0.2, 0.42
 # Room below a row for the answers of both networks, where they differ [inch].
@@ -140,7 +143,8 @@ def comparison(
                 for ax, values, picture in zip(row[-len(maps) :], maps, pictures)
             ]
         )
-        row[0].set_ylabel(f"image {scene.image}\n{short_label(scene.label)}", fontsize=_SMALL)
+        name = plain(scene.image, _LONGEST)
+        literal(row[0].set_ylabel(f"image {name}\n{short_label(scene.label)}", fontsize=_SMALL))
         if scene.answers is not None:
             # Below the map of the CNN, and below the last of the spiking network.
             for ax, answer in zip((row[-2], row[-len(maps)]), scene.answers):

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from ..exceptions import MissingDependencyError, OutputPathError, ParameterError
 from ..files import atomic_path, check_writable
+from .embedded import embed
 from .gif import GIFWriter
 
 __all__ = ["CAMAnimation", "check_film", "check_fps"]
@@ -21,7 +22,8 @@ WRITERS = {".gif": None, ".mp4": "ffmpeg", ".m4v": "ffmpeg", ".mov": "ffmpeg"}
 class CAMAnimation(FuncAnimation):
     """A film of class-activation maps, as `animate` returns it.
 
-    It is a matplotlib animation: a notebook shows it as a player, `save` writes it to a file.
+    It is a matplotlib animation: a notebook shows it, as a video where the program ffmpeg is, otherwise as an animated
+    picture; `save` writes it to a file.
 
     Parameters
     ----------
@@ -121,7 +123,7 @@ class CAMAnimation(FuncAnimation):
         return tqdm(total=len(self.steps), desc=name, unit="frame", disable=not progress_bar)
 
     def _repr_html_(self):
-        return self.to_jshtml()
+        return embed(self)
 
 
 @contextlib.contextmanager
@@ -136,22 +138,24 @@ def _interruptible():
         raise
 
 
-def check_film(path):
+def check_film(path, *, inputs=()):
     """Check that a film can be saved, before the run that it shall show.
 
     Parameters
     ----------
     path : str or path-like
         File to be written.
+    inputs : sequence of str or path-like
+        Files that the run reads, none of which may be overwritten by it.
 
     Raises
     ------
     OutputPathError
-        If nothing can be written there, or the suffix is unknown.
+        If nothing can be written there, the suffix is unknown, or it is one of the inputs.
     MissingDependencyError
         If ffmpeg is needed and not there.
     """
-    _check_writer(check_writable(path), None)
+    _check_writer(check_writable(path, inputs=inputs), None)
 
 
 def check_fps(fps):

@@ -10,11 +10,14 @@ from matplotlib.lines import Line2D
 
 from ..exceptions import ResultError
 from .column import new_figure, png_of
+from .text import literal, plain
 
 __all__ = ["Latency", "latency"]
 
 # Where images that never settle are drawn, and where their margin begins and ends, in durations of the run.
 _NEVER, _MARGIN, _END = 1.12, 1.05, 1.19
+# Letters of a criterion below an axis.
+_LONGEST = 40
 
 
 class Latency(NamedTuple):
@@ -107,8 +110,10 @@ def latency(decision, explanation, *, color="C0", ax=None):
         s=9, color=color, alpha=0.4, linewidths=0, zorder=2,
     )  # fmt: skip
     _dress(ax, duration, counts)
-    ax.set_xlabel(f"decision latency [ms]\n{_criterion(decision)}".strip(), fontsize="small")
-    ax.set_ylabel(f"explanation latency [ms]\n{_criterion(explanation)}".strip(), fontsize="small")
+    literal(
+        ax.set_xlabel(f"decision latency [ms]\n{_criterion(decision)}".strip(), fontsize="small"),
+        ax.set_ylabel(f"explanation latency [ms]\n{_criterion(explanation)}".strip(), fontsize="small"),
+    )
     return Latency(ax, points, diagonal, medians, counts)
 
 
@@ -165,4 +170,5 @@ def _dress(ax, duration, counts):
 
 
 def _criterion(result):
-    return str(result.attrs.get("criterion", "")).replace(">=", "≥").replace("<=", "≤")
+    criterion = str(result.attrs.get("criterion") or "")
+    return plain(criterion.replace(">=", "≥").replace("<=", "≤"), _LONGEST) if criterion else ""

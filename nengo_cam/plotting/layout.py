@@ -13,7 +13,7 @@ __all__ = ["lay_out"]
 BAR_BELOW = {"location": "bottom", "shrink": 0.7, "aspect": 25}
 
 
-def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None):
+def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None, with_input=False):
     """Draw the panels of a film as they are at its last step.
 
     Parameters
@@ -32,6 +32,8 @@ def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None):
         Opacity of the maps in [0, 1].
     fig : matplotlib.figure.Figure, optional
         Where to draw. By default a new figure, whose layout is computed once.
+    with_input : bool
+        Whether the input image is shown by itself, left of the maps, if there is one.
 
     Returns
     -------
@@ -52,20 +54,24 @@ def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None):
     limits = color_limits(np.stack([scene.spiking for scene in scenes]), rates, scale)
     cmap = centred_colormap(cmap, *limits.spiking[0, 0])
     own_figure = fig is None
+    with_input = with_input and scenes[0].film is not None
+    columns = 1 + with_rate + with_input
     if own_figure:
-        fig = _new_figure(len(scenes), scenes[0].extent, with_rate, scale in ("image", "frame"), curves is not None)
-    columns = 2 if with_rate else 1
+        fig = _new_figure(len(scenes), scenes[0].extent, columns, scale in ("image", "frame"), curves is not None)
     ratios = (1.3, 1) if curves is None else (1.3, 1, 0.6)
     grid = fig.add_gridspec(len(ratios), columns * len(scenes), height_ratios=ratios)
     panels = []
     for i, scene in enumerate(scenes):
         here = slice(columns * i, columns * (i + 1))
-        map_axes = [fig.add_subplot(grid[0, j]) for j in range(here.start, here.stop)]
+        input_axes = [fig.add_subplot(grid[0, here.start])] if with_input else []
+        map_axes = [fig.add_subplot(grid[0, j]) for j in range(here.start + with_input, here.stop)]
         below = [fig.add_subplot(grid[row, here]) for row in range(1, len(ratios))]
         score_axes, curve = (None, None) if curves is None else (below[1], curves[i])
         panels.append(
             Panel(map_axes, below[0], score_axes, scene, curve, limits.spiking[i], limits.rate[i], cmap, alpha)
         )
+        for ax in input_axes:
+            panels[-1].add_input(ax)
     bars = _add_colorbars(fig, panels, steps, scale)
     # Laid out once, on the longest titles: laid out anew for each frame, the axes would tremble and saving be slower.
     for panel in panels:
@@ -78,10 +84,10 @@ def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None):
     return fig, panels, bars
 
 
-def _new_figure(n_images, extent, with_rate, bars_below, with_scores):
+def _new_figure(n_images, extent, columns, bars_below, with_scores):
     left, right, bottom, top = extent
     height = 2.2 * float(np.clip(abs((bottom - top) / (right - left)), 0.5, 2))
-    width = 2.5 * n_images * (2 if with_rate else 1.3) + 0.9
+    width = 2.5 * n_images * max(columns, 1.3) + 0.9
     height += (3.4 if bars_below else 2.8) + (1.2 if with_scores else 0)
     fig = Figure(figsize=(width, height), layout="constrained")
     _SilentCanvas(fig)

@@ -12,12 +12,15 @@ from matplotlib.lines import Line2D
 from ..exceptions import LabelError, ParameterError, ResultError
 from .column import dress, new_figure, png_of
 from .scores import check_scores, score_limits, score_name
+from .text import literal, plain
 
 __all__ = ["Agreement", "Localisation", "agreement", "localisation"]
 
 _LOCALISATION = {"pointing": "pointing accuracy", "energy": "energy on the object", "iou": "overlap (IoU)"}
 _BASELINES = {"centre": ("centre", "0.35", (0, (4, 2))), "random": ("random", "0.55", (0, (1, 1.5)))}
 _OBJECTS = ("image", "label")
+# Letters of the name of a score beside its axis.
+_LONGEST = 32
 
 
 class Agreement(NamedTuple):
@@ -140,7 +143,7 @@ def agreement(scores, *, metric=None, label=None, threshold=None, color="C0", ax
     dress(ax)
     ax.set(xlim=(0, 1.02 * times[-1]), ylim=score_limits(shown))
     ax.set_xlabel("time [ms]", fontsize="small")
-    ax.set_ylabel(score_name(values), fontsize="small")
+    literal(ax.set_ylabel(plain(score_name(values), _LONGEST), fontsize="small"))
     ax.set_title(_count(len(chosen), "image"), fontsize="small")
     location = "upper right" if values.attrs.get("better") == "lower" else "lower right"
     ax.legend(handles=[line, band], loc=location, fontsize="x-small", frameon=False)

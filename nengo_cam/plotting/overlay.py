@@ -17,11 +17,14 @@ from .extent import check_cover, image_extent, map_extent
 from .pictures import as_images, displayed, grey
 from .scale import centred_colormap, check_scale, color_limits, extends
 from .selection import milliseconds
+from .text import literal, plain
 
 __all__ = ["Overlay", "add_colorbar", "check_alpha", "draw_map", "overlay"]
 
 # Black is drawn as this grey: under a half-transparent map, a black background would dull all its colours.
 DARKEST = 0.5
+# Letters of a label above the map, and beside the colour bar.
+_LONGEST = 24
 
 
 class Overlay(NamedTuple):
@@ -75,7 +78,8 @@ def overlay(
     colorbar : bool
         Whether to add a colour bar.
     title : str, optional
-        By default made from the label and time that ``cam`` was selected at, if it has them as coordinates.
+        Drawn letter by letter: ``$`` and ``_`` make no mathematics. By default made from the label and time that
+        ``cam`` was selected at, if it has them as coordinates.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def overlay(
         ax = fig.subplots()
     look = {"clim": clim, "cmap": cmap, "alpha": alpha, "interpolation": interpolation}
     drawn, artist = draw_map(ax, values, extent, picture, **look)
-    ax.set_title(_title(cam) if title is None else title)
+    literal(ax.set_title(_title(cam) if title is None else _lines(title)))
     bar = None
     if colorbar:
         label = f"CAM [{cam.attrs.get('units') or 'logit'}]"
@@ -192,7 +196,10 @@ def add_colorbar(fig, artist, axes, *, label, extend, **kwargs):
     alpha = artist.get_alpha()
     colors = alpha * artist.cmap(np.linspace(0, 1, 256))[:, :3] + (1 - alpha) * (1 + DARKEST) / 2
     mixed = ScalarMappable(norm=artist.norm, cmap=ListedColormap(colors))
-    return fig.colorbar(mixed, ax=axes, label=label, extend=extend, **kwargs)
+    bar = fig.colorbar(mixed, ax=axes, label=plain(label, _LONGEST), extend=extend, **kwargs)
+    # Whichever way it stands.
+    literal(bar.ax.xaxis.label, bar.ax.yaxis.label)
+    return bar
 
 
 def check_alpha(alpha):
@@ -233,7 +240,13 @@ def _check_map(cam):
 
 
 def _title(cam) -> Any:
-    parts = [f"label {cam['label'].item()}"] if "label" in cam.coords and cam["label"].ndim == 0 else []
+    parts = []
+    if "label" in cam.coords and cam["label"].ndim == 0:
+        parts.append(f"label {plain(cam['label'].item(), _LONGEST)}")
     if "time" in cam.coords and cam["time"].ndim == 0:
         parts.append(milliseconds(cam["time"].item()))
     return ", ".join(parts)
+
+
+def _lines(title):
+    return "\n".join(plain(line) if line.strip() else "" for line in str(title).splitlines())

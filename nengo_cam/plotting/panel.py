@@ -6,11 +6,14 @@ from .answers import say_answer
 from .overlay import draw_map
 from .pictures import grey
 from .selection import milliseconds
+from .text import literal, plain
 
 __all__ = ["Panel"]
 
 # Neither red nor blue, which mean the sign of a map.
 SHOWN, RUNNER_UP, OTHERS = "#1b7837", "0.35", "0.8"
+# Letters of a name and of a line above a map; of a name that leaves room for the time; of a row of the legend.
+_LONGEST, _LONGEST_LINE, _SHORT, _LONGEST_ROW = 22, 32, 14, 48
 
 
 class Panel:
@@ -46,6 +49,8 @@ class Panel:
     others, runner_up, shown, reference, marker : matplotlib.lines.Line2D or None
         Logits of all other labels (gaps between them), of the strongest of these, of the label shown, its rate logit,
         and the line at the current time.
+    input : matplotlib.image.AxesImage or None
+        The input image by itself.
     score, score_marker : matplotlib.lines.Line2D or None
         Score up to the current time, and the line there.
     """
@@ -62,18 +67,35 @@ class Panel:
         self.maps = [artist for _, artist in drawn]
         for ax in self.map_axes:
             ax.set(xticks=[], yticks=[])
-        self.map_axes[0].set_ylabel(f"image {scene.image}")
+        self._label = plain(scene.label, _LONGEST)
+        self._break = ", " if len(self._label) <= _SHORT else "\n"
+        literal(self.map_axes[0].title, self.map_axes[0].set_ylabel(f"image {plain(scene.image, _LONGEST)}"))
         if scene.rate is not None:
-            self.map_axes[1].set_title(f"rate\nlabel {scene.label}", fontsize="medium")
+            literal(self.map_axes[1].set_title(f"rate\nlabel {self._label}", fontsize="medium"))
         if scene.answers is not None:
             said = tuple(zip(("network", "CNN"), scene.answers))
             # Each below its own map; both below the only one.
             for ax, answers in zip(self.map_axes, [said] if scene.rate is None else [said[:1], said[1:]]):
                 say_answer(ax, *answers)
         self._add_logits()
-        self.score = self.score_marker = None
+        self.input = self.score = self.score_marker = None
         if curve is not None:
             self._add_score(curve)
+
+    def add_input(self, ax):
+        """Show the input image by itself, left of the maps.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes
+            Where to draw.
+        """
+        self.input = ax.imshow(self.scene.picture(0), cmap="gray", vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title("input", fontsize="medium")
+        # The name of the image belongs to the first axes.
+        literal(ax.set_ylabel(self.map_axes[0].get_ylabel()))
+        self.map_axes[0].set_ylabel("")
 
     def draw(self, step):
         """Show one step.
@@ -93,7 +115,11 @@ class Panel:
         self.maps[0].set_clim(*self.clims[step])
         for picture in self.pictures:
             picture.set_data(grey(scene.picture(step)))
-        title = f"{scene.kind}\nlabel {scene.label}, {milliseconds(scene.times[step])}"
+        pictures = self.pictures
+        if self.input is not None:
+            self.input.set_data(scene.picture(step))
+            pictures = [self.input, *pictures]
+        title = f"{plain(scene.kind, _LONGEST_LINE)}\nlabel {self._label}{self._break}{milliseconds(scene.times[step])}"
         self.map_axes[0].set_title(title, fontsize="medium")
         for line, labels in self._curves:
             line.set_data(*_joined(self._milliseconds[: step + 1], scene.logits[: step + 1, labels]))
@@ -105,7 +131,7 @@ class Panel:
             if marker is not None:
                 marker.set_xdata([self._milliseconds[step]] * 2)
         # In the order in which they lie on each other.
-        return self.pictures + self.maps + [self.map_axes[0].title] + lines
+        return pictures + self.maps + [self.map_axes[0].title] + lines
 
     def _add_logits(self):
         scene, ax = self.scene, self.logit_axes
@@ -119,26 +145,27 @@ class Panel:
             (self.others,) = ax.plot([], [], color=OTHERS, linewidth=0.8, label="other labels")
             self._curves.append((self.others, others[1:]))
         if others:
-            name = f"label {scene.labels[others[0]]} (strongest other)"
+            name = f"label {plain(scene.labels[others[0]], _LONGEST)} (strongest other)"
             (self.runner_up,) = ax.plot([], [], color=RUNNER_UP, linewidth=1.2, label=name)
             self._curves.append((self.runner_up, others[:1]))
-        (self.shown,) = ax.plot([], [], color=SHOWN, linewidth=2, label=f"label {scene.label}")
+        (self.shown,) = ax.plot([], [], color=SHOWN, linewidth=2, label=f"label {self._label}")
         self._curves.append((self.shown, [chosen]))
         values = scene.logits
         if scene.rate_logits is not None:
             rate_logit = float(scene.rate_logits[chosen])
             self.reference = ax.axhline(
-                rate_logit, color=SHOWN, linewidth=1.2, linestyle="--", label=f"label {scene.label}, rate"
+                rate_logit, color=SHOWN, linewidth=1.2, linestyle="--", label=f"label {self._label}, rate"
             )
             values = np.append(values, rate_logit)
         self.marker = ax.axvline(self._milliseconds[0], color="black", linewidth=0.8)
         ax.set(xlabel="time [ms]", ylabel="logit", xlim=_time_limits(self._milliseconds), ylim=_padded(values))
         ax.spines[["top", "right"]].set_visible(False)
         handles = [line for line in (self.shown, self.reference, self.runner_up, self.others) if line is not None]
-        ax.legend(
-            handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(self.maps), fontsize="small",
-            frameon=False,
+        legend = ax.legend(
+            handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small", frameon=False,
+            ncol=len(self.maps) if sum(_widths(handles)) <= _LONGEST_ROW else 1,
         )  # fmt: skip
+        literal(*legend.get_texts())
 
     def _add_score(self, curve):
         ax = self.score_axes
@@ -149,10 +176,12 @@ class Panel:
         ax.sharex(self.logit_axes)
         self.logit_axes.tick_params(labelbottom=False)
         self.logit_axes.set_xlabel("")
-        ax.set(xlabel="time [ms]", ylabel=curve.name, ylim=curve.limits)
+        ax.set(xlabel="time [ms]", ylabel=plain(curve.name, _LONGEST), ylim=curve.limits)
+        literal(ax.yaxis.label)
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="y", color="0.9", linewidth=0.6)
-        ax.set_title(curve.note, loc="right", fontsize="small", pad=2)
+        if curve.note:
+            literal(ax.set_title(plain(curve.note, _LONGEST_LINE), loc="right", fontsize="small", pad=2))
 
 
 def _joined(times, curves):
@@ -161,6 +190,13 @@ def _joined(times, curves):
         return times, curves[:, 0]
     x = np.tile(np.append(times, np.nan), curves.shape[1])
     return x, np.vstack([curves, np.full(curves.shape[1], np.nan)]).T.ravel()
+
+
+def _widths(handles):
+    """Letters of the longest name in each of two columns of a legend."""
+    lengths = [len(handle.get_label()) for handle in handles]
+    half = -(-len(lengths) // 2)
+    return max(lengths[:half]), max(lengths[half:], default=0)
 
 
 def _time_limits(times):

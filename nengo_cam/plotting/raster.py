@@ -14,6 +14,7 @@ from .column import dress, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centred_colormap, check_scale, color_limits, extends
 from .selection import select_scenes
+from .text import literal, plain
 
 __all__ = ["Raster", "raster"]
 
@@ -148,14 +149,15 @@ def raster(
     end = 1000 * float(scene.times[-1])
     raster_axes.set(xlim=(1000 * (float(scene.times[0]) - dt), end), ylim=(len(chosen) - 0.4, -0.6))
     raster_axes.set_xlabel("time [ms]", fontsize="small")
-    raster_axes.set_ylabel(f"neurons of\n{_layer(spiking)}", fontsize="x-small")
+    literal(raster_axes.set_ylabel(f"neurons of\n{_layer(spiking)}", fontsize="x-small"))
     raster_axes.set_title(f"{sum(map(len, events))} spikes", fontsize="x-small")
     raster_axes.set_yticks([])
     picture, artist = draw_map(map_axes, mean, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
     map_axes.set(xticks=[], yticks=[])
+    name = plain(scene.image, _LONGEST)
     # Another answer of the CNN in the title: below the map is its bar.
     other = "" if scene.answers is None else f"\nCNN: {short_label(scene.answers[1])}"
-    map_axes.set_title(f"image {scene.image}\n{short_label(scene.label)}{other}", fontsize="x-small")
+    literal(map_axes.set_title(f"image {name}\n{short_label(scene.label)}{other}", fontsize="x-small"))
     cells = _frame_cells(map_axes, scene.extent, mean, chosen, cmap, clim)
     bar = add_colorbar(
         fig, artist, map_axes, label=f"mean CAM [{scene.units}]", extend=extends(mean, *clim), orientation="horizontal",
@@ -310,4 +312,4 @@ def _frame_cells(ax, extent, mean, chosen, cmap, clim):
 def _layer(spiking):
     """Name the layer, as the head in the attributes begins with it; cut off if it is longer than the axes are high."""
     name = str(spiking.attrs.get("head") or "features").split(" ")[0]
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return plain(name, _LONGEST)

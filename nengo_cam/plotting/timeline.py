@@ -11,8 +11,12 @@ from .answers import say_answer
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centred_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
+from .text import literal, plain
 
 __all__ = ["Timeline", "timeline"]
+
+# Letters of a name, above all panels.
+_LONGEST = 32
 
 # Maps settle quickly at first and slowly later; for 100 steps of 1 ms these are 5, 10, 20, 50 and 100 ms.
 DEFAULT_FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -139,7 +143,8 @@ def timeline(
         ax.set_title(title)
     for ax in axes:
         ax.set(xticks=[], yticks=[])
-    fig.suptitle(f"image {scene.image}, label {scene.label} ({scene.kind})", fontsize="medium")
+    image, name = plain(scene.image, _LONGEST), plain(scene.label, _LONGEST)
+    literal(fig.suptitle(f"image {image}, label {name} ({plain(scene.kind, _LONGEST)})", fontsize="medium"))
     if scene.answers is not None:
         network, cnn = zip(("network", "CNN"), scene.answers)
         steps_and_rate = axes[-len(maps) :]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from ..exceptions import ParameterError, ResultError
+from .text import literal, plain
 
 __all__ = ["Tradeoff", "tradeoff"]
 
@@ -23,6 +24,8 @@ _BAND = (0.25, 0.75)
 _DECADES = 2.5
 # Points that are marked, as fractions of the time: they tie the two abscissas together.
 _MARKED = (0.25, 0.5, 0.75, 1.0)
+# Letters of the name of a neuron type.
+_LONGEST = 40
 
 
 class Tradeoff(NamedTuple):
@@ -117,7 +120,7 @@ def tradeoff(curve, *, measure=None, cmap="viridis", fig=None):
         if measure == "accuracy" and arrays["rate_accuracy"] is not None:
             for ax in axes[row][:2]:
                 references.append(ax.axhline(arrays["rate_accuracy"], color="0.3", linewidth=0.8, linestyle="--"))
-        axes[row][0].set_title(name, loc="left", fontsize="small", fontweight="bold")
+        literal(axes[row][0].set_title(plain(name, _LONGEST), loc="left", fontsize="small", fontweight="bold"))
     _dress(axes, measure, times, arrays["spikes_per_image"], arrays["cam_correlation"])
     legend = _add_legend(axes[0][-1], lines[0][0], rates, references)
     return Tradeoff(fig, axes, lines, bands, references, legend)

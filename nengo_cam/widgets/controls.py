@@ -7,6 +7,7 @@ __all__ = ["Controls"]
 
 WINNER = "winner"
 CHOICES = ("image", "label", "scale", "smoothing")
+NOTE = "Python draws these frames: they wait while another cell runs."
 SCALE_NAMES = {"shared": "all alike", "image": "per image, label", "frame": "per map"}
 
 
@@ -28,6 +29,8 @@ class Controls:
         Choices. The values of ``image`` are positions, that of the winning label is None.
     picture : ipywidgets.Image
         The frame.
+    note : ipywidgets.HTML
+        Says that frames wait while the kernel is busy.
     box : ipywidgets.VBox
         All of them.
 
@@ -44,8 +47,9 @@ class Controls:
         self._limits = []
         steps = [(milliseconds(time), step) for step, time in enumerate(player.show.times)]
         self.play = widgets.Play(
-            max=len(steps) - 1, value=player.step, interval=round(1000 / player.fps), show_repeat=False,
-            tooltip="Play or pause",
+            max=len(steps) - 1, value=player.step, interval=round(1000 / player.fps), tooltip="Play or pause",
+            # Otherwise nothing would happen at the last step, where it begins.
+            repeat=True, show_repeat=False,
         )  # fmt: skip
         self.time = widgets.SelectionSlider(
             options=steps, index=player.step, description="time", layout=widgets.Layout(width="28em")
@@ -62,7 +66,8 @@ class Controls:
         self.follow()
         rows = [[self.play, self.time], [self.image, self.label, self.scale, self.smoothing]]
         flow = widgets.Layout(flex_flow="row wrap")
-        self.box = widgets.VBox([*(widgets.HBox(row, layout=flow) for row in rows), self.picture])
+        self.note = widgets.HTML(f"<small>{NOTE}</small>")
+        self.box = widgets.VBox([*(widgets.HBox(row, layout=flow) for row in rows), self.picture, self.note])
 
     def follow(self):
         """Show the choices of the player, and its frame at the time of the slider."""

@@ -362,6 +362,12 @@
     }
     event.preventDefault();
   });
+  // In a notebook the frame around the page asks to be as high as the page; of a page elsewhere there is none to be seen.
+  const frame = window.frameElement;
+  if (frame && frame.dataset.fit !== undefined)
+    new ResizeObserver(() => {
+      frame.style.height = `${Math.ceil(document.body.getBoundingClientRect().height)}px`;
+    }).observe(document.body);
   new ResizeObserver(drawAll).observe(byId("maps"));
   drawAll();
 })().catch((error) => {

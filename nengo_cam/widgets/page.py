@@ -25,7 +25,7 @@ MOST_BYTES = 100_000_000
 MISSING = -128
 
 
-def write_page(player, smoothings):
+def write_page(player, smoothings, *, most=None):
     """Write a page.
 
     Parameters
@@ -34,6 +34,8 @@ def write_page(player, smoothings):
         What to show, and what to begin with.
     smoothings : sequence of str
         Ways to smooth that can be chosen.
+    most : int, optional
+        How many bytes of maps and images there may be, before they are packed.
 
     Returns
     -------
@@ -43,10 +45,10 @@ def write_page(player, smoothings):
     Raises
     ------
     ResultError
-        If there are more maps and images than a browser can hold.
+        If there are more maps and images than a browser can hold, or values beyond single precision.
     """
     show = player.show
-    _check_size(show, len(smoothings))
+    _check_size(show, len(smoothings), MOST_BYTES if most is None else most)
     arrays, facts = _film(show, smoothings)
     scenes = show.smoothed(smoothings[0])
     first = show.scene(player.image, player.label, smoothings[0])
@@ -105,20 +107,30 @@ def quantise(maps):
         largest magnitude in the map.
     peaks : ndarray of float32 of shape (...)
         Largest magnitude in each map [logit].
+
+    Raises
+    ------
+    ResultError
+        If a value is beyond single precision.
     """
     finite = np.isfinite(maps)
-    peaks = np.max(np.abs(maps), axis=(-2, -1), initial=0, where=finite).astype(np.float32)
+    largest = np.max(np.abs(maps), axis=(-2, -1), initial=0, where=finite)
+    if np.any(largest > np.finfo(np.float32).max):
+        raise ResultError(
+            f"spiking: too large for a page; expected maps in single precision, up to {np.finfo(np.float32).max:.1e}, "
+            f"got {largest.max():.1e}. Divide maps and logits, and look where they come from."
+        )
+    peaks = largest.astype(np.float32)
     scale = np.where(peaks > np.finfo(np.float32).tiny, peaks, np.inf)[..., None, None]
     cells = np.rint(np.where(finite, maps, 0) / scale * 127).astype(np.int8)
     return np.where(finite, cells, np.int8(MISSING)), peaks
 
 
-def _check_size(show, n_smoothings):
-    in_maps = show.spiking["cam"].size * n_smoothings
-    in_images = 0 if show.images is None else show.images[0].size * len(show.names)
-    if in_maps + in_images > MOST_BYTES:
+def _check_size(show, n_smoothings, most):
+    in_maps, in_images = show.n_bytes(n_smoothings)
+    if in_maps + in_images > most:
         raise ResultError(
-            f"spiking: too much for a page; expected at most {MOST_BYTES:,} bytes in maps and images, got {in_maps:,} "
+            f"spiking: too much for a page; expected at most {most:,} bytes in maps and images, got {in_maps:,} "
             f"and {in_images:,}. Select images, labels or steps first, e.g. spiking.isel(image=range(5)), or fewer "
             "ways of smoothing."
         )

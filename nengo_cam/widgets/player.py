@@ -4,7 +4,7 @@ import html
 import operator
 import pathlib
 
-from ..exceptions import MissingDependencyError, OutputPathError, ParameterError
+from ..exceptions import MissingDependencyError, OutputPathError, ParameterError, ResultError
 from ..files import atomic_path, check_writable
 from ..plotting.film import check_fps
 from ..plotting.overlay import check_alpha
@@ -17,6 +17,9 @@ from .stage import Stage
 
 __all__ = ["Player", "player"]
 
+#: Cells of maps and pixels of images that a notebook keeps, a byte each; about half as many bytes when packed.
+MOST_IN_NOTEBOOK = 20_000_000
+
 
 def player(
     spiking, rate=None, images=None, *, scores=None, metric=None, image=0, label=None, scale="image", smoothing=None,
@@ -24,8 +27,10 @@ def player(
 ):  # fmt: skip
     """Make a player of the maps of all images over the time of the simulation.
 
-    In a notebook it shows controls: play, time, image, label, scale of the colours, and smoothing over time. `save`
-    writes a page that plays in any browser, without Python and without a network.
+    In a notebook it shows a page with controls: play, time, image, label, scale of the colours, and smoothing over
+    time. The browser draws, also while other cells run, and in a notebook that was exported. `save` writes the same
+    page to a file that plays in any browser, without Python and without a network. What is too much for a notebook to
+    keep is shown by ``widget``, for which Python draws; this needs ipywidgets.
 
     Parameters
     ----------
@@ -97,7 +102,7 @@ def player(
 
 
 class Player:
-    """A player of class-activation maps, as `player` returns it. A notebook shows it.
+    """A player of class-activation maps, as `player` returns it. A notebook shows it as a page.
 
     Parameters
     ----------
@@ -123,12 +128,14 @@ class Player:
     smoothing : str
         How maps and logits are smoothed.
     step : int
-        Position of the time shown.
+        Position of the time shown; the last one to begin with.
     """
 
     def __init__(self, show, *, fps, cmap, alpha):
         self.show, self.fps, self.cmap, self.alpha = show, fps, cmap, alpha
-        self.image, self.label, self.scale, self.smoothing, self.step = 0, None, "image", show.smoothings[0], 0
+        self.image, self.label, self.scale, self.smoothing = 0, None, "image", show.smoothings[0]
+        # There is most to see.
+        self.step = len(show.times) - 1
         self._stage = self._controls = None
 
     def select(self, **choices):
@@ -209,7 +216,7 @@ class Player:
 
     @property
     def widget(self):
-        """The controls and the figure as one widget, to be put among others.
+        """Controls and figure as one widget, to be put among others; they follow `select`, and wait for the kernel.
 
         Raises
         ------
@@ -236,7 +243,7 @@ class Player:
         ParameterError
             If ``smoothing`` is not among the choices.
         ResultError
-            If there are more maps and images than a browser can hold.
+            If there are more maps and images than a browser can hold, or values beyond single precision.
         ImageError
             If ``images`` has no picture for an image of the maps.
         """
@@ -262,7 +269,7 @@ class Player:
         ParameterError
             If ``smoothing`` is not among the choices.
         ResultError
-            If there are more maps and images than a browser can hold.
+            If there are more maps and images than a browser can hold, or values beyond single precision.
         ImageError
             If ``images`` has no picture for an image of the maps.
         """
@@ -285,20 +292,32 @@ class Player:
         return [name for name in self.show.smoothings if name in wanted]
 
     def _repr_html_(self):
-        # Without ipywidgets, or where no kernel runs, the page itself is shown.
+        # The script of the page makes it as high as it needs to be, and draws whatever the kernel does.
         height = 760 if self.show.scores is None else 900
         return (
-            f'<iframe srcdoc="{html.escape(self.to_html(), quote=True)}" title="Player of class-activation maps" '
-            f'style="width: 100%; height: {height}px; border: 0"></iframe>'
+            f'<iframe srcdoc="{html.escape(self._page_of_notebook(), quote=True)}" data-fit '
+            f'title="Player of class-activation maps" style="width: 100%; height: {height}px; border: 0"></iframe>'
         )
 
-    def _ipython_display_(self):
-        from IPython.display import display
-
+    def _repr_mimebundle_(self, include=None, exclude=None):
         try:
-            display(self.widget)
+            return {"text/plain": repr(self), "text/html": self._repr_html_()}
+        except ResultError as err:
+            # What is too much for a notebook to keep can still be drawn frame by frame.
+            note = f"<p>The player is not kept in the notebook. {html.escape(str(err))}</p>"
+            return {**self._widget_bundle(), "text/plain": repr(self), "text/html": note}
+
+    def _page_of_notebook(self):
+        smoothings = self.show.smoothings
+        if sum(self.show.n_bytes(len(smoothings))) > MOST_IN_NOTEBOOK:
+            smoothings = [self.smoothing]
+        return write_page(self, list(smoothings), most=MOST_IN_NOTEBOOK)
+
+    def _widget_bundle(self):
+        try:
+            return self.widget._repr_mimebundle_()
         except MissingDependencyError:
-            display({"text/html": self._repr_html_(), "text/plain": repr(self)}, raw=True)
+            return {}
 
 
 def _check_step(step, n_steps):

@@ -110,6 +110,23 @@ class Show:
         """
         return select_scenes(self.smoothed(smoothing), self.rate, self.images, [image], label)[0]
 
+    def n_bytes(self, n_smoothings):
+        """Count cells of maps and pixels of images.
+
+        Parameters
+        ----------
+        n_smoothings : int
+            How many ways of smoothing are counted.
+
+        Returns
+        -------
+        maps, images : int
+            How many bytes they take in a page.
+        """
+        return self.spiking["cam"].size * n_smoothings, 0 if self.images is None else self.images[0].size * len(
+            self.names
+        )
+
     def limits(self, scale, smoothing):
         """Find the colour limits of all maps of all labels.
 

@@ -39,12 +39,13 @@ class Stage:
         curves = None if curve is None else [curve]
         steps = range(len(scene.times))
         self.figure, (self.panel,), self.colorbars = lay_out(
-            [scene], curves, steps=steps, scale=scale, cmap=cmap, alpha=alpha
+            [scene], curves, steps=steps, scale=scale, cmap=cmap, alpha=alpha, with_input=True
         )
         # Bars that stay the same, as that of the rate map does, belong to the background.
         self._bars = [self.colorbars[0].ax] if scale == "frame" else []
         # Frames of axes lie above the maps in them.
-        self._above = [spine for ax in self.panel.map_axes for spine in ax.spines.values()]
+        with_images = self.panel.map_axes + ([] if self.panel.input is None else [self.panel.input.axes])
+        self._above = [spine for ax in with_images for spine in ax.spines.values()]
         for artist in [*self.panel.draw(0), *self._above, *self._bars]:
             artist.set_animated(True)
         self.figure.canvas.draw()

@@ -61,3 +61,21 @@ def test_pair_with_other_sizes(spiking, rate):
         check_pair(spiking, rate.isel(label=[0, 1]))
     with pytest.raises(ResultError, match=r"rate: lacks images .* expected .*\[0, 1, 2\], got \[1\]"):
         check_pair(spiking, rate.isel(image=[1]))
+
+
+@pytest.mark.parametrize(
+    ("times", "units", "message"),
+    [
+        (np.arange(1, 11), "ms", r"in other units; expected numbers in seconds, got ms\. Assign"),
+        (np.arange(1, 11).astype("timedelta64[ms]"), None, r"in other units; .* got dtype timedelta64"),
+        (np.arange(10, 0, -1), "s", r"does not increase; .* got \[10, 9, 8"),
+        ([1, 2, 3, 4, 5, 5, 6, 7, 8, 9], None, "does not increase; .* each larger than the last"),
+        ([1, 2, 3, 4, 5, np.nan, 6, 7, 8, 9], "s", "does not increase; expected finite numbers"),
+    ],
+)
+def test_time_that_would_be_drawn_wrong(spiking, times, units, message):
+    spiking = spiking.assign_coords(time=np.asarray(times))
+    if units is not None:
+        spiking["time"].attrs["units"] = units
+    with pytest.raises(ResultError, match=message):
+        check_spiking(spiking)

@@ -1,11 +1,17 @@
+import base64
 import gc
+import io
+import re
+import shutil
 import subprocess
 
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib import animation
 from PIL import Image
 
+from nengo_cam import cumulative
 from nengo_cam.exceptions import MissingDependencyError, OutputPathError, ParameterError
 from nengo_cam.plotting import animate, check_film
 from nengo_cam.plotting.gif import GIFWriter
@@ -147,10 +153,105 @@ def test_progress_bar(film, tmp_path, capsys):
     assert "4/4" in capsys.readouterr().err
 
 
-def test_notebook_player(film):
-    html = film._repr_html_()
-    assert html.count("data:image/png;base64") == 4
-    assert html == film.to_jshtml()
+def embedded(text, kind):
+    """What a film holds in a notebook: bytes, and attributes of the element."""
+    (element,) = re.findall(r"<(?:img|video) [^>]*>", text)
+    data = re.search(rf'src="data:{kind};base64,([^"]*)"', element)[1]
+    return base64.b64decode(data, validate=True), element
+
+
+@pytest.fixture
+def no_ffmpeg(monkeypatch):
+    monkeypatch.setattr(animation.FFMpegWriter, "isAvailable", lambda: False)
+
+
+@pytest.mark.usefixtures("no_ffmpeg")
+def test_a_notebook_without_ffmpeg_shows_every_frame_as_it_is(film, monkeypatch):
+    # Matplotlib would leave out what is beyond this many megabytes.
+    monkeypatch.setitem(animation.mpl.rcParams, "animation.embed_limit", 1e-6)
+    text = film._repr_html_()
+    data, element = embedded(text, "image/webp")
+    assert 'alt="Film of class-activation maps, 4 frames at 10 frames per second"' in element
+    assert "http" not in text and "<script" not in text
+    with Image.open(io.BytesIO(data)) as picture:
+        assert (picture.n_frames, picture.info["loop"]) == (4, 0)
+        assert f'width="{picture.width}" height="{picture.height}"' in element
+        for i, step in enumerate(film.steps):
+            picture.seek(i)
+            film.draw(step)
+            expected = io.BytesIO()
+            film.figure.savefig(expected, format="png", dpi=100)
+            np.testing.assert_array_equal(picture.convert("RGB"), Image.open(expected).convert("RGB"))
+            picture.load()
+            assert picture.info["duration"] == 100
+
+
+@pytest.mark.usefixtures("no_ffmpeg")
+def test_a_notebook_shows_a_gif_where_pillow_has_no_webp(film, monkeypatch):
+    Image.init()
+    monkeypatch.delitem(Image.SAVE_ALL, "WEBP")
+    data, _ = embedded(film._repr_html_(), "image/gif")
+    with Image.open(io.BytesIO(data)) as picture:
+        assert (picture.n_frames, picture.info["duration"]) == (4, 100)
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Function that puts a shell script in the place of ffmpeg."""
+
+    def make(script):
+        program = tmp_path / "ffmpeg"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setitem(animation.mpl.rcParams, "animation.ffmpeg_path", str(program))
+        if subprocess.run([str(program), str(tmp_path / "try")], input=b"", check=False).returncode > 1:
+            pytest.skip("needs a POSIX shell")
+
+    return make
+
+
+def test_a_notebook_shows_a_video_where_ffmpeg_is(film, stand_in):
+    stand_in('echo "$@" > "$0.args"; for last; do :; done; wc -c > "$last"')
+    film.figure.set_size_inches(4.011, 3.011)
+    data, element = embedded(film._repr_html_(), "video/mp4")
+    assert element.startswith("<video controls ")
+    # An even number of pixels, four bytes each; the film itself keeps its size.
+    assert int(data) == 4 * 4 * 400 * 300
+    assert film.figure.get_size_inches().tolist() == [4.011, 3.011]
+    assert 'width="400" height="300"' in element
+
+
+def test_a_failing_ffmpeg_is_no_obstacle(film, stand_in, caplog):
+    stand_in("cat > /dev/null; exit 1")
+    data, _ = embedded(film._repr_html_(), "image/webp")
+    assert Image.open(io.BytesIO(data)).n_frames == 4
+    assert "ffmpeg made no video" in caplog.text
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg on PATH")
+def test_a_real_video_has_all_frames(film, tmp_path):
+    data, _ = embedded(film._repr_html_(), "video/mp4")
+    (tmp_path / "film.mp4").write_bytes(data)
+    out = ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    read = subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "film.mp4", *out], capture_output=True, check=True)
+    film.draw(film.steps[-1])
+    film.figure.savefig(tmp_path / "frame.png", dpi=100)
+    expected = np.asarray(Image.open(tmp_path / "frame.png").convert("L"), dtype=float)
+    height, width = (n // 2 * 2 for n in expected.shape)
+    frames = np.frombuffer(read.stdout, np.uint8).reshape(4, height, width)
+    assert np.abs(frames[-1] - expected[:height, :width]).mean() < 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_ffmpeg")
+def test_size_of_a_usual_film(rng):
+    centres = np.arange(28.0)
+    coords = {"image": [0, 1], "time": 0.001 * np.arange(1, 61), "label": range(10), "y": centres, "x": centres}
+    cam = rng.normal(size=(2, 60, 10, 28, 28))
+    spiking = xr.Dataset({"cam": (tuple(coords), cam), "logits": (tuple(coords)[:3], cam.mean((3, 4)))}, coords)
+    film = animate(cumulative(spiking), spiking.isel(time=-1, drop=True), rng.random((2, 28, 28)), image=[0, 1])
+    # Noise in image and maps is the worst case.
+    assert len(film._repr_html_()) < 2e6
 
 
 @pytest.mark.filterwarnings("error")
@@ -167,6 +268,10 @@ def test_a_film_can_be_checked_before_the_run(tmp_path, monkeypatch):
         check_film(tmp_path / "a.txt")
     with pytest.raises(OutputPathError, match="does not exist"):
         check_film(tmp_path / "no" / "a.gif")
+    (tmp_path / "in.gif").write_bytes(b"x")
+    with pytest.raises(OutputPathError, match="the same file as the input"):
+        check_film(tmp_path / "in.gif", inputs=[tmp_path / "in.gif"])
+    (tmp_path / "in.gif").unlink()
     monkeypatch.setattr("nengo_cam.plotting.film.writers.is_available", lambda name: False)
     with pytest.raises(MissingDependencyError, match="ffmpeg was not found"):
         check_film(tmp_path / "a.mp4")

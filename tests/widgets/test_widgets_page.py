@@ -59,6 +59,12 @@ def test_quantised_maps_and_what_is_missing():
     np.testing.assert_array_equal(cells, [np.zeros((2, 2)), [[32, -127], [-128, 64]], np.zeros((2, 2))])
 
 
+def test_maps_beyond_single_precision_are_refused(spiking):
+    with pytest.raises(ResultError, match=r"too large for a page; .* up to 3.4e\+38, got 1.0e\+39"):
+        player(spiking.astype(float) * 0 + 1e39, smoothing="none").to_html(smoothing="none")
+    assert np.isfinite(page.quantise(np.full((1, 1), 3e38))[1])
+
+
 def test_rows_in_reverse_order_stay_in_their_place(spiking):
     # What a row shows is the same wherever it stands in the array.
     turned = player(spiking.isel(y=slice(None, None, -1)), smoothing="none").to_html(smoothing="none")
@@ -83,6 +89,41 @@ def test_names_cannot_break_the_page(spiking):
     assert facts_of(text)["labels"] == spiking["label"].values.tolist()
     assert "<script>alert" not in text and "<i>" not in text
     assert text.count("</script>") == 1 + 1 + 4
+
+
+@pytest.mark.browser
+def test_names_are_shown_as_they_are(opened, spiking, rate, images):
+    names = ['"><script>alert(1)</script>', "a\u2028'b' & <b>c</b> $x_{$", "</script></title>{{facts}}"]
+    spiking, rate = (result.assign_coords(label=names, image=names) for result in (spiking, rate))
+    spiking.attrs["model"] = names[0]
+    shown = opened(player(spiking, rate, images, label=names[1]))
+    assert shown.text("h1") == f"Class-activation maps over time: {names[0]}"
+    assert shown.browser.title == f"Class-activation maps over time: {names[0]}"
+    for choice, first in (("image", 0), ("label", 1)):
+        script = "return [...document.getElementById(arguments[0]).options].map((option) => option.textContent)"
+        assert shown.run(script, choice)[first:] == names
+    assert shown.text("#rate-figure figcaption") == f"rate, label {names[1]}"
+    assert shown.run("return document.querySelectorAll('b, title ~ title').length") == 0
+    # As an attribute, too.
+    page = player(spiking)._repr_html_()
+    assert page.count("<") == 2 and page.count('"') == 2 * len(re.findall(r'[a-z]="', page))
+
+
+@pytest.mark.browser
+def test_panels_stand_in_the_order_of_the_widgets(opened, spiking, rate, images):
+    made = player(spiking, rate, images)
+    shown = opened(made)
+    script = """return [...document.querySelectorAll('figure:not([hidden])')]
+        .sort((a, b) => a.getBoundingClientRect().left - b.getBoundingClientRect().left)
+        .map((figure) => figure.querySelector('figcaption').textContent.split(/[ ,]/)[0])"""
+    order = shown.run(script)
+    stage = made.stage
+    axes = [stage.panel.input.axes, *stage.panel.map_axes]
+    lefts = [ax.get_position().x0 for ax in axes]
+    assert lefts == sorted(lefts)
+    assert order == ["image", "spiking", "rate"]
+    assert [ax.get_title().split("\n")[0].split(",")[0] for ax in axes] == ["input", "spiking", "rate"]
+    assert axes[0].get_ylabel() == "image 10"
 
 
 def test_size_of_a_usual_page(tmp_path):
@@ -207,6 +248,9 @@ def opened(browser, tmp_path):
 @pytest.mark.browser
 def test_play_changes_the_frame(opened, spiking, rate, images, scores):
     shown = opened(player(spiking, rate, images, scores=scores, fps=20))
+    # It opens where there is most to see, and plays from the beginning.
+    assert shown.time == "12 ms"
+    shown.move(0)
     assert shown.time == "1 ms"
     before = shown.canvas()
     shown.click("play")
@@ -283,7 +327,7 @@ def test_controls_have_names_and_are_reached_by_tab(opened, spiking, rate, image
         shown.browser.switch_to.active_element.send_keys(Keys.TAB)
         reached.append(shown.browser.switch_to.active_element.accessible_name)
     assert reached == ["Play", "Time", "Image", "Label", "Colours", "Smoothing"]
-    assert shown.find("spiking").accessible_name.startswith("Spiking map of label emu at 1 ms, largest magnitude ")
+    assert shown.find("spiking").accessible_name.startswith("Spiking map of label emu at 12 ms, largest magnitude ")
     assert shown.find("rate").accessible_name == "Map of label emu of the rate network"
 
 
@@ -310,8 +354,11 @@ def test_a_thousand_labels_play(opened):
 
 
 @pytest.mark.browser
-def test_a_notebook_without_widgets_shows_the_page_in_a_frame(browser, spiking, tmp_path):
-    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{player(spiking)._repr_html_()}", encoding="utf-8")
+@pytest.mark.parametrize("width", [500, 1100])
+def test_a_notebook_shows_the_page_in_a_frame_of_its_height(browser, spiking, rate, images, tmp_path, width):
+    shown = player(spiking, rate, images)._repr_html_()
+    page = f'<!DOCTYPE html><div style="width: {width}px">{shown}</div>'
+    (tmp_path / "notebook.html").write_text(page, encoding="utf-8")
     browser.get((tmp_path / "notebook.html").as_uri())
     browser.switch_to.frame(0)
 
@@ -321,9 +368,18 @@ def test_a_notebook_without_widgets_shows_the_page_in_a_frame(browser, spiking, 
             assert time.monotonic() < until, f"{text!r} is never shown"
             time.sleep(0.05)
 
+    wait_until("12 ms")
+    browser.find_element("id", "time").send_keys("\ue011")
     wait_until("1 ms")
     browser.find_element("id", "play").click()
     wait_until("12 ms")
+    script = "const e = document.documentElement; return [e.scrollHeight, e.clientHeight, e.scrollWidth, e.clientWidth]"
+    until = time.monotonic() + 20
+    while browser.execute_script("return document.body.clientHeight < innerHeight - 2") and time.monotonic() < until:
+        time.sleep(0.05)
+    height, inner_height, page_width, inner_width = browser.execute_script(script)
+    assert height == inner_height and page_width == inner_width
+    assert browser.execute_script("return innerHeight - document.body.clientHeight") <= 2
 
 
 @pytest.mark.browser
@@ -384,8 +440,12 @@ def test_burn_in_single_steps_and_nothing_else(opened, spiking):
     shown = opened(player(ncam.agreement.cumulative(spiking, burn_in=3)))
     assert shown.run("return document.querySelectorAll('.choices label:not([hidden])').length") == 3
     assert shown.run("return document.getElementById('rate-figure').hidden")
-    blank = shown.run("return document.getElementById('spiking').getContext('2d').getImageData(3, 3, 1, 1).data[3]")
-    assert blank == 0
+    script = "return document.getElementById('spiking').getContext('2d').getImageData(3, 3, 1, 1).data[3]"
+    blank = shown.run(script)
+    # The last step is shown first, which is not blank.
+    assert blank == 255
+    shown.move(1)
+    assert shown.run(script) == 0
     opened(player(spiking.isel(time=[0], image=[0], label=[0])))
 
 

@@ -1,5 +1,8 @@
 import builtins
+import html
+import importlib
 import io
+import re
 import statistics
 import subprocess
 import sys
@@ -19,6 +22,9 @@ from nengo_cam.exceptions import (
     ResultError,
 )
 from nengo_cam.widgets import Player, player
+
+# The function of this name hides the module.
+player_module = importlib.import_module("nengo_cam.widgets.player")
 
 
 @pytest.fixture
@@ -48,7 +54,9 @@ def test_widgets_change_what_is_drawn(spiking, rate, images, scores):
     controls = made.controls
     mean, raw = ncam.cumulative(spiking)["cam"], spiking["cam"]
     winners = spiking["logits"].mean("time").argmax("label").values
-    np.testing.assert_array_equal(drawn(made), mean[0, 0, winners[0]])
+    # It opens on the last step, and plays from the first.
+    assert (controls.play.value, controls.time.label, controls.play.repeat) == (11, "12 ms", True)
+    np.testing.assert_array_equal(drawn(made), mean[0, 11, winners[0]])
     before = controls.picture.value
 
     controls.time.value = 7
@@ -92,6 +100,7 @@ def test_widgets_begin_with_what_was_asked_for(spiking, rate):
     assert (controls.play.interval, controls.play.max) == (40, 11)
     assert made.stage.panel.maps[0].get_clim() == (-2, 1)
     assert made.widget is controls.box
+    assert "they wait while another cell runs" in controls.box.children[-1].value
 
 
 @pytest.mark.parametrize("scale", ["image", "frame"])
@@ -167,17 +176,53 @@ def test_without_ipywidgets(spiking, rate, no_ipywidgets, tmp_path):
     assert (tmp_path / "player.html").stat().st_size > 10_000
 
 
-def test_notebooks_show_the_widgets_or_the_page(spiking, monkeypatch, request):
-    display = pytest.importorskip("IPython.display")
-    shown = []
-    monkeypatch.setattr(display, "display", lambda value, **_: shown.append(value))
-    made = player(spiking)
+def test_a_notebook_keeps_the_page(spiking, rate):
+    formatters = pytest.importorskip("IPython.core.formatters")
+    made = player(spiking, rate)
+    data, _ = formatters.DisplayFormatter().format(made)
+    # No widget, which an exported notebook could show but not play.
+    assert set(data) == {"text/plain", "text/html"}
+    (page,) = re.findall(r'srcdoc="([^"]*)"', data["text/html"])
+    assert html.unescape(page) == made.to_html()
+
+
+def test_a_notebook_keeps_no_more_than_it_should(spiking, rate, monkeypatch):
     pytest.importorskip("ipywidgets")
-    made._ipython_display_()
-    assert shown == [made.widget]
-    request.getfixturevalue("no_ipywidgets")
-    player(spiking)._ipython_display_()
-    assert "<iframe srcdoc=" in shown[1]["text/html"]
+    made = player(spiking, rate, smoothing="none")
+    size = spiking["cam"].size
+    monkeypatch.setattr(player_module, "MOST_IN_NOTEBOOK", 2 * size)
+    assert html.unescape(made._repr_mimebundle_()["text/html"]).count(made.to_html(smoothing="none")) == 1
+    monkeypatch.setattr(player_module, "MOST_IN_NOTEBOOK", size - 1)
+    data = made._repr_mimebundle_()
+    assert set(data) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == made.widget.model_id
+    expected = rf"not kept in the notebook. .* at most {size - 1:,} bytes in maps and images, got {size:,} and 0."
+    assert re.search(expected, data["text/html"])
+
+
+def test_without_ipywidgets_much_is_only_named(spiking, no_ipywidgets, monkeypatch):
+    monkeypatch.setattr(player_module, "MOST_IN_NOTEBOOK", 10)
+    data = player(spiking)._repr_mimebundle_()
+    assert set(data) == {"text/plain", "text/html"}
+    assert "Select images, labels or steps first" in data["text/html"]
+
+
+def test_the_input_is_drawn_beside_the_maps(spiking, rate, images):
+    made = player(spiking, rate, np.repeat(images, 3, axis=-1) * [1, 0.5, 0.2])
+    made.draw(5)
+    first = np.repeat(images[0], 3, axis=-1) * [1, 0.5, 0.2]
+    expected = (first - first.min()) / (first.max() - first.min())
+    np.testing.assert_allclose(made.stage.panel.input.get_array(), expected)
+    assert player(spiking, rate).stage.panel.input is None
+
+
+def test_the_input_of_a_film_plays_along(spiking, rng):
+    moving = rng.random((3, 12, 8, 10, 1))
+    made = player(spiking, images=moving)
+    for step in (11, 4):
+        made.draw(step)
+        shown = (moving[0, step, ..., 0] - moving[0].min()) / (moving[0].max() - moving[0].min())
+        np.testing.assert_allclose(made.stage.panel.input.get_array(), shown)
 
 
 def test_nothing_is_computed_before_the_path_is_checked(spiking, tmp_path, monkeypatch):
