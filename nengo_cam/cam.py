@@ -15,7 +15,7 @@ from .exceptions import ChannelMismatchError, LabelError, SilentFeaturesWarning
 from .head import find_head, select_output
 from .images import check_images
 from .parameters import check_count, check_positive
-from .runs import Run, check_run
+from .runs import Run, check_run, whole_counts
 from .simplify import features_and_logits, inference_model
 from .simulator import Simulator
 
@@ -292,8 +292,7 @@ class _Recorder:
         if self._heights is not None:
             activity = (np.abs(output).sum(axis=-1, dtype=float) for output in chunk.observed)
             counts = [total / height for total, height in zip(activity, self._heights)]
-            # Whole numbers, but for the rounding of what is added up.
-            self._put("spike_count", rows, chunk.steps, np.rint(np.stack(counts, axis=-1)).astype(np.int64))
+            self._put("spike_count", rows, chunk.steps, whole_counts(np.stack(counts, axis=-1)))
         if "features" in self._shapes:
             self._put("features", rows, chunk.steps, np.moveaxis(features / self._feature_factors, -1, 2))
 
