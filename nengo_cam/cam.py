@@ -11,8 +11,8 @@ import xarray as xr
 
 from . import compat
 from .convert import CAMNetwork
-from .exceptions import ChannelMismatchError, LabelError, SilentFeaturesWarning
-from .head import find_head, select_output
+from .exceptions import ChannelMismatchError, ImageError, LabelError, SilentFeaturesWarning
+from .head import find_head, find_pooled_head, select_output
 from .images import check_images
 from .parameters import check_count, check_positive
 from .runs import Run, check_run, whole_counts
@@ -242,7 +242,8 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     else:
         source = select_output(net_or_model, output)
         model, source_head = inference_model(source), find_head(source)
-        head = dataclasses.replace(find_head(model), model=source_head.model, activation=source_head.activation)
+        head = find_pooled_head(model)
+        head = dataclasses.replace(head, model=source_head.model, activation=source_head.activation)
     images = check_images(images, head.input_shape)
     chosen, coordinate = _choose_labels(head, labels, label_names)
     frames = images.reshape((-1, *head.input_shape))
@@ -254,6 +255,11 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
         features, batch_logits = outputs(frames[batch], training=False)
         maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
         logits[batch] = batch_logits.numpy()[:, chosen]
+    if not (np.isfinite(maps).all() and np.isfinite(logits).all()):
+        raise ImageError(
+            "images: the CNN's activity for them is beyond the range of numbers; expected finite maps, got NaN or "
+            "infinity. Scale the images as the model was trained."
+        )
     coords = {}
     if images.ndim == len(head.input_shape) + 2:
         maps = maps.reshape((*images.shape[:2], *maps.shape[1:]))

@@ -18,7 +18,7 @@ from .exceptions import (
     UnsupportedModelError,
     VerificationError,
 )
-from .head import find_head, select_output
+from .head import find_head, find_pooled_head, select_output
 from .images import check_images
 from .neurons import IntegrateAndFire, clipped
 from .report import call_name, network_report, non_spiking_layers
@@ -127,7 +127,7 @@ def convert(
     reduction = reduce_model(model)
     simple = reduction.model
     layer_converters.check_layers(simple)
-    head = find_head(simple)
+    head = find_pooled_head(simple)
     source_head = find_head(model)
     images = calibration_range = None
     if calibrate_on is not None:
@@ -141,7 +141,7 @@ def convert(
     parts = _find_parts(converter, head)
     network = CAMNetwork(
         model=model,
-        head=dataclasses.replace(find_head(scaled.model), model=source_head.model, activation=source_head.activation),
+        head=dataclasses.replace(find_pooled_head(scaled.model), model=source_head.model, activation=source_head.activation),
         neurons=neurons,
         synapse=synapse,
         firing_rate_scales=scaled.scales,
