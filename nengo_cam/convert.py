@@ -139,9 +139,10 @@ def convert(
     )
     converter = _run_converter(scaled.model, neurons, scaled.scales, synapse, converter_options)
     parts = _find_parts(converter, head)
+    scaled_head = find_pooled_head(scaled.model)
     network = CAMNetwork(
         model=model,
-        head=dataclasses.replace(find_pooled_head(scaled.model), model=source_head.model, activation=source_head.activation),
+        head=dataclasses.replace(scaled_head, model=source_head.model, activation=source_head.activation),
         neurons=neurons,
         synapse=synapse,
         firing_rate_scales=scaled.scales,
@@ -323,8 +324,9 @@ class CAMNetwork:
     def verify(self, images, *, n_steps=10, atol=1e-4, completeness_tol=1e-5):
         """Check the conversion on images, and state the largest differences.
 
-        The rate form of the network has to give the output, the logits and the maps of the Keras model; and the
-        network as it is has to satisfy, at every time step, *mean of the map + bias = logit*.
+        The rate form of the network has to give the output, the logits and the maps of the Keras model; the network as
+        it is has to satisfy, at every time step, *mean of the map + bias = logit*; and so does the CNN itself, with the
+        maps of `nengo_cam.rate_cam`.
 
         Parameters
         ----------
@@ -333,7 +335,8 @@ class CAMNetwork:
         n_steps : int
             Time steps for the second check.
         atol : float
-            Largest difference allowed between rate form and Keras, as a fraction of the largest magnitude.
+            Largest difference allowed between rate form and Keras, and between the CNN's own maps and its logits, as a
+            fraction of the largest magnitude.
         completeness_tol : float
             Largest difference allowed in the identity, as a fraction of the largest logit.
 

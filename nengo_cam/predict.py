@@ -4,20 +4,18 @@ import numbers
 
 import nengo
 import numpy as np
-from scipy.special import expit, softmax
 
 from .convert import CAMNetwork
 from .exceptions import ParameterError
 from .head import find_head
 from .images import check_images
+from .outputs import apply_activation
 from .parameters import check_count, check_positive
 from .runs import Run, check_run
 from .simplify import inference_model
 from .simulator import Simulator
 
 __all__ = ["rate_predict", "spiking_predict"]
-
-_PROBABILITIES = {"softmax": lambda logits: softmax(logits, axis=-1), "sigmoid": expit, "linear": lambda logits: logits}
 
 
 def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
@@ -65,7 +63,7 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
         parts = range(0, len(images), minibatch_size)
         logits = [np.asarray(model(images[i : i + minibatch_size], training=False)) for i in parts]
         logits = np.concatenate(logits).reshape(len(images), -1).astype(float)
-        return _PROBABILITIES[head.activation](logits) if probabilities else logits
+        return apply_activation(head.activation, logits) if probabilities else logits
 
     return predict
 
@@ -140,6 +138,6 @@ def spiking_predict(
             for rows, chunk in run.chunks():
                 logits[rows, chunk.steps] = chunk.logits
         logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
-        return _PROBABILITIES[net.head.activation](logits) if probabilities else logits
+        return apply_activation(net.head.activation, logits) if probabilities else logits
 
     return predict

@@ -112,8 +112,13 @@ def test_a_cnn_beyond_single_precision_is_refused(model, image):
 def test_a_clipped_neuron_stays_at_its_clip(tf, image):
     layers = tf.keras.layers
     model = tf.keras.Sequential(
-        [tf.keras.Input((4, 4, 1)), layers.Conv2D(2, 1), layers.ReLU(6.0), layers.GlobalAveragePooling2D()]
-        + [layers.Dense(2, name="readout", kernel_initializer="ones")]
+        [
+            tf.keras.Input((4, 4, 1)),
+            layers.Conv2D(2, 1),
+            layers.ReLU(6.0),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, name="readout", kernel_initializer="ones"),
+        ]
     )
     model.layers[0].set_weights([np.ones((1, 1, 1, 2)), np.zeros(2)])
     for neurons in (ncam.IntegrateAndFire(), ncam.SignedIntegrateAndFire()):

@@ -1,7 +1,7 @@
 """Integrate-and-fire neurons over a chunk of time, in one pass over memory.
 
-Spikes are whole numbers of floating-point type, as everywhere in Nengo: Python's ``floor`` would make 64-bit integers of
-them, and those of a current that is too large for these come out as zero spikes or negative ones, without an error.
+Spikes are whole numbers of floating-point type, as everywhere in Nengo: Python's ``floor`` would make 64-bit integers
+of them, and a current that is too large for these would give zero spikes or negative ones, without an error.
 """
 
 import numpy as np
