@@ -335,6 +335,12 @@ class NengoBackend(Backend):
         try:
             with compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
                 return self._simulator(self.network.net, dt=self.dt, seed=self.seed, progress_bar=False)
+        except NotImplementedError as err:
+            # Convolutions in three dimensions.
+            raise SimulatorError(
+                f"nengo.Simulator: it cannot run this network; expected what it has operators for, got: {err}. Use "
+                "nengo_cam.Simulator or nengo_dl.Simulator."
+            ) from err
         finally:
             node.output = blank
 

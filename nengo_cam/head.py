@@ -18,6 +18,7 @@ __all__ = [
     "CAMHead",
     "find_head",
     "find_pooled_head",
+    "keeps_numbers",
     "locate_head",
     "select_output",
 ]
@@ -379,6 +380,8 @@ class _Walk:
 
         def keeps_channels(call):
             before, after = shape(call.inputs[0]), call.output_shapes[0]
+            if before == after and _keeps_numbers(call):
+                return True
             return _is_neutral(call) and len(before) > 2 and before[channel_axis] == after[channel_axis]
 
         return self.past(keeps_channels, lambda call: self.is_affine(call, channel_axis))
@@ -495,6 +498,42 @@ def _is_neutral(call):
     if call.kind == "Activation":
         return _activation_name(call.layer) == "linear"
     return call.kind in INFERENCE_IDENTITIES | _RESHAPES
+
+
+def keeps_numbers(kind, config):
+    """Tell whether a layer that keeps the shape of its input keeps the numbers too.
+
+    Parameters
+    ----------
+    kind : str
+        Class name of a layer of Keras's own.
+    config : dict
+        Its configuration.
+
+    Returns
+    -------
+    bool
+        Such as padding by 0, pooling over one cell, a linear activation.
+    """
+    kind = kind.rstrip("123D")
+    if kind == "Activation":
+        return config["activation"] == "linear"
+    if kind in ("ZeroPadding", "Cropping"):
+        return not np.any(config["padding" if kind == "ZeroPadding" else "cropping"])
+    if kind == "UpSampling":
+        return bool(np.all(np.equal(config["size"], 1)))
+    if kind in ("AveragePooling", "MaxPooling"):
+        return bool(np.all(np.equal(config["pool_size"], 1)))
+    if kind == "Permute":
+        return list(config["dims"]) == sorted(config["dims"])
+    return kind in _RESHAPES
+
+
+def _keeps_numbers(call):
+    tf = compat.import_tensorflow()
+    # A class derived from Keras's may do anything.
+    is_own = type(call.layer) is getattr(tf.keras.layers, call.kind, None)
+    return is_own and keeps_numbers(call.kind, call.layer.get_config())
 
 
 def _is_activation(call):
