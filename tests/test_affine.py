@@ -64,7 +64,7 @@ def test_other_layers_have_none(x):
         Rescaling(2.0),
         layers.Rescaling(np.arange(4.0)[:, None]),
         layers.BatchNormalization(axis=1, gamma_initializer="random_normal"),
-        layers.Normalization(axis=(1, 2), mean=np.ones((4, 3)), variance=np.ones((4, 3))),
+        layers.Normalization(axis=(1, 2), mean=np.arange(12.0).reshape(4, 3), variance=np.ones((4, 3))),
     ]
     for layer in others:
         layer(x)

@@ -1,7 +1,7 @@
 """Random models of every kind of layer that docs/models.md lists, against Keras and against Nengo's own simulator.
 
-Each model is built together with what it has to give: the tensor that is pooled, and what is linear behind it, tried out
-on unit vectors. Nothing of that comes from the package. A fixed subset runs by default; for more of them::
+Each model is built together with what it has to give: the tensor that is pooled, and what is linear behind it, tried
+out on unit vectors. Nothing of that comes from the package. A fixed subset runs by default; for more of them::
 
     NENGO_CAM_RANDOM_MODELS=300 NENGO_CAM_RANDOM_SEED=1000 python -m pytest -s tests/test_random_models.py -k all
 
@@ -13,7 +13,6 @@ import warnings
 
 import nengo
 import numpy as np
-import pytest
 
 import nengo_cam as ncam
 from nengo_cam.exceptions import CAMError, CAMWarning
