@@ -110,7 +110,8 @@ def spiking_predict(
     ParameterError
         If an argument is out of its range.
     SimulatorError
-        If ``simulator`` is unknown or cannot run the network; raised when the callable is called.
+        If ``simulator`` is unknown or cannot run the network, or if activity is beyond the range of numbers; raised
+        when the callable is called.
 
     Examples
     --------

@@ -9,10 +9,12 @@ out on unit vectors. Nothing of that comes from the package. A fixed subset runs
 
 import collections
 import os
+import sys
 import warnings
 
 import nengo
 import numpy as np
+import pytest
 
 import nengo_cam as ncam
 from nengo_cam.exceptions import CAMError, CAMWarning
@@ -20,7 +22,7 @@ from nengo_cam.exceptions import CAMError, CAMWarning
 tf, nengo_dl = ncam.compat.import_tensorflow(), ncam.compat.import_nengo_dl()
 layers = tf.keras.layers
 
-N_MODELS = int(os.environ.get("NENGO_CAM_RANDOM_MODELS", "30"))
+N_MODELS = int(os.environ.get("NENGO_CAM_RANDOM_MODELS", "24"))
 FIRST_SEED = int(os.environ.get("NENGO_CAM_RANDOM_SEED", "0"))
 N_IMAGES, N_STEPS, N_LABELS = 2, 25, 3
 #: Of the largest value; single precision.
@@ -104,7 +106,8 @@ class RandomModel:
         options = {
             "conv": self.conv, "conv ": self.conv, "depthwise": self.depthwise, "separable": self.separable,
             "transposed": self.transposed, "activation": self.activation, "activation ": self.activation,
-            "affine": self.affine, "affine ": self.affine, "pad": self.pad, "crop": self.crop, "upsample": self.upsample,
+            "affine": self.affine, "affine ": self.affine, "pad": self.pad, "crop": self.crop,
+            "upsample": self.upsample,
             "average": self.average, "average ": self.average, "max": self.maximal, "rearrange": self.rearrange,
             "residual": self.residual, "residual ": self.residual, "concatenate": self.concatenate,
             "nested": self.nested, "shared": self.shared, "identity": self.identity, "dense": self.dense,
@@ -449,11 +452,18 @@ def check(seed, *, large=False):
     if net.spiking and not np.array_equal(ours.spike_count, theirs.spike_count):
         return random.kinds, "mismatch", f"spikes: {int((ours.spike_count != theirs.spike_count).sum())} counts"
     for what in ("cam", "logits"):
-        if not distance(ours[what], theirs[what].values) < 1e-8:
+        # NengoDL has the coefficients of filters in single precision.
+        if not distance(ours[what], theirs[what].values) < (1e-8 if random.n_dims < 3 else 1e-6):
             return random.kinds, "mismatch", f"{what} over time: {distance(ours[what], theirs[what].values):.1e}"
     if not net.spiking:
         return random.kinds, "the same maps; nothing spikes", ""
     return random.kinds, "the same maps and spikes" if ours.spike_count.any() else "the same maps; silent", ""
+
+
+def say(line):
+    """Tell at once, for those who run many models and wait."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def check_all(seeds, **options):
@@ -468,17 +478,18 @@ def check_all(seeds, **options):
         if outcome.startswith("refused"):
             reasons[detail.split("; expected")[0].split(": ", 1)[-1][:110]] += 1
             if not REFUSED.intersection(made_of):
-                print(f"seed {seed}: {outcome}: {detail[:300]}", flush=True)
+                say(f"seed {seed}: {outcome}: {detail[:300]}")
         if outcome == "mismatch":
             wrong.append(f"seed {seed}: {detail}, made of {made_of}")
-            print(wrong[-1], flush=True)
+            say(wrong[-1])
         tf.keras.backend.clear_session()
-    print("\n".join(f"{count:4d} {outcome}" for outcome, count in outcomes.most_common()))
-    print("\n".join(f"     {count:4d} {reason}" for reason, count in reasons.most_common()))
-    print("made of", dict(kinds.most_common()))
+    say("\n".join(f"{count:4d} {outcome}" for outcome, count in outcomes.most_common()))
+    say("\n".join(f"     {count:4d} {reason}" for reason, count in reasons.most_common()))
+    say(f"made of {dict(kinds.most_common())}")
     return wrong
 
 
+@pytest.mark.slow
 def test_all_models_give_what_keras_and_nengo_give():
     assert check_all(range(FIRST_SEED, FIRST_SEED + N_MODELS)) == []
 

@@ -1,4 +1,4 @@
-"""Time steps other than a millisecond: times, currents, spikes and filters on every simulator, beside a loop by hand."""
+"""Time steps other than a millisecond: times, currents, spikes and filters of every simulator, beside a loop."""
 
 import nengo
 import numpy as np
