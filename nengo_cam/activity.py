@@ -96,7 +96,8 @@ def measure_activity(
         If ``n_steps`` or ``minibatch_size`` is not a whole number of at least 1, ``dt`` is not positive, or ``seed`` is
         not a seed.
     SimulatorError
-        If ``simulator`` is unknown, an open simulator, or cannot run the network.
+        If ``simulator`` is unknown, an open simulator, or cannot run the network; or if activity is beyond the range of
+        numbers.
 
     Warns
     -----

@@ -62,7 +62,7 @@ class Affine:
         return {"name": name, "axis": -1, "epsilon": _EPSILON}, (self.scale, self.shift, 0 * ones, ones - _EPSILON)
 
 
-def affine_of(layer, shape):
+def affine_of(layer, shape, channel_axis=-1):
     r"""Read factors and offsets from a layer.
 
     BatchNormalization: :math:`\gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta`. Normalization:
@@ -74,28 +74,30 @@ def affine_of(layer, shape):
         A layer that was called.
     shape : tuple
         Shape of its input, batch axis first.
+    channel_axis : int
+        Which axis of the input holds the channels.
 
     Returns
     -------
     Affine or None
-        None if it is another layer, one derived from these, or does not treat the last axis as channels.
+        None if it is another layer, one derived from these, or does not treat all positions of a channel alike.
     """
     layers = compat.import_tensorflow().keras.layers
     read = {layers.BatchNormalization: _batch_norm, layers.Normalization: _norm, layers.Rescaling: _rescaling}
-    if type(layer) not in read or len(shape) < 2 or shape[-1] is None:
+    if type(layer) not in read or len(shape) < 2 or shape[channel_axis] is None:
         return None
-    numbers = read[type(layer)](layer, len(shape) - 1)
-    return None if numbers is None else _by_channel(*numbers, shape[-1])
+    return _by_channel(*read[type(layer)](layer, shape), shape, channel_axis % len(shape))
 
 
-def _batch_norm(layer, last_axis):
-    if list(layer.axis) != [last_axis]:
-        return None
+def _batch_norm(layer, shape):
     affine = Affine.of_normalization(layer.get_weights(), layer.get_config())
-    return affine.scale, affine.shift
+    full = [1] * len(shape)
+    for axis in layer.axis:
+        full[axis] = shape[axis]
+    return (np.reshape(numbers, full) for numbers in (affine.scale, affine.shift))
 
 
-def _norm(layer, last_axis):
+def _norm(layer, shape):
     tf = compat.import_tensorflow()
     mean = np.asarray(layer.mean, float)
     deviation = np.maximum(np.sqrt(np.asarray(layer.variance, float)), tf.keras.backend.epsilon())
@@ -104,15 +106,21 @@ def _norm(layer, last_axis):
     return 1 / deviation, -mean / deviation
 
 
-def _rescaling(layer, last_axis):
+def _rescaling(layer, shape):
     return layer.scale, layer.offset
 
 
-def _by_channel(scale, shift, n_channels):
-    """Make an Affine, or None if numbers are not one for all channels or one for each."""
-    numbers = [np.asarray(values, float) for values in (scale, shift)]
-    if any(values.size != np.atleast_1d(values).shape[-1] for values in numbers):
-        return None
-    if any(values.size not in (1, n_channels) for values in numbers):
-        return None
-    return Affine.of(*(values.reshape(-1) for values in numbers), n_channels)
+def _by_channel(scale, shift, shape, channel_axis):
+    """Make an Affine of numbers that broadcast to a shape, or None if they differ between positions of a channel."""
+    n_channels, values = shape[channel_axis], []
+    for numbers in (scale, shift):
+        numbers = np.asarray(numbers, float)
+        if numbers.ndim > len(shape):
+            return None
+        numbers = numbers.reshape((1,) * (len(shape) - numbers.ndim) + numbers.shape)
+        # From (1, Y, X, C), most of it 1, to (positions, C).
+        numbers = np.moveaxis(numbers, channel_axis, -1).reshape(-1, numbers.shape[channel_axis])
+        if numbers.shape[-1] not in (1, n_channels) or not (numbers == numbers[:1]).all():
+            return None
+        values.append(numbers[0])
+    return Affine.of(*values, n_channels)

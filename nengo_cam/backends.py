@@ -181,13 +181,37 @@ class Backend(abc.ABC):
             Which images.
         chunk : Chunk
             What they did.
+
+        Raises
+        ------
+        SimulatorError
+            If the simulator is set up so that it cannot run in chunks of time, or if activity is beyond the range of
+            the numbers that it counts with.
         """
         for start in range(0, len(images), self.minibatch_size):
             batch = images[start : start + self.minibatch_size]
             # NengoDL takes whole minibatches only.
             padding = np.repeat(batch[-1:], self.minibatch_size - len(batch), axis=0)
-            for chunk in self.run(np.concatenate([batch, padding]), n_steps, chunk_steps):
-                yield slice(start, start + len(batch)), chunk.of_images(len(batch))
+            rows = slice(start, start + len(batch))
+            for chunk in self._finite(self.run(np.concatenate([batch, padding]), n_steps, chunk_steps), rows):
+                yield rows, chunk.of_images(len(batch))
+
+    def _finite(self, chunks, rows):
+        """Pass chunks on as long as they hold numbers: what overflows is nowhere near what it stands for."""
+        try:
+            for chunk in chunks:
+                arrays = (chunk.features, chunk.logits, *chunk.observed)
+                if not all(np.isfinite(array).all() for array in arrays):
+                    raise FloatingPointError(f"in steps {chunk.start + 1} to {chunk.steps.stop}")
+                yield chunk
+        except (FloatingPointError, ValueError) as err:
+            # NumPy's generator refuses to draw so many spikes.
+            if isinstance(err, ValueError) and "lam value too large" not in str(err):
+                raise
+            raise SimulatorError(
+                f"{self.name}: the activity for images {rows.start} to {rows.stop - 1} is beyond the range of numbers; "
+                f"expected finite values, got NaN or infinity ({err}). Scale the images as the model was trained."
+            ) from err
 
     @abc.abstractmethod
     def _reset(self):
@@ -311,6 +335,12 @@ class NengoBackend(Backend):
         try:
             with compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
                 return self._simulator(self.network.net, dt=self.dt, seed=self.seed, progress_bar=False)
+        except NotImplementedError as err:
+            # Convolutions in three dimensions.
+            raise SimulatorError(
+                f"nengo.Simulator: it cannot run this network; expected what it has operators for, got: {err}. Use "
+                "nengo_cam.Simulator or nengo_dl.Simulator."
+            ) from err
         finally:
             node.output = blank
 

@@ -12,12 +12,12 @@ import xarray as xr
 from . import compat
 from .answers import AnswersRecorder, warn_of_answers
 from .convert import CAMNetwork
-from .exceptions import ChannelMismatchError, LabelError, ParameterError, SilentFeaturesWarning
-from .head import find_head, select_output
+from .exceptions import ChannelMismatchError, ImageError, LabelError, ParameterError, SilentFeaturesWarning
+from .head import find_head, find_pooled_head, select_output
 from .images import check_images
 from .memory import check_room
 from .parameters import check_count, check_positive, number_twins
-from .runs import Run, check_run
+from .runs import Run, check_run, whole_counts
 from .simplify import features_and_logits, inference_model
 from .simulator import Simulator
 
@@ -275,7 +275,8 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     else:
         source = select_output(net_or_model, output)
         model, source_head = inference_model(source), find_head(source)
-        head = dataclasses.replace(find_head(model), model=source_head.model, activation=source_head.activation)
+        head = find_pooled_head(model)
+        head = dataclasses.replace(head, model=source_head.model, activation=source_head.activation)
     images = check_images(images, head.input_shape)
     names = _label_coordinate(head, label_names)
     chosen = _choose_labels(head, labels, names, named=label_names is not None)
@@ -288,6 +289,11 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
         features, batch_logits = outputs(frames[batch], training=False)
         maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
         logits[batch] = batch_logits.numpy()[:, chosen]
+    if not (np.isfinite(maps).all() and np.isfinite(logits).all()):
+        raise ImageError(
+            "images: the CNN's activity for them is beyond the range of numbers; expected finite maps, got NaN or "
+            "infinity. Scale the images as the model was trained."
+        )
     coords = {}
     if images.ndim == len(head.input_shape) + 2:
         maps = maps.reshape((*images.shape[:2], *maps.shape[1:]))
@@ -353,8 +359,7 @@ class _Recorder:
         if "spike_count" in self._shapes:
             activity = (np.abs(output).sum(axis=-1, dtype=float) for output in chunk.observed)
             counts = [total / height for total, height in zip(activity, self._run.heights)]
-            # Whole numbers, but for the rounding of what is added up.
-            self._put("spike_count", rows, chunk.steps, np.rint(np.stack(counts, axis=-1)).astype(np.int64))
+            self._put("spike_count", rows, chunk.steps, whole_counts(np.stack(counts, axis=-1)))
         if "features" in self._shapes:
             self._put("features", rows, chunk.steps, np.moveaxis(features / self._feature_factors, -1, 2))
 

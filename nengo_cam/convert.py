@@ -18,7 +18,7 @@ from .exceptions import (
     UnsupportedModelError,
     VerificationError,
 )
-from .head import find_head, select_output
+from .head import find_head, find_pooled_head, select_output
 from .images import check_images
 from .neurons import IntegrateAndFire, clipped
 from .parameters import check_count
@@ -128,7 +128,7 @@ def convert(
     reduction = reduce_model(model)
     simple = reduction.model
     layer_converters.check_layers(simple)
-    head = find_head(simple)
+    head = find_pooled_head(simple)
     source_head = find_head(model)
     images = calibration_range = None
     if calibrate_on is not None:
@@ -140,9 +140,10 @@ def convert(
     )
     converter = _run_converter(scaled.model, neurons, scaled.scales, synapse, converter_options)
     parts = _find_parts(converter, head)
+    scaled_head = find_pooled_head(scaled.model)
     network = CAMNetwork(
         model=model,
-        head=dataclasses.replace(find_head(scaled.model), model=source_head.model, activation=source_head.activation),
+        head=dataclasses.replace(scaled_head, model=source_head.model, activation=source_head.activation),
         neurons=neurons,
         synapse=synapse,
         firing_rate_scales=scaled.scales,
@@ -369,8 +370,9 @@ class CAMNetwork:
     def verify(self, images, *, n_steps=10, atol=1e-4, completeness_tol=1e-5):
         """Check the conversion on images, and state the largest differences.
 
-        The rate form of the network has to give the output, the logits and the maps of the Keras model; and the
-        network as it is has to satisfy, at every time step, *mean of the map + bias = logit*.
+        The rate form of the network has to give the output, the logits and the maps of the Keras model; the network as
+        it is has to satisfy, at every time step, *mean of the map + bias = logit*; and so does the CNN itself, with the
+        maps of `nengo_cam.rate_cam`.
 
         Parameters
         ----------
@@ -379,7 +381,8 @@ class CAMNetwork:
         n_steps : int
             Time steps for the second check.
         atol : float
-            Largest difference allowed between rate form and Keras, as a fraction of the largest magnitude.
+            Largest difference allowed between rate form and Keras, and between the CNN's own maps and its logits, as a
+            fraction of the largest magnitude.
         completeness_tol : float
             Largest difference allowed in the identity, as a fraction of the largest logit.
 

@@ -11,7 +11,7 @@ from . import compat
 from .exceptions import ParameterError, ResultError
 from .fan_out import analog_fan_out, fan_out
 from .macs import cnn_macs
-from .runs import Run
+from .runs import Run, whole_counts
 from .simulator import Simulator
 
 __all__ = ["cost_until", "energy", "measure_cost"]
@@ -59,7 +59,8 @@ def measure_cost(
         If ``n_steps`` or ``minibatch_size`` is not a whole number of at least 1, ``dt`` is not positive, or ``seed`` is
         not a seed.
     SimulatorError
-        If ``simulator`` is unknown, an open simulator, or cannot run the network.
+        If ``simulator`` is unknown, an open simulator, or cannot run the network; or if activity is beyond the range of
+        numbers, or there are more spikes than can be counted.
     UnsupportedModelError
         If the synapses cannot be counted; see `nengo_cam.fan_out`.
 
@@ -86,7 +87,7 @@ def measure_cost(
                 # Image by image: in double precision, which holds the sums exactly, a chunk is large.
                 for row, values in zip(range(rows.start, rows.stop), output):
                     spikes = np.abs(np.rint(values / height)).astype(float)
-                    counts[:, row, chunk.steps, i] = spikes.sum(axis=1), spikes @ fan
+                    counts[:, row, chunk.steps, i] = whole_counts([spikes.sum(axis=1), spikes @ fan])
     measured = ("image", "time", "layer")
     variables = {
         "spikes": (measured, counts[0], {"units": "spikes per step", "long_name": "spikes"}),

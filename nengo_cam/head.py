@@ -7,13 +7,21 @@ import re
 import numpy as np
 
 from . import compat
-from .affine import Affine
+from .affine import affine_of
 from .exceptions import HeadError
 from .geometry import cell_centres
 from .graph import check_model, flatten
 from .keras3 import as_keras2
 
-__all__ = ["INFERENCE_IDENTITIES", "CAMHead", "find_head", "locate_head", "select_output"]
+__all__ = [
+    "INFERENCE_IDENTITIES",
+    "CAMHead",
+    "find_head",
+    "find_pooled_head",
+    "keeps_numbers",
+    "locate_head",
+    "select_output",
+]
 
 #: Layers that do nothing at inference.
 INFERENCE_IDENTITIES = frozenset(
@@ -122,6 +130,8 @@ class HeadCalls:
         What turns pooled features into classes; None if they are classes already.
     before, between, after : tuple of LayerCall
         Calls between features and pooling, between pooling and readout, and from the readout to the model's output.
+    folded : tuple of LayerCall
+        Those of them that multiply channels by factors and add offsets, and so are part of the kernel.
     activation : str
         What is applied to the logits.
     kernel : ndarray of shape (K, L)
@@ -136,6 +146,7 @@ class HeadCalls:
     before: tuple
     between: tuple
     after: tuple
+    folded: tuple
     activation: str
     kernel: np.ndarray = dataclasses.field(repr=False, compare=False)
     bias: np.ndarray = dataclasses.field(repr=False, compare=False)
@@ -157,8 +168,10 @@ def find_head(model, *, output=None):
     * or nothing, if a convolution has one channel for each class, without an activation of its own or with softmax or
       sigmoid after the pooling: the features are the maps.
 
-    Dropout, Flatten, Reshape, BatchNormalization and linear Activation layers may stand in between, and the last
-    activation may be a layer of its own. Nested models are looked into. Maps may have one, two or three axes.
+    Dropout, Flatten, Reshape, linear Activation layers and what multiplies channels by factors and adds offsets
+    (BatchNormalization, Normalization, Rescaling, ``x * 2``) may stand in between, and the last activation may be a
+    layer of its own. Factors and offsets right before the pooling belong to the kernel, not to the features. Nested
+    models are looked into. Maps may have one, two or three axes.
 
     Parameters
     ----------
@@ -196,7 +209,36 @@ def find_head(model, *, output=None):
     ((64, 10), (28, 28))
     """
     flat = flatten(select_output(model, output))
-    calls = locate_head(flat)
+    return _describe(flat, locate_head(flat))
+
+
+def find_pooled_head(model):
+    """Find the head of a model made by `nengo_cam.inference_model`, its features exactly what is pooled.
+
+    What multiplies channels in front of the pooling is left to the features here: networks are probed, and channels
+    scaled, at the input of the pooling, and only the readout's own weights are the kernel of that.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `nengo_cam.inference_model`.
+
+    Returns
+    -------
+    CAMHead
+        What was found.
+
+    Raises
+    ------
+    ModelTypeError, UnsupportedModelError, HeadError
+        As `find_head`.
+    """
+    flat = flatten(model)
+    return _describe(flat, locate_head(flat, pooled=True))
+
+
+def _describe(flat, calls):
+    """Put the head of a flat model into words and numbers."""
     features = flat.producer(calls.features)
     ((input_key, input_shape),) = flat.input_shapes.items()
     shape = flat.shape(calls.features)
@@ -258,13 +300,15 @@ def select_output(model, output):
     return compat.import_tensorflow().keras.Model(model.inputs, model.outputs[chosen], name=model.name)
 
 
-def locate_head(flat):
+def locate_head(flat, *, pooled=False):
     """Find the head of a flat model; the working part of `find_head`.
 
     Parameters
     ----------
     flat : nengo_cam.graph.FlatModel
         The model, with one output.
+    pooled : bool
+        Whether the features are to be what is pooled, whatever stands in front of it; see `find_pooled_head`.
 
     Returns
     -------
@@ -282,14 +326,15 @@ def locate_head(flat):
             f"{len(flat.outputs)} outputs. Build a tf.keras.Model from the one to the other."
         )
     walk = _Walk(flat)
-    after, readout, between = walk.past(_is_neutral, _is_activation, _is_normalization), None, ()
+    after, readout, between = walk.past(_is_neutral, _is_activation, walk.is_affine), None, ()
     if not walk.is_at_pooling():
         readout = walk.at_readout()
-        between = walk.past(_is_neutral, _is_normalization)
+        between = walk.past(_is_neutral, walk.is_affine)
     pooling = walk.at_pooling(readout)
-    before = walk.past(_is_neutral, _is_normalization)
+    channel_axis = 1 if _is_channels_first(pooling) else -1
+    before = () if pooled else walk.past_maps(channel_axis)
     features = walk.key
-    if not any(map(_is_normalization, before)):
+    if not any(id(call) in walk.affines for call in before):
         # Nothing that belongs to the readout: what is pooled are the features.
         features, before = pooling.inputs[0], ()
     activation = walk.activation(readout, after)
@@ -298,8 +343,12 @@ def locate_head(flat):
             f"no readout was found; expected a Dense layer at the end, got {pooling.kind} {pooling.name!r}",
             "Add a Dense readout",
         )
-    kernel, bias = _linear_part((*before, *between), readout, after, n_channels=_n_channels(flat, pooling))
-    return HeadCalls(features, pooling, readout, before, between, after, activation, kernel, bias)
+    folded = [[call for call in side if id(call) in walk.affines] for side in ((*before, *between), after)]
+    affines = [[walk.affines[id(call)] for call in side] for side in folded]
+    kernel, bias = _linear_part(*affines, readout, n_channels=_n_channels(flat, pooling))
+    return HeadCalls(
+        features, pooling, readout, before, between, after, (*folded[0], *folded[1]), activation, kernel, bias
+    )
 
 
 class _Walk:
@@ -308,6 +357,8 @@ class _Walk:
     def __init__(self, flat):
         self._flat = flat
         self._seen = []
+        #: Factors and offsets of the calls that were found to be nothing else, by the id of the call.
+        self.affines = {}
         self._look(flat.outputs[0])
 
     def _look(self, key):
@@ -322,6 +373,36 @@ class _Walk:
             passed.insert(0, self.call)
             self._look(self.call.inputs[0])
         return tuple(passed)
+
+    def past_maps(self, channel_axis):
+        """Walk past calls between features and pooling that leave each channel where it is; see `past`."""
+        shape = self._flat.shape
+
+        def keeps_channels(call):
+            before, after = shape(call.inputs[0]), call.output_shapes[0]
+            if before == after and _keeps_numbers(call):
+                return True
+            return _is_neutral(call) and len(before) > 2 and before[channel_axis] == after[channel_axis]
+
+        return self.past(keeps_channels, lambda call: self.is_affine(call, channel_axis))
+
+    def is_affine(self, call, channel_axis=None):
+        """Tell whether a call does nothing but multiply channels by factors and add offsets.
+
+        Behind the pooling the channels are the only axis that is longer than 1.
+        """
+        if len(call.inputs) != 1 or call.kwargs.get("training"):
+            return False
+        shape = self._flat.shape(call.inputs[0])
+        if channel_axis is None:
+            long = [axis for axis, n in enumerate(shape) if axis > 0 and n != 1]
+            if len(long) > 1:
+                return False
+            channel_axis = long[0] if long else -1
+        affine = affine_of(call.layer, shape, channel_axis)
+        if affine is not None:
+            self.affines[id(call)] = affine
+        return affine is not None
 
     def is_at_pooling(self):
         """Tell whether the call takes the mean over all positions."""
@@ -376,7 +457,7 @@ class _Walk:
         for call in after:
             if _is_activation(call):
                 applied += [name for name in [_activation_name(call.layer)] if name != "linear"]
-            elif applied and _is_normalization(call):
+            elif applied and id(call) in self.affines:
                 applied.append(call.kind)
         if len(applied) > 1 or not set(applied) <= set(_OUTPUT_ACTIVATIONS):
             what = "the pooling" if readout is None else f"the readout {readout.name!r}"
@@ -419,13 +500,44 @@ def _is_neutral(call):
     return call.kind in INFERENCE_IDENTITIES | _RESHAPES
 
 
+def keeps_numbers(kind, config):
+    """Tell whether a layer that keeps the shape of its input keeps the numbers too.
+
+    Parameters
+    ----------
+    kind : str
+        Class name of a layer of Keras's own.
+    config : dict
+        Its configuration.
+
+    Returns
+    -------
+    bool
+        Such as padding by 0, pooling over one cell, a linear activation.
+    """
+    kind = kind.rstrip("123D")
+    if kind == "Activation":
+        return config["activation"] == "linear"
+    if kind in ("ZeroPadding", "Cropping"):
+        return not np.any(config["padding" if kind == "ZeroPadding" else "cropping"])
+    if kind == "UpSampling":
+        return bool(np.all(np.equal(config["size"], 1)))
+    if kind in ("AveragePooling", "MaxPooling"):
+        return bool(np.all(np.equal(config["pool_size"], 1)))
+    if kind == "Permute":
+        return list(config["dims"]) == sorted(config["dims"])
+    return kind in _RESHAPES
+
+
+def _keeps_numbers(call):
+    tf = compat.import_tensorflow()
+    # A class derived from Keras's may do anything.
+    is_own = type(call.layer) is getattr(tf.keras.layers, call.kind, None)
+    return is_own and keeps_numbers(call.kind, call.layer.get_config())
+
+
 def _is_activation(call):
     return call.kind in ("Activation", "Softmax")
-
-
-def _is_normalization(call):
-    """Tell whether a call is the inference form of batch normalisation over channels."""
-    return call.kind == "BatchNormalization" and not call.kwargs.get("training")
 
 
 def _is_channels_first(call):
@@ -483,13 +595,13 @@ def _weights(readout):
     return kernel, weights[1] if readout.layer.use_bias else np.zeros(kernel.shape[1], kernel.dtype)
 
 
-def _linear_part(calls, readout, after, *, n_channels):
+def _linear_part(before, behind, readout, *, n_channels):
     """Take all that is linear between features and logits together.
 
     Parameters
     ----------
-    calls, after : sequence of LayerCall
-        What stands before and after the readout.
+    before, behind : sequence of Affine
+        Factors and offsets before and after the readout, in the order in which they are applied.
     readout : LayerCall or None
         The readout.
     n_channels : int
@@ -506,14 +618,6 @@ def _linear_part(calls, readout, after, *, n_channels):
         kernel, bias = np.eye(n_channels, dtype=np.float32), np.zeros(n_channels, np.float32)
     else:
         kernel, bias = _weights(readout)
-    before, behind = (
-        [
-            Affine.of_normalization(call.layer.get_weights(), call.layer.get_config())
-            for call in side
-            if _is_normalization(call)
-        ]
-        for side in (calls, after)
-    )
     if not before and not behind:
         return kernel, bias
     dtype, kernel, bias = kernel.dtype, kernel.astype(float), bias.astype(float)

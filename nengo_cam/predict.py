@@ -4,20 +4,18 @@ import numbers
 
 import nengo
 import numpy as np
-from scipy.special import expit, softmax
 
 from .convert import CAMNetwork
 from .exceptions import ParameterError
 from .head import find_head
 from .images import check_images
+from .outputs import apply_activation
 from .parameters import check_count, check_positive
 from .runs import Run, check_run
 from .simplify import inference_model, reduced_logits
 from .simulator import Simulator
 
 __all__ = ["rate_predict", "spiking_predict"]
-
-_PROBABILITIES = {"softmax": lambda logits: softmax(logits, axis=-1), "sigmoid": expit, "linear": lambda logits: logits}
 
 
 def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
@@ -63,7 +61,7 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
     def predict(images):
         images = check_images(images, head.input_shape)
         logits = reduced_logits(model, images, minibatch_size).astype(float)
-        return _PROBABILITIES[head.activation](logits) if probabilities else logits
+        return apply_activation(head.activation, logits) if probabilities else logits
 
     return predict
 
@@ -110,7 +108,8 @@ def spiking_predict(
     ParameterError
         If an argument is out of its range.
     SimulatorError
-        If ``simulator`` is unknown or cannot run the network; raised when the callable is called.
+        If ``simulator`` is unknown or cannot run the network, or if activity is beyond the range of numbers; raised
+        when the callable is called.
 
     Examples
     --------
@@ -138,6 +137,6 @@ def spiking_predict(
             for rows, chunk in run.chunks():
                 logits[rows, chunk.steps] = chunk.logits
         logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
-        return _PROBABILITIES[net.head.activation](logits) if probabilities else logits
+        return apply_activation(net.head.activation, logits) if probabilities else logits
 
     return predict

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from .backends import open_backend
@@ -11,9 +12,12 @@ from .images import check_images
 from .neurons import spike_height
 from .parameters import check_count, check_positive, check_seed
 
-__all__ = ["Run", "check_run"]
+__all__ = ["Run", "check_run", "whole_counts"]
 
 _MOST_AT_A_TIME = 16
+
+#: From here on neighbouring numbers in double precision are more than 1 apart: nothing can be counted.
+_MOST_COUNTED = 2.0**53
 
 
 def check_run(network, *, n_steps, minibatch_size, dt, seed, name="network"):
@@ -178,3 +182,30 @@ class Run:
     def provenance(self):
         """What belongs in the attributes of a result."""
         return {"simulator": self.backend.name, "dt": float(self.dt), "seed": self.backend.seed}
+
+
+def whole_counts(values):
+    """Make whole numbers of counts of spikes that were added up in floating point.
+
+    Parameters
+    ----------
+    values : array_like of float
+        Whole numbers, but for the rounding of what was added up.
+
+    Returns
+    -------
+    ndarray of int64
+
+    Raises
+    ------
+    SimulatorError
+        If there are more than can be counted.
+    """
+    values = np.asarray(values, float)
+    # Not "values >= limit": NaN must fail. The conversion itself makes negative numbers of what is too large.
+    if not (np.abs(values) < _MOST_COUNTED).all():
+        raise SimulatorError(
+            f"spikes: there are too many to be counted; expected fewer than {_MOST_COUNTED:.0e} in a step, got "
+            f"{np.max(np.abs(values)):.0e}. Scale the images as the model was trained."
+        )
+    return np.rint(values).astype(np.int64)

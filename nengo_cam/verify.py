@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 
 from . import compat
+from .head import find_pooled_head
 from .images import check_images
+from .outputs import apply_activation, relative_difference
 from .parameters import check_count
 from .simplify import features_and_logits, inference_model
 
@@ -28,6 +30,9 @@ class Verification:
     completeness_error : float
         Between mean of the map + bias and the logit, over all steps of the network as it is, as a fraction of the
         largest logit.
+    rate_completeness_error : float
+        Between mean of the map + bias and the logit of the CNN itself, the map made as `nengo_cam.rate_cam` makes it,
+        the logit by Keras from the source model; as a fraction of the largest logit.
     n_images, n_steps : int
         What it was measured on.
     """
@@ -36,6 +41,7 @@ class Verification:
     logit_difference: float
     cam_difference: float
     completeness_error: float
+    rate_completeness_error: float
     n_images: int
     n_steps: int
 
@@ -45,7 +51,7 @@ class Verification:
         Parameters
         ----------
         atol : float
-            Largest difference allowed between rate form and Keras.
+            Largest difference allowed between rate form and Keras, and between the CNN's own maps and its logits.
         completeness_tol : float
             Largest completeness error allowed.
 
@@ -59,6 +65,7 @@ class Verification:
             ("the logits of its rate form differ from Keras's", self.logit_difference, atol),
             ("the maps of its rate form differ from Keras's", self.cam_difference, atol),
             ("mean of the map + bias differs from the logits", self.completeness_error, completeness_tol),
+            ("mean of the CNN's own map + bias differs from Keras's logits", self.rate_completeness_error, atol),
         )
         return [
             f"{what}; expected at most {allowed:.1e} of the largest, got {value:.1e}"
@@ -71,8 +78,8 @@ class Verification:
         return (
             f"Rate form against Keras: output within {self.output_difference:.1e}, logits within "
             f"{self.logit_difference:.1e}, maps within {self.cam_difference:.1e} of the largest. Mean of the map + "
-            f"bias against the logits over {self.n_steps} steps: within {self.completeness_error:.1e}. "
-            f"({self.n_images} images)"
+            f"bias against the logits over {self.n_steps} steps: within {self.completeness_error:.1e}; of the "
+            f"CNN's own map: within {self.rate_completeness_error:.1e}. ({self.n_images} images)"
         )
 
 
@@ -105,23 +112,20 @@ def verify(network, rate_form, images, *, n_steps):
     images = images.reshape((-1, *network.head.input_shape))
     keras_features, keras_logits, keras_kernel = _run_keras(network, images)
     rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, n_steps=1)
-    rate_output = _apply(network.head.activation, rate_logits[:, 0])
+    rate_output = apply_activation(network.head.activation, rate_logits[:, 0])
     model_output = np.reshape(network.model(images, training=False), rate_output.shape)
     features, logits, own_kernel, bias = _run_nengo(network, images, n_steps=n_steps)
     completed = features.mean(axis=2) @ own_kernel + bias
+    cnn_maps, cnn_bias = _run_rate_cam(network, images)
     return Verification(
-        output_difference=_relative_difference(rate_output, model_output),
-        logit_difference=_relative_difference(rate_logits[:, 0], keras_logits),
-        cam_difference=_relative_difference(rate_features[:, 0] @ kernel, keras_features @ keras_kernel),
-        completeness_error=_relative_difference(completed, logits),
+        output_difference=relative_difference(rate_output, model_output),
+        logit_difference=relative_difference(rate_logits[:, 0], keras_logits),
+        cam_difference=relative_difference(rate_features[:, 0] @ kernel, keras_features @ keras_kernel),
+        completeness_error=relative_difference(completed, logits),
+        rate_completeness_error=relative_difference(cnn_maps.mean(axis=1) + cnn_bias, keras_logits),
         n_images=len(images),
         n_steps=n_steps,
     )
-
-
-def _relative_difference(values, reference):
-    largest = np.abs(reference).max()
-    return float(np.abs(values - reference).max() / (largest if largest > 0 else 1))
 
 
 def _run_keras(network, images):
@@ -129,8 +133,16 @@ def _run_keras(network, images):
     model = inference_model(network.model)
     outputs = features_and_logits(model, network.head.pooling)(images, training=False)
     features, logits = (output.numpy().astype(float) for output in outputs)
-    kernel = model.get_layer(network.head.readout).get_weights()[0]
+    kernel = find_pooled_head(model).kernel
     return features.reshape(len(images), -1, network.head.n_channels), logits, kernel.astype(float)
+
+
+def _run_rate_cam(network, images):
+    """Return the CNN's maps (N, P, L) and their bias (L,), from the model and the head that `rate_cam` takes."""
+    head = network.head
+    features = features_and_logits(network.converter.model, head.pooling)(images, training=False)[0].numpy()
+    maps = features.astype(float).reshape(len(images), -1, head.n_channels) @ head.kernel.astype(float)
+    return maps, head.bias.astype(float)
 
 
 def _run_nengo(network, images, *, n_steps):
@@ -145,10 +157,3 @@ def _run_nengo(network, images, *, n_steps):
         kernel, bias = network.readout_parameters(sim)
     features = values[network.features].reshape(len(images), n_steps, -1, network.head.n_channels)
     return features.astype(float), values[network.logits].astype(float), kernel.astype(float), bias.astype(float)
-
-
-def _apply(activation, logits):
-    if activation == "softmax":
-        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)
-    return 1 / (1 + np.exp(-logits)) if activation == "sigmoid" else logits

@@ -62,9 +62,9 @@ def test_other_layers_have_none(x):
     others = [
         layers.ReLU(),
         Rescaling(2.0),
-        layers.Rescaling(np.ones((4, 1))),
-        layers.BatchNormalization(axis=1),
-        layers.Normalization(axis=(1, 2), mean=np.ones((4, 3)), variance=np.ones((4, 3))),
+        layers.Rescaling(np.arange(4.0)[:, None]),
+        layers.BatchNormalization(axis=1, gamma_initializer="random_normal"),
+        layers.Normalization(axis=(1, 2), mean=np.arange(12.0).reshape(4, 3), variance=np.ones((4, 3))),
     ]
     for layer in others:
         layer(x)
@@ -76,3 +76,19 @@ def test_two_in_a_row_and_back(x):
     np.testing.assert_allclose(first.then(second)(x), second(first(x)))
     np.testing.assert_allclose(first.inverse(first(x)), x, atol=1e-12)
     np.testing.assert_array_equal(Affine.of(0, 1, 3).inverse(x), 0)
+
+
+def test_channels_on_another_axis(x):
+    """Numbers that are the same at all positions of a channel, wherever the layer keeps them."""
+    layer = layers.BatchNormalization(axis=1)
+    layer.build(x.shape)
+    rng = np.random.default_rng(3)
+    layer.set_weights([rng.uniform(0.5, 2, weights.shape) for weights in layer.get_weights()])
+    affine = affine_of(layer, x.shape, channel_axis=1)
+    expected = layer(x).numpy()
+    np.testing.assert_allclose(affine.scale[:, None] * x + affine.shift[:, None], expected, rtol=1e-4, atol=1e-5)
+    assert affine_of(layers.Rescaling(2.0, 1.0), x.shape, channel_axis=1).scale.tolist() == [2.0] * x.shape[1]
+    assert affine_of(layers.Rescaling(np.arange(3.0)), x.shape, channel_axis=1) is None
+    # One number for each position, all of them the same.
+    same = affine_of(layers.Rescaling(np.full((4, 1), 3.0)), x.shape)
+    np.testing.assert_array_equal(same.scale, [3.0] * 3)

@@ -1,6 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+import nengo_cam as ncam
 from nengo_cam import find_head
 from nengo_cam.exceptions import HeadError
 
@@ -267,3 +270,71 @@ def test_branches_in_the_head_are_refused(tf, make_model):
     model = tf.keras.Model(base.input, tf.keras.layers.Dense(2)(joined))
     with pytest.raises(HeadError, match="'join' has 2 inputs"):
         find_head(model)
+
+
+def affine_layers(tf):
+    """Layers that multiply channels and add offsets, by name; four channels."""
+    layers = tf.keras.layers
+    rng = np.random.default_rng(5)
+
+    def batch_norm(x, axis=-1):
+        layer = layers.BatchNormalization(axis=axis)
+        y = layer(x)
+        layer.set_weights([rng.uniform(0.5, 2, weights.shape) for weights in layer.get_weights()])
+        return y
+
+    normalization = layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=[1.0, 2, 3, 4])
+    return {
+        "rescaling": layers.Rescaling(0.5, 0.2),
+        "negative": layers.Rescaling(-1.0),
+        "by channel": layers.Rescaling([1.0, -2, 3, 4], [0.0, 1, 2, 3]),
+        "normalization": normalization,
+        "operator": lambda x: 2 * x + 1,
+        "batch norm": batch_norm,
+        "batch norm, then nothing": lambda x: layers.AveragePooling2D(1)(batch_norm(x)),
+        "batch norm of rows": lambda x: batch_norm(x, axis=1),
+        "two, dropout between": lambda x: layers.Rescaling(3.0)(layers.Dropout(0.5)(batch_norm(x))),
+        "before a reshape": lambda x: layers.Reshape((4, 6, 4))(layers.Rescaling(0.5)(x)),
+        "of other channels": lambda x: layers.Reshape((8, 6, 2))(batch_norm(x)),
+    }
+
+
+NAMES = list(affine_layers(ncam.compat.import_tensorflow()))
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("before", name) for name in NAMES]
+    + [(place, name) for place in ("between", "after") for name in ("by channel", "normalization", "batch norm")],
+)
+def test_factors_around_the_pooling_count_once(tf, name, place):
+    """Maps of the CNN, of the rate network and after calibration, beside an einsum of what Keras pools."""
+    layers, layer = tf.keras.layers, affine_layers(tf)[name]
+    tf.keras.utils.set_random_seed(0)
+    x = inputs = tf.keras.Input((8, 6, 2))
+    x = layers.Conv2D(4, 3, activation="relu", bias_initializer="random_normal", name="conv")(x)
+    features = x = layer(x) if place == "before" else x
+    x = layers.GlobalAveragePooling2D(name="gap")(x)
+    x = layer(x) if place == "between" else x
+    x = layers.Dense(4, bias_initializer="random_normal", name="readout")(x)
+    x = layer(x) if place == "after" else x
+    model, probe = tf.keras.Model(inputs, x), tf.keras.Model(inputs, features)
+    images = np.random.default_rng(1).random((5, 8, 6, 2), dtype=np.float32)
+    pooled, logits = probe(images).numpy().astype(float), model(images).numpy()
+    # What is linear behind the pooling, found by trying: a readout of each channel by itself.
+    behind = tf.keras.Model(model.get_layer("gap").output, model.output)
+    offset = behind(np.zeros((1, pooled.shape[-1]), np.float32)).numpy()
+    kernel = behind(np.eye(pooled.shape[-1], dtype=np.float32)).numpy() - offset
+    expected = np.einsum("nyxk,kl->nlyx", pooled, kernel) + offset[0][:, None, None]
+    for source in (model, ncam.convert(model, neurons=None), ncam.convert(model, calibrate_on=images)):
+        rate = ncam.rate_cam(source, images)
+        got = rate.cam + rate.bias
+        np.testing.assert_allclose(rate.logits, logits, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got.mean(("y", "x")), logits, rtol=1e-4, atol=1e-5)
+        # By position in the order of memory: what is pooled may be a reshaped map.
+        np.testing.assert_allclose(got.values.reshape(5, 4, -1), expected.reshape(5, 4, -1), rtol=1e-4, atol=1e-5)
+    assert max(dataclasses.astuple(source.verify(images))[:5]) < 1e-4
+    if name not in ("batch norm of rows", "of other channels"):
+        assert find_head(model).features == "conv"
+    spikes = ncam.spiking_cam(ncam.convert(model, neurons=None), images, n_steps=1, seed=0, progress_bar=False)
+    np.testing.assert_allclose((spikes.cam + spikes.bias)[:, 0].values.ravel(), expected.ravel(), rtol=1e-4, atol=1e-4)

@@ -1,13 +1,16 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 import nengo_cam as ncam
-from nengo_cam.exceptions import ImageError, ParameterError
+from nengo_cam.exceptions import ImageError, ParameterError, VerificationError
+from nengo_cam.outputs import apply_activation
 from nengo_cam.verify import Verification
 
 
 def test_failures_name_what_is_too_large():
-    result = Verification(1e-6, 2e-3, float("nan"), 3e-6, n_images=1, n_steps=1)
+    result = Verification(1e-6, 2e-3, float("nan"), 3e-6, 2e-6, n_images=1, n_steps=1)
     clauses = result.failures(atol=1e-4, completeness_tol=1e-5)
     assert [clause.split(" differ")[0] for clause in clauses] == [
         "the logits of its rate form",
@@ -15,7 +18,46 @@ def test_failures_name_what_is_too_large():
     ]
     assert "got 2.0e-03" in clauses[0]
     assert "got nan" in clauses[1]
-    assert result.failures(atol=1e-7, completeness_tol=1e-6)[-1].startswith("mean of the map + bias")
+    assert [clause.split(" differs")[0] for clause in result.failures(atol=1e-7, completeness_tol=1e-6)[-2:]] == [
+        "mean of the map + bias",
+        "mean of the CNN's own map + bias",
+    ]
+    assert "CNN's own map: within 2.0e-06. (1 images)" in str(result)
+
+
+def test_maps_of_the_cnn_are_compared_with_its_logits(make_model, images):
+    """A kernel that does not belong to the features of `rate_cam` is found, although the network itself is right."""
+    net = ncam.convert(make_model(), calibrate_on=images)
+    assert net.verify(images).rate_completeness_error < 1e-5
+    wrong = dataclasses.replace(net, head=dataclasses.replace(net.head, kernel=0.5 * net.head.kernel))
+    with pytest.raises(VerificationError, match="mean of the CNN's own map . bias differs") as caught:
+        wrong.verify(images)
+    logits = net.converter.model.predict(images, verbose=0)
+    expected = 0.5 * np.abs(logits - net.head.bias).max() / np.abs(logits).max()
+    assert caught.value.verification.rate_completeness_error == pytest.approx(expected, rel=1e-4)
+    assert caught.value.verification.completeness_error < 1e-5
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_large_logits_do_not_overflow(make_model, images, activation):
+    """exp(1000) is infinite; RuntimeWarnings are errors in these tests."""
+    model = make_model(activation=activation)
+    kernel, bias = model.get_layer("readout").get_weights()
+    model.get_layer("readout").set_weights([-1e4 * np.abs(kernel), bias])
+    net = ncam.convert(model, neurons=None)
+    logits = ncam.rate_cam(net, images).logits.values
+    assert np.abs(logits).max() > 1000
+    assert net.verify(images).output_difference < 1e-5
+    expected = {"softmax": tf_softmax, "sigmoid": tf_sigmoid}[activation](logits)
+    np.testing.assert_allclose(apply_activation(activation, logits), expected, rtol=1e-4, atol=1e-7)
+
+
+def tf_softmax(logits):
+    return ncam.compat.import_tensorflow().nn.softmax(logits).numpy()
+
+
+def tf_sigmoid(logits):
+    return ncam.compat.import_tensorflow().nn.sigmoid(logits).numpy()
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])

@@ -1,5 +1,7 @@
 """What a figure says of a network that answers otherwise than its CNN: below the maps, whose answers they are."""
 
+import numpy as np
+
 from .text import literal, plain
 
 __all__ = ["answers_of", "say_answer"]

@@ -138,7 +138,7 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(
     if not isinstance(max_factor, numbers.Real) or isinstance(max_factor, bool) or not 1 <= max_factor < np.inf:
         raise ParameterError(f"max_factor: expected a finite number of at least 1, got {max_factor!r}. Try 30.")
     flat = flatten(model)
-    head = locate_head(flat)
+    head = locate_head(flat, pooled=True)
     channels = _Channels(flat, fixed)
     levels = _levels(model, images, percentile, batch_size)
     factors = channels.factors(levels, max_factor)
@@ -175,7 +175,7 @@ def scale_channels(model, factors):
         If ``model`` is not what `nengo_cam.inference_model` makes.
     """
     flat = flatten(model)
-    head = locate_head(flat)
+    head = locate_head(flat, pooled=True)
     channels = _Channels(flat)
     by_element = channels.given_factors(factors)
     scaled = _rebuild(flat, {name: (by_element[i], by_element[o]) for name, (i, o) in channels.of_layer.items()})

@@ -9,6 +9,7 @@ from ..affine import Affine, affine_of
 from ..exceptions import UnsupportedModelError
 from ..graph import Ref
 from ..head import INFERENCE_IDENTITIES
+from ..outputs import apply_activation, relative_difference
 
 __all__ = ["check_equivalence"]
 
@@ -60,8 +61,8 @@ def check_equivalence(model, flat, head, rewriting, reduced, tensors):
     got_logits = got_logits.reshape(n, -1)
     if _is_channels_first(head):
         features = np.moveaxis(features, 1, -1)
-    pairs = ((got_features, features), (got_logits, logits), (_apply(head.activation, got_logits), output))
-    difference = max(_relative_difference(got, expected) for got, expected in pairs)
+    pairs = ((got_features, features), (got_logits, logits), (apply_activation(head.activation, got_logits), output))
+    difference = max(relative_difference(got, expected) for got, expected in pairs)
     allowed = _tolerance(flat)
     # Not "difference > allowed": NaN must fail.
     if not difference <= allowed:
@@ -133,7 +134,7 @@ def _first_difference(flat, head, rewriting, reduced, images, allowed):
         reference = expected[ends[number]]
         if _is_channels_first(head) and reference.ndim > 2:
             reference = np.moveaxis(reference, 1, -1)
-        if not _relative_difference(np.asarray(got, float), reference) <= allowed:
+        if not relative_difference(np.asarray(got, float), reference) <= allowed:
             return f"{calls[number].kind} {calls[number].name!r}"
     return "the readout"
 
@@ -153,16 +154,3 @@ def _tolerance(flat):
     halves = ("bfloat16", "float16")
     is_half = any(getattr(call.layer, "compute_dtype", None) in halves for call in flat.calls)
     return _HALF_TOLERANCE if is_half else _TOLERANCE
-
-
-def _apply(activation, logits):
-    if activation == "softmax":
-        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)
-    # 1 / (1 + exp(-z)) without overflow.
-    return np.tanh(logits / 2) / 2 + 0.5 if activation == "sigmoid" else logits
-
-
-def _relative_difference(values, reference):
-    largest = np.abs(reference).max(initial=0)
-    return float(np.abs(values - reference).max(initial=0) / (largest if largest > 0 else 1))

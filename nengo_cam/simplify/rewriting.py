@@ -175,7 +175,7 @@ def _tail(flat, head, names, body):
         calls=(pooling,),
     )
     use_bias = bool(head.bias.any()) or (readout is not None and readout.layer.use_bias)
-    folded = [numbers[id(call)] for call in head.calls if "BatchNormalization" in call.kind]
+    folded = [numbers[id(call)] for call in head.folded]
     name = f"{names[pooling]}_readout" if readout is None else names[number]
     # A Dense layer that is called in the body too stays one layer, if it is all that the readout is.
     is_dense = readout is not None and readout.kind == "Dense"

@@ -5,6 +5,7 @@ import numpy as np
 from .. import compat
 from ..affine import Affine
 from ..graph import Ref
+from ..head import keeps_numbers
 
 __all__ = ["drop_identities", "split_layers"]
 
@@ -33,20 +34,9 @@ def drop_identities(steps):
 
 def _is_identity(step):
     """Tell whether a step that keeps the shape keeps the numbers too."""
-    kind, config = (step.kind or "").rstrip("123D"), step.config
     if step.affine is not None:
         return step.affine.is_identity
-    if kind == "Activation":
-        return config["activation"] == "linear"
-    if kind in ("ZeroPadding", "Cropping"):
-        return not np.any(config["padding" if kind == "ZeroPadding" else "cropping"])
-    if kind == "UpSampling":
-        return np.all(np.equal(config["size"], 1))
-    if kind in ("AveragePooling", "MaxPooling"):
-        return np.all(np.equal(config["pool_size"], 1))
-    if kind == "Permute":
-        return list(config["dims"]) == sorted(config["dims"])
-    return kind in ("Flatten", "Reshape")
+    return keeps_numbers(step.kind or "", step.config)
 
 
 def split_layers(steps):

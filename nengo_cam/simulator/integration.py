@@ -1,6 +1,10 @@
-"""Integrate-and-fire neurons over a chunk of time, in one pass over memory."""
+"""Integrate-and-fire neurons over a chunk of time, in one pass over memory.
 
-from math import floor
+Spikes are whole numbers of floating-point type, as everywhere in Nengo: Python's ``floor`` would make 64-bit integers
+of them, and a current that is too large for these would give zero spikes or negative ones, without an error.
+"""
+
+import numpy as np
 
 from .compiled import compiled
 
@@ -52,7 +56,7 @@ def integrate_and_fire(current, shift, still, voltage, out, start, stop, dt, hei
                 if rectified and total < 0:
                     total = none
                 u = v[i] + total * dt
-                n = floor(u)
+                n = np.floor(u)
                 if n < none:
                     n = none
                 v[i] = u - n
@@ -83,9 +87,9 @@ def integrate_and_fire_signed(
             output = out[step, first:last]
             for i in range(len(v)):
                 u = v[i] + (moving[i] + constant[i]) * dt
-                n = floor(u)
+                n = np.floor(u)
                 if u < none:
-                    n = max(min(floor(u + negative_threshold), none), -count[i])
+                    n = max(min(np.floor(u + negative_threshold), none), -count[i])
                 v[i] = u - n
                 count[i] += n
                 output[i] = n * height
@@ -114,7 +118,7 @@ def integrate_and_fire_clipped(current, shift, still, voltage, allowance, out, s
             for i in range(len(v)):
                 u = v[i] + (moving[i] + constant[i]) * dt
                 limit = left[i] + growth[i]
-                n = floor(min(u, limit))
+                n = np.floor(min(u, limit))
                 if n < none:
                     n = none
                 v[i] = u - n
@@ -160,9 +164,9 @@ def integrate_and_fire_signed_clipped(
             for i in range(len(v)):
                 u = v[i] + (moving[i] + constant[i]) * dt
                 limit = left[i] + growth[i]
-                n = floor(min(u, limit))
+                n = np.floor(min(u, limit))
                 if u < none:
-                    n = max(min(floor(u + negative_threshold), none), -count[i])
+                    n = max(min(np.floor(u + negative_threshold), none), -count[i])
                 v[i] = u - n
                 count[i] += n
                 left[i] = limit - n

@@ -11,6 +11,9 @@ from .signals import Value
 
 __all__ = ["SynapseRule"]
 
+#: States of Nengo's synapses that do not belong to elements: where `nengo.Triangle` is in its ring of past values.
+_COUNTERS = ("Xi",)
+
 
 class SynapseRule(Rule):
     """A synapse: a scan over time for all items and elements at once.
@@ -53,15 +56,28 @@ class SynapseRule(Rule):
         self._state = {name: spread(array, batch) for name, array in self._state.items()}
         self._last = spread(self._last, batch)
         out = np.empty((batch, chunk.n_steps, value.size), self.build.dtype)
-        for_each_block(lambda block: self._scan(value, block, out, chunk), *out.shape)
+        # What a synapse counts is one number for all elements. Blocks run side by side, so each counts by itself from
+        # where the last chunk ended, and all end with the same number.
+        begin = {name: array[:1].copy() for name, array in self._state.items() if name in _COUNTERS}
+        ends = []
+
+        def scan(block):
+            counters = {name: array[0].copy() for name, array in begin.items()}
+            self._scan(value, block, out, chunk, counters)
+            ends.append(counters)
+
+        for_each_block(scan, *out.shape)
+        for name, counter in ends[0].items():
+            self._state[name] = np.repeat(counter[None], batch, axis=0)
         return [Value(out)]
 
-    def _scan(self, value, block, out, chunk):
+    def _scan(self, value, block, out, chunk, counters):
         read, shape = value.reader(block), block.shape
         buffer = np.empty(shape, out.dtype)
         # Views, so that the states are carried on in place. The axis of items comes next to that of elements.
         state = {
-            name: a[block.items] if name == "Xi" else np.moveaxis(block.of(a), 0, -2) for name, a in self._state.items()
+            name: counters[name] if name in counters else np.moveaxis(block.of(array), 0, -2)
+            for name, array in self._state.items()
         }
         advance = self._make(self.operator.process, shape, self.build, state)
         last = block.of(self._last)
@@ -78,8 +94,6 @@ class SynapseRule(Rule):
 
 def _own_step(process, shape, build, state):
     """Step of a synapse that works in any shape."""
-    # The counter is the same for all items.
-    state = {name: array[0] if name == "Xi" else array for name, array in state.items()}
     return process.make_step(shape, shape, build.dt, None, state)
 
 
