@@ -35,6 +35,7 @@ INTERNAL = {
     "images",
     "layer_converters",
     "operators",
+    "memory",
     "parameters",
     "percentiles",
     "runs",

@@ -274,6 +274,9 @@
       paintPicture(byId("input"), step, false);
       caption(byId("input"), `image ${images[state.image]}`, `Input image ${images[state.image]}`);
     }
+    const answers = facts.answers[state.image];
+    byId("answers").hidden = !answers;
+    if (answers) byId("answers").textContent = `The spiking network answers ${answers[0]}, the CNN ${answers[1]}.`;
     drawBar(peak);
     byId("logits").moveCursor(step);
     const leader = ranked(step)[0];

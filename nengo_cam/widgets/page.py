@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 
 from ..exceptions import ResultError
+from ..plotting.answers import answers_of
 from ..plotting.extent import map_extent
 from ..plotting.pictures import displayed, frame_indices, image_index
 from ..plotting.scale import SCALES
@@ -60,6 +61,7 @@ def write_page(player, smoothings, *, most=None):
     facts.update(
         images=[str(name) for name in show.names],
         labels=[str(label) for label in show.labels],
+        answers=[_answers(show, position, name) for position, name in enumerate(show.names)],
         times=np.round(1000 * show.times, 3).tolist(),
         smoothings=[{"name": name, "kind": _kind(show, name)} for name in smoothings],
         scales=[{"name": name, "text": SCALE_NAMES[name]} for name in SCALES],
@@ -198,6 +200,13 @@ def _reduction(show, smoothing):
 def _kind(show, smoothing):
     reduction = _reduction(show, smoothing)
     return f"spiking, {reduction}" if reduction else "spiking"
+
+
+def _answers(show, position, name):
+    """Return what the spiking network and the CNN answer, None if that is the same or not known."""
+    # Without smoothing, or with the only one there is.
+    found = answers_of(show.smoothed(show.smoothings[-1]), show.rate, position, name)
+    return None if found is None else [str(answer) for answer in found]
 
 
 def _packed(array):

@@ -50,6 +50,15 @@ def test_data_hold_the_maps(spiking, rate, scores):
     assert [s["kind"] for s in facts["smoothings"]] == ["spiking, running mean", "spiking, lowpass 10 ms", "spiking"]
 
 
+def test_answers_that_differ_are_in_the_page(spiking, rate):
+    labels = spiking.label.values.tolist()
+    answered = spiking.assign(
+        answer=("image", [labels[0], labels[1], labels[0]]), cnn_answer=("image", [labels[0], labels[0], labels[2]])
+    )
+    facts = facts_of(player(answered, rate).to_html())
+    assert facts["answers"] == [None, [str(labels[1]), str(labels[0])], [str(labels[0]), str(labels[2])]]
+
+
 def test_quantised_maps_and_what_is_missing():
     maps = np.zeros((3, 2, 2))
     maps[1] = [[1, -4], [np.nan, 2]]
@@ -107,6 +116,15 @@ def test_names_are_shown_as_they_are(opened, spiking, rate, images):
     # As an attribute, too.
     page = player(spiking)._repr_html_()
     assert page.count("<") == 2 and page.count('"') == 2 * len(re.findall(r'[a-z]="', page))
+
+
+@pytest.mark.browser
+def test_answers_that_differ_are_shown(opened, spiking):
+    answered = spiking.assign(answer=("image", ["cat", "dog", "cat"]), cnn_answer=("image", ["cat", "<b>emu", "cat"]))
+    shown = opened(player(answered, image=1))
+    assert shown.text("#answers") == "The spiking network answers dog, the CNN <b>emu."
+    shown = opened(player(answered, image=0))
+    assert shown.run("return document.getElementById('answers').hidden") is True
 
 
 @pytest.mark.browser
