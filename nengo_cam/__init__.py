@@ -62,6 +62,7 @@ _HOME = {
 _MODULES = (
     "activity",
     "agreement",
+    "answers",
     "backends",
     "calibrate",
     "cam",
@@ -78,6 +79,7 @@ _MODULES = (
     "macs",
     "model_files",
     "neurons",
+    "outputs",
     "plotting",
     "predict",
     "randomisation",

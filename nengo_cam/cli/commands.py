@@ -123,7 +123,7 @@ def animate(
     model, images, image, out, raw, label, label_names, rescale, calibrate_on, scale_firing_rates, unsafe, **run
 ):
     """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
-    plotting.check_film(out)
+    plotting.check_film(out, inputs=[model, *images])
     existed = {out} if out.exists() else set()
     job = prepare(
         model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, label_names=label_names,
@@ -162,7 +162,7 @@ def inspect(model, images, out, rescale, calibrate_on, scale_firing_rates, unsaf
     """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
     existed = set()
     if out is not None:
-        _check_table(out)
+        _check_table(out, inputs=[model, *images])
         existed = {out} if out.exists() else existed
     job = prepare(
         model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, rescale=rescale,
@@ -260,9 +260,9 @@ def compare(
     say_replaced(paths, existed)
 
 
-def _check_table(path):
+def _check_table(path, inputs):
     """Check where a table goes, before the run that it shows."""
-    check_writable(path)
+    check_writable(path, inputs=inputs)
     if path.suffix.lower() not in _TABLES:
         raise OutputPathError(
             f"output {str(path)!r}: not a format of tables; expected one of {list(_TABLES)}, got {path.suffix!r}. "
