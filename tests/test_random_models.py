@@ -452,7 +452,7 @@ def check(seed, *, large=False):
     if net.spiking and not np.array_equal(ours.spike_count, theirs.spike_count):
         return random.kinds, "mismatch", f"spikes: {int((ours.spike_count != theirs.spike_count).sum())} counts"
     for what in ("cam", "logits"):
-        # NengoDL has the coefficients of filters in single precision.
+        # Filters of NengoDL agree with those of Nengo to single precision only, in double precision too.
         if not distance(ours[what], theirs[what].values) < (1e-8 if random.n_dims < 3 else 1e-6):
             return random.kinds, "mismatch", f"{what} over time: {distance(ours[what], theirs[what].values):.1e}"
     if not net.spiking:
