@@ -159,7 +159,7 @@ def spiking_cam(
     LabelError
         If a label does not exist, or ``label_names`` does not name all labels.
     SimulatorError
-        If ``simulator`` is unknown or cannot run the network.
+        If ``simulator`` is unknown or cannot run the network, or activity leaves the range of numbers.
     ResultSizeError
         If the result would be larger than the memory that is free.
 

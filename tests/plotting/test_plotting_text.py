@@ -42,6 +42,8 @@ def data(rng):
             {
                 "cam": (tuple(sizes), cam, {"units": name}),
                 "logits": (("image", "time", "label"), cam.mean((3, 4)) + np.arange(3)),
+                "answer": ("image", [name, name]),
+                "cnn_answer": ("image", ["dog", "dog"]),
                 "features": (("image", "time", "channel", "y", "x"), counts.astype(float)),
             },
             {**coords, "y": centres, "x": centres},
@@ -53,7 +55,7 @@ def data(rng):
             coords,
             {"time_reduction": f"by {name}", "references": "those"},
         )
-        rate = spiking.isel(time=-1, drop=True).drop_vars("features")
+        rate = spiking.isel(time=-1, drop=True).drop_vars(["features", "answer", "cnn_answer"])
         return spiking, rate, rng.random((2, 8, 8)), scores
 
     return build
@@ -112,7 +114,7 @@ def tradeoff(name, spiking, rate, images, scores):
 
 FIGURES = [film, timeline, comparison, raster, player, overlay, titled, agreement, latency, tradeoff]
 # How many texts of each have the name in them: a title or a row, units, a legend.
-N_NAMES = [9, 2, 2, 3, 9, 2, 2, 1, 2, 1]
+N_NAMES = [10, 3, 3, 3, 10, 2, 2, 1, 2, 1]
 
 
 @pytest.fixture
