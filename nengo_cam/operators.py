@@ -12,7 +12,7 @@ import numpy as np
 
 from . import compat
 
-__all__ = ["as_layer"]
+__all__ = ["SYMBOLS", "as_layer"]
 
 _KINDS = ("SlicingOpLambda", "TFOpLambda")
 _FUNCTIONS = {}
@@ -339,3 +339,14 @@ def _slices(spec, rank):
             return None
         slices.append(slice(part["start"], part["stop"], part["step"]))
     return slices if len(slices) == rank else None
+
+
+#: Names of all functions that are known here; whatever else a model carries, no layer stands for it. The second part
+#: are functions of numbers alone that a model may carry where its maps do not depend on them.
+SYMBOLS = frozenset((*_FUNCTIONS, *_ACTIVATIONS)) | frozenset(
+    (
+        *("compat.v1.shape", "shape", "stack"),
+        *("math.abs", "math.exp", "math.log", "math.minimum", "math.pow", "math.reduce_max", "math.reduce_min"),
+        *("math.reduce_sum", "math.rsqrt", "math.sqrt", "math.square", "nn.gelu", "nn.log_softmax"),
+    )
+)

@@ -3,8 +3,10 @@
 import gzip
 import json
 import pathlib
+import tempfile
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -188,6 +190,16 @@ def assert_same(model, source):
         np.testing.assert_allclose(values, expected, atol=1e-5 * np.abs(expected).max())
 
 
+def rebuild_archive(path, description=None):
+    """Rebuild the model in an archive, perhaps from another description."""
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        weights = archive.extract("model.weights.h5", folder)
+        if description is None:
+            description = json.loads(archive.read("config.json"))
+        with h5py.File(weights, "r") as file:
+            return keras3.rebuild_file(f"model {str(path)!r}", description, file)
+
+
 # What Keras 3 has written, on every row
 
 
@@ -238,9 +250,7 @@ def test_archives_of_keras_2(tf, name, tmp_path):
     if version < (2, 12):
         pytest.skip("this Keras writes .keras files as HDF5")
     source.save(tmp_path / "model.keras", **({"save_format": "keras_v3"} if version == (2, 12) else {}))
-    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
-        description = archive.read("config.json").decode()
-    assert_same(keras3.rebuild_file(tmp_path / "model.keras", description).model, source)
+    assert_same(rebuild_archive(tmp_path / "model.keras").model, source)
 
 
 # Keras 3 itself, where it is installed
@@ -405,7 +415,7 @@ def gap_description():
 
 
 def rebuild(description):
-    return keras3.rebuild_file(DATA / "keras3_gap.keras", json.dumps(description))
+    return rebuild_archive(DATA / "keras3_gap.keras", description)
 
 
 @pytest.mark.parametrize(
@@ -450,7 +460,7 @@ def test_calls_that_cannot_be_rebuilt_are_named():
     def rebuild_changed(name, change):
         description = layers_description()
         change(next(layer for layer in description["config"]["layers"] if layer["name"] == name))
-        return keras3.rebuild_file(DATA / "keras3_layers.keras", json.dumps(description))
+        return rebuild_archive(DATA / "keras3_layers.keras", description)
 
     with pytest.raises(UnsupportedModelError, match=r"'mean' \(Cumsum\) .*expected one of the operations .*'Add'"):
         rebuild_changed("mean", lambda layer: layer.update(class_name="Cumsum"))
@@ -469,7 +479,7 @@ def test_calls_that_cannot_be_rebuilt_are_named():
     description = layers_description()
     description["config"]["output_layers"][0][0] = "nowhere"
     with pytest.raises(UnsupportedModelError, match="output_layers name a tensor that is not there"):
-        keras3.rebuild_file(DATA / "keras3_layers.keras", json.dumps(description))
+        rebuild_archive(DATA / "keras3_layers.keras", description)
 
 
 def test_models_that_cannot_be_rebuilt():
@@ -491,9 +501,14 @@ def test_broken_files(tmp_path):
     with zipfile.ZipFile(DATA / "keras3_gap.keras") as whole, zipfile.ZipFile(tmp_path / "a.keras", "w") as part:
         for name in ("config.json", "metadata.json"):
             part.writestr(name, whole.read(name))
-    with pytest.raises(InputFileError, match="its description or its weights are incomplete"):
+    with pytest.raises(InputFileError, match=r"expected a member 'model.weights.h5', got \['config.json'"):
         load_keras_model(tmp_path / "a.keras")
     with zipfile.ZipFile(tmp_path / "a.keras", "a") as part:
         part.writestr("model.weights.h5", b"no weights")
-    with pytest.raises(InputFileError, match="its description or its weights are incomplete"):
+    with pytest.raises(InputFileError, match="'model.weights.h5': expected a Keras model"):
         load_keras_model(tmp_path / "a.keras")
+    description = gap_description()
+    description["config"]["layers"][2]["config"].pop("dtype")
+    del description["config"]["layers"][1]["config"]["name"]
+    with pytest.raises(InputFileError, match="its description or its weights are incomplete"):
+        rebuild(description)
