@@ -1,5 +1,6 @@
 """Arrays in ``.npy`` and ``.npz`` files."""
 
+import io
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from .limits import allowed_bytes, check_bytes
 __all__ = ["load_array"]
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_LONGEST_HEADER = 12_000
 _NAMES = ("images", "x_test")
 
 
@@ -69,21 +71,11 @@ def _member(subject, names, all_names):
 
 def _read(subject, file, limit, n_available=None):
     """Read one array whose header has been looked at first."""
-    try:
-        version = np.lib.format.read_magic(file)
-    except ValueError as err:
-        raise UnsafeFileError(
-            f"{subject}: it holds pickled Python objects or is no array at all, and reading it runs code from the "
-            "file; expected plain numbers. Save it as a plain array, or pass --unsafe (unsafe=True) if you trust it."
-        ) from err
-    if version not in _HEADERS:
-        raise _unreadable(subject, f"format {version[0]}.{version[1]}")
-    shape, fortran, dtype = _HEADERS[version](file)
+    # A header may say that it is gigabytes long, and NumPy would read it all.
+    start = io.BytesIO(file.read(_LONGEST_HEADER))
+    shape, fortran, dtype = _header(subject, start)
     if dtype.hasobject:
-        raise UnsafeFileError(
-            f"{subject}: it holds pickled Python objects, and reading it runs code from the file; expected plain "
-            "numbers. Save it as a plain array, or pass --unsafe (unsafe=True) if you trust it."
-        )
+        raise _pickled(subject, "it holds pickled Python objects")
     if dtype.kind not in "biufc":
         raise InputFileError(f"{subject}: expected an array of numbers, got {str(dtype)[:100]}. Save the images alone.")
     n_bytes = math.prod(shape) * dtype.itemsize
@@ -91,13 +83,38 @@ def _read(subject, file, limit, n_available=None):
         raise _unreadable(subject, f"it is truncated: {n_bytes} bytes by its header, {n_available} in the file")
     check_bytes(subject, n_bytes, limit, "its array")
     content = bytearray(n_bytes)
-    view, done = memoryview(content), 0
+    view, done = memoryview(content), start.readinto(content)
     while done < n_bytes:
         n = file.readinto(view[done:])
         if not n:
             raise _unreadable(subject, f"it is truncated: {n_bytes} bytes by its header, {done} in the file")
         done += n
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _header(subject, file):
+    """Read shape, order and dtype of an array."""
+    try:
+        version = np.lib.format.read_magic(file)
+    except ValueError as err:
+        raise _pickled(subject, "it holds pickled Python objects or is no array at all") from err
+    if version not in _HEADERS:
+        raise _unreadable(subject, f"format {version[0]}.{version[1]}")
+    try:
+        shape, fortran, dtype = _HEADERS[version](file)
+    except Exception as err:
+        # A header is Python, and NumPy raises whatever parsing it does, tokenize.TokenError for one.
+        raise _unreadable(subject, f"{type(err).__name__}: {str(err)[:200]}") from err
+    if any(n < 0 for n in shape):
+        raise _unreadable(subject, f"shape {shape}")
+    return shape, fortran, dtype
+
+
+def _pickled(subject, problem):
+    return UnsafeFileError(
+        f"{subject}: {problem}, and reading it runs code from the file; expected plain numbers. Save it as a plain "
+        "array, or pass --unsafe (unsafe=True) if you trust it."
+    )
 
 
 def _load_trusted(subject, path):

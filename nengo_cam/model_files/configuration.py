@@ -136,8 +136,9 @@ class _Walk:
         if not is_operation:
             self._place(data, kind, "layer")
         if kind in allowed.FUNCTION_LAYERS and not self._keras3:
-            if config.get("function") not in allowed.FUNCTIONS or not isinstance(config.get("function"), str):
-                self.refuse(f"the function {_shown(config.get('function'))}")
+            function = config.get("function")
+            if not isinstance(function, str) or function not in allowed.FUNCTIONS:
+                self.refuse(f"the function {_shown(function)}")
         elif not is_model and not is_operation and kind not in allowed.LAYERS:
             self.refuse(f"a {_shown(kind)} layer")
         if config.get("unroll"):

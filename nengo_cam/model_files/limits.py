@@ -5,7 +5,7 @@ import stat
 
 from ..exceptions import InputFileError
 
-__all__ = ["MAX_TEXT", "allowed_bytes", "check_bytes", "check_regular"]
+__all__ = ["MAX_TEXT", "allowed_bytes", "check_bytes", "check_regular", "is_folder"]
 
 #: What every file may unpack to, however small it is [byte].
 _FLOOR = 128 * 2**20
@@ -72,6 +72,14 @@ def _size(n_bytes):
             # Numbers in a file may be too long for a float.
             return f"more than 1000 {unit}" if n_bytes >= 1000 * factor else f"{n_bytes / factor:.1f} {unit}"
     return f"{n_bytes} bytes"
+
+
+def is_folder(path):
+    """Tell whether there is a folder; a path that cannot be is none."""
+    try:
+        return stat.S_ISDIR(pathlib.Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def check_regular(subject, path):

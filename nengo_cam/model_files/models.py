@@ -1,11 +1,13 @@
 """Keras models in files of every format that Keras writes."""
 
 import contextlib
+import dataclasses
 import inspect
 import json
 import pathlib
 import tempfile
 import zipfile
+from typing import Any
 
 from .. import compat, keras3
 from ..exceptions import CAMError, InputFileError, UnsafeFileError
@@ -13,7 +15,7 @@ from .archives import open_archive
 from .configuration import check_configuration
 from .guard import guarded_building
 from .hdf5 import attribute_text, opened_hdf5
-from .limits import MAX_TEXT, allowed_bytes, check_bytes, check_regular
+from .limits import MAX_TEXT, allowed_bytes, check_bytes, check_regular, is_folder
 from .texts import decode, parse_object
 
 __all__ = ["load_keras_model"]
@@ -57,31 +59,30 @@ def load_keras_model(path, *, unsafe=False, max_bytes=None):
     """
     path = pathlib.Path(path)
     subject = f"model {str(path)!r}"
-    if path.is_dir():
+    if is_folder(path):
         return _load_folder(subject, path, unsafe)
     check_regular(subject, path)
     limit = allowed_bytes(path, max_bytes)
-    with _opened(subject, path, limit) as stored:
-        if not unsafe:
-            stored.description = check_configuration(subject, stored.description, keras3=stored.by_keras3)
+    with _opened(subject, path, limit, unsafe) as stored:
         if stored.rebuilds:
-            return _rebuilt(subject, stored, limit, unsafe)
+            guard = None if unsafe else guarded_building(subject, stored.n_bytes, limit)
+            with _translated(subject):
+                return keras3.rebuild_file(subject, stored.description, stored.weights, guard=guard).model
         if not unsafe:
             return _built(subject, stored, limit)
     return _load_trusted(subject, path)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Stored:
     """What a file holds of a model.
 
     Attributes
     ----------
     description : dict
-        What it says of the model.
-    weights_path : pathlib.Path
-        HDF5 file with the weights.
+        What it says of the model, checked unless the file is trusted.
     weights : h5py.File
-        The same, open.
+        HDF5 file with the weights, open.
     n_bytes : int
         Size of the weights [byte].
     is_archive : bool
@@ -90,10 +91,11 @@ class _Stored:
         Whether Keras 3 has written it.
     """
 
-    def __init__(self, description, weights_path, weights, n_bytes, *, is_archive, version):
-        self.description, self.weights_path, self.weights = description, weights_path, weights
-        self.n_bytes, self.is_archive = n_bytes, is_archive
-        self.by_keras3 = version.startswith("3.")
+    description: dict
+    weights: Any
+    n_bytes: int
+    is_archive: bool
+    by_keras3: bool
 
     @property
     def rebuilds(self):
@@ -105,26 +107,30 @@ class _Stored:
 
 
 @contextlib.contextmanager
-def _opened(subject, path, limit):
-    """Read the description in a file, and open its weights."""
+def _opened(subject, path, limit, unsafe):
+    """Read and check the description in a file, and open its weights."""
     # As Keras decides: a file may be a zip archive to one reader and HDF5 to another.
-    if path.name.endswith(".keras") and zipfile.is_zipfile(path):
-        with tempfile.TemporaryDirectory(prefix="nengo_cam-") as folder:
-            weights_path = pathlib.Path(folder) / _WEIGHTS
-            with open_archive(subject, path) as archive:
-                description = parse_object(
-                    subject, decode(subject, archive.read(_DESCRIPTION, min(limit, MAX_TEXT)), "JSON")
-                )
-                version = _version_in(subject, archive)
-                with weights_path.open("wb") as file:
-                    file.writelines(archive.blocks(_WEIGHTS, limit))
-            with opened_hdf5(f"{subject}, {_WEIGHTS!r}", weights_path, limit) as (weights, n_bytes):
-                yield _Stored(description, weights_path, weights, n_bytes, is_archive=True, version=version)
+    if not (path.name.endswith(".keras") and zipfile.is_zipfile(path)):
+        with opened_hdf5(subject, path, limit) as (file, n_bytes):
+            by_keras3 = (attribute_text(file, "keras_version") or "").startswith("3.")
+            description = _description(subject, _description_in(subject, file), by_keras3, unsafe)
+            yield _Stored(description, file, n_bytes, is_archive=False, by_keras3=by_keras3)
         return
-    with opened_hdf5(subject, path, limit) as (file, n_bytes):
-        text = _description_in(subject, file)
-        version = attribute_text(file, "keras_version") or ""
-        yield _Stored(parse_object(subject, text), path, file, n_bytes, is_archive=False, version=version)
+    with tempfile.TemporaryDirectory(prefix="nengo_cam-") as folder:
+        weights_path = pathlib.Path(folder) / _WEIGHTS
+        with open_archive(subject, path) as archive:
+            by_keras3 = _version_in(subject, archive).startswith("3.")
+            text = decode(subject, archive.read(_DESCRIPTION, MAX_TEXT), "JSON")
+            description = _description(subject, text, by_keras3, unsafe)
+            with weights_path.open("wb") as file:
+                file.writelines(archive.blocks(_WEIGHTS, limit))
+        with opened_hdf5(f"{subject}, {_WEIGHTS!r}", weights_path, limit) as (weights, n_bytes):
+            yield _Stored(description, weights, n_bytes, is_archive=True, by_keras3=by_keras3)
+
+
+def _description(subject, text, by_keras3, unsafe):
+    description = parse_object(subject, text)
+    return description if unsafe else check_configuration(subject, description, keras3=by_keras3)
 
 
 def _version_in(subject, archive):
@@ -156,19 +162,11 @@ def _built(subject, stored, limit):
     with _translated(subject), guarded_building(subject, stored.n_bytes, limit):
         if stored.is_archive:
             model = tf.keras.saving.deserialize_keras_object(stored.description)
-            stored.weights.close()
-            model.load_weights(stored.weights_path)
+            model.load_weights(stored.weights.filename)
         else:
             model = tf.keras.models.model_from_json(json.dumps(stored.description))
             compat.load_hdf5_weights(model, stored.weights["model_weights"])
     return model
-
-
-def _rebuilt(subject, stored, limit, unsafe):
-    """Rebuild a model with Keras 2 and compare it with what Keras 3 makes of the same description."""
-    guard = contextlib.nullcontext() if unsafe else guarded_building(subject, stored.n_bytes, limit)
-    with _translated(subject):
-        return keras3.rebuild_file(subject, stored.description, stored.weights, guard=guard).model
 
 
 def _load_folder(subject, path, unsafe):
