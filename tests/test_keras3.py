@@ -81,6 +81,16 @@ def two_ends(keras):
     return randomise(keras.Model([left, right], ends, name="two_ends"))
 
 
+def named_ends(keras):
+    """Inputs and outputs in dicts, in another order than that of their names."""
+    layers = keras.layers
+    right, left = keras.Input((6, 5, 3), name="right"), keras.Input((6, 5, 1), name="left")
+    x = layers.Conv2D(3, 1)(layers.Concatenate()([left, right]))
+    x = layers.GlobalAveragePooling2D()(x)
+    ends = {"second": layers.Dense(2, name="second")(x), "first": layers.Dense(4, name="first")(x)}
+    return randomise(keras.Model({"right": right, "left": left}, ends, name="named_ends"))
+
+
 def adapted(keras):
     normalization = keras.layers.Normalization()
     normalization.adapt(np.random.default_rng(1).normal(3, 2, (20, 6, 5, 3)).astype(np.float32))
@@ -170,6 +180,7 @@ MODELS = {
         keras.layers.Dense(2, activation="softmax"),
     ),
     "adapted": adapted,
+    "named ends": named_ends,
     "nested": nested,
     "residual": residual,
     "two ends": two_ends,
@@ -179,7 +190,12 @@ MODELS = {
 def run(model, seed=0):
     """Run a model of either Keras on random images; list its outputs."""
     rng = np.random.default_rng(seed)
-    outputs = model([rng.random((3, *tensor.shape[1:]), dtype=np.float32) for tensor in model.inputs], training=False)
+    images = [rng.random((3, *tensor.shape[1:]), dtype=np.float32) for tensor in model.inputs]
+    if isinstance(getattr(model, "_inputs_struct", None), dict):
+        images = {tensor.name: values for tensor, values in zip(model.inputs, images)}
+    outputs = model(images, training=False)
+    if isinstance(outputs, dict):
+        outputs = [outputs[name] for name in sorted(outputs)]
     return [np.asarray(values) for values in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
@@ -231,6 +247,23 @@ def test_the_stored_models_convert(gap_file, stored):
     net = ncam.convert(model, calibrate_on=images)
     net.verify(images)
     assert net.spiking
+
+
+@pytest.mark.parametrize("name", ["keras3_named.keras", "keras3_named.h5"])
+def test_the_stored_model_with_inputs_and_outputs_in_dicts(name, tmp_path):
+    path = DATA / name
+    if name.endswith(".h5"):
+        path = tmp_path / name
+        path.write_bytes(gzip.decompress((DATA / f"{name}.gz").read_bytes()))
+    with np.load(DATA / "keras3_named.npz") as data:
+        values = dict(data)
+    model = load_keras_model(path)
+    # In the order of their names, as Keras lists them, not in that of the file.
+    assert model.input_names == ["a_weight", "image"]
+    assert model.output_names == ["again", "middle", "score"]
+    outputs = model([values[f"input_{name}"] for name in model.input_names], training=False)
+    for name, got in zip(model.output_names, outputs):
+        np.testing.assert_allclose(got, values[f"output_{name}"], atol=1e-6, err_msg=name)
 
 
 def test_without_keras_3_it_is_said_that_nothing_was_compared(gap_file, monkeypatch, caplog):
@@ -385,6 +418,64 @@ def test_a_difference_from_keras_3_is_found_and_named(keras, monkeypatch):
         UnsupportedModelError, match=r"from the layer 'separable_conv2d.*' on.*differs from that of Keras 3"
     ):
         keras3.rebuild_live(source)
+
+
+def normalised_and_dropped(keras):
+    """A model that gives something else when it is trained, and whose statistics are not those of random images."""
+    layers = keras.layers
+    model = chain(
+        keras,
+        (6, 5, 3),
+        layers.BatchNormalization(name="first"),
+        layers.Dropout(0.9),
+        layers.Conv2D(4, 3),
+        layers.BatchNormalization(name="second"),
+        layers.SpatialDropout2D(0.9),
+        layers.GaussianNoise(0.9),
+        layers.GlobalAveragePooling2D(),
+        layers.Dropout(0.9, name="last"),
+        layers.Dense(2, name="readout"),
+    )
+    for name, mean in (("first", 3.0), ("second", -2.0)):
+        gamma, beta, moving_mean, moving_variance = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([gamma, beta, moving_mean + mean, moving_variance + 5.0])
+    return model
+
+
+@pytest.mark.parametrize("suffix", [None, ".keras", ".h5"])
+def test_dropout_and_normalisation_are_compared_as_at_inference(keras, suffix, tmp_path, caplog):
+    source = normalised_and_dropped(keras)
+    before = [weight.copy() for weight in source.get_weights()]
+    images = np.random.default_rng(0).random((4, 6, 5, 3), dtype=np.float32)
+    trained = np.asarray(source(images, training=True))
+    source.set_weights(before)
+    expected = np.asarray(source(images, training=False))
+    assert np.abs(trained - expected).max() > 0.1 * np.abs(expected).max()
+    if suffix is None:
+        rebuilt = keras3.rebuild_live(source)
+        assert rebuilt.largest_difference < 1e-5
+        model = rebuilt.model
+    else:
+        source.save(tmp_path / f"model{suffix}")
+        model = load_keras_model(tmp_path / f"model{suffix}")
+        assert "not compared" not in caplog.text
+    np.testing.assert_allclose(model(images, training=False), expected, atol=1e-5 * np.abs(expected).max())
+    # Nobody has trained it while it was compared.
+    for weight, own in zip(source.get_weights(), before):
+        np.testing.assert_array_equal(weight, own)
+
+
+def test_wrong_statistics_are_found_and_named(keras, monkeypatch):
+    from nengo_cam.keras3 import live
+
+    right = live.live_weights
+
+    def wrong(model):
+        return lambda path: [w + (0.1 if path[-1] == "second" else 0) for w in right(model)(path)]
+
+    monkeypatch.setattr(live, "live_weights", wrong)
+    with pytest.raises(UnsupportedModelError, match="from the layer 'second' on.*differs from that of Keras 3"):
+        keras3.rebuild_live(normalised_and_dropped(keras))
 
 
 def test_models_in_memory_that_cannot_be_read(keras):
