@@ -77,7 +77,14 @@ def _model_options(command):
             "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
         ),
         click.option(
-            "--unsafe", is_flag=True, help="Load Lambda layers and pickled arrays, which run code from the files."
+            "--unsafe",
+            is_flag=True,
+            help="Load Lambda layers, SavedModels and pickled arrays, which run code of the files.",
+        ),
+        click.option(
+            "--max-bytes",
+            type=click.IntRange(1),
+            help="Most memory that what is in a file may take, if it is much larger than the file.",
         ),
     ):
         command = option(command)
@@ -166,11 +173,11 @@ def animate(model, images, label, label_names, image, out, rescale, scale_firing
     check_seed(run["seed"])
     from . import model_files
 
-    keras_model = model_files.load_keras_model(model, unsafe=unsafe)
+    keras_model = model_files.load_keras_model(model, unsafe=unsafe, max_bytes=run["max_bytes"])
     import nengo_cam as ncam
 
     input_shape = ncam.find_head(keras_model).input_shape
-    array = _read_images(images, input_shape, rescale, unsafe)
+    array = _read_images(images, input_shape, rescale, unsafe, run["max_bytes"])
     _check_position(image, len(array))
     calibration = _calibration(scale_firing_rates, array)
     net = ncam.convert(keras_model, synapse=run["synapse"], target_rate=run["target_rate"], **calibration)
@@ -219,12 +226,13 @@ def inspect(model, images, calibrate_on, out, rescale, scale_firing_rates, unsaf
     check_seed(run["seed"])
     from . import model_files
 
-    keras_model = model_files.load_keras_model(model, unsafe=unsafe)
+    keras_model = model_files.load_keras_model(model, unsafe=unsafe, max_bytes=run["max_bytes"])
     import nengo_cam as ncam
 
     input_shape = ncam.find_head(keras_model).input_shape
     shown, samples = (
-        _read_images(paths, input_shape, rescale, unsafe) if paths else None for paths in (images, calibrate_on)
+        _read_images(paths, input_shape, rescale, unsafe, run["max_bytes"]) if paths else None
+        for paths in (images, calibrate_on)
     )
     with warnings.catch_warnings():
         # The report says it too.
@@ -300,12 +308,13 @@ def compare(
     names = None if label_names is None else _read_names(label_names)
     from . import model_files
 
-    keras_model = model_files.load_keras_model(model, unsafe=unsafe)
+    keras_model = model_files.load_keras_model(model, unsafe=unsafe, max_bytes=run["max_bytes"])
     import nengo_cam as ncam
 
     input_shape = ncam.find_head(keras_model).input_shape
     array, samples = (
-        _read_images(paths, input_shape, rescale, unsafe) if paths else None for paths in (images, calibrate_on)
+        _read_images(paths, input_shape, rescale, unsafe, run["max_bytes"]) if paths else None
+        for paths in (images, calibrate_on)
     )
     for position in shown:
         _check_position(position, len(array))
@@ -395,7 +404,7 @@ def _read_names(path):
         ) from err
 
 
-def _read_images(paths, input_shape, rescale, unsafe):
+def _read_images(paths, input_shape, rescale, unsafe, max_bytes):
     """Read files into one array in the range that the model expects."""
     import numpy as np
 
@@ -403,7 +412,9 @@ def _read_images(paths, input_shape, rescale, unsafe):
 
     arrays = []
     for path in paths:
-        array = model_files.load_images(path, size=input_shape[:2], channels=input_shape[-1], unsafe=unsafe)
+        array = model_files.load_images(
+            path, size=input_shape[:2], channels=input_shape[-1], unsafe=unsafe, max_bytes=max_bytes
+        )
         arrays.append(_in_range(path, array, rescale))
     shapes = sorted({array.shape[1:] for array in arrays})
     if len(shapes) > 1:

@@ -9,6 +9,5 @@ description is run. `layers` and `operations` say what one step of the descripti
 from .file import rebuild_file
 from .graph import Rebuilt
 from .live import as_keras2, rebuild_live
-from .operations import OPERATIONS
 
-__all__ = ["OPERATIONS", "Rebuilt", "as_keras2", "rebuild_file", "rebuild_live"]
+__all__ = ["Rebuilt", "as_keras2", "rebuild_file", "rebuild_live"]

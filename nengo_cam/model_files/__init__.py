@@ -6,9 +6,12 @@ watched (`guard`), and gets its weights from an HDF5 file that was checked, too 
 `pictures` and `texts` read the other formats; `limits` says how much of them.
 """
 
+from . import pictures
 from .image_files import load_images
 from .models import load_keras_model
-from .pictures import PICTURE_SUFFIXES
 from .texts import read_names
 
 __all__ = ["PICTURE_SUFFIXES", "load_images", "load_keras_model", "read_names"]
+
+#: Suffixes of pictures that are read.
+PICTURE_SUFFIXES = pictures.PICTURE_SUFFIXES

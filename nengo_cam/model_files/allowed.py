@@ -6,7 +6,8 @@ opened or called, and making and calling it on symbolic tensors must allocate no
 
 import re
 
-from .. import keras3, operators
+from .. import operators
+from ..keras3 import operations
 
 __all__ = [
     "ACTIVATIONS",
@@ -29,7 +30,7 @@ MODELS = frozenset(("Functional", "Model", "Sequential"))
 FUNCTION_LAYERS = frozenset(("SlicingOpLambda", "TFOpLambda"))
 FUNCTIONS = operators.SYMBOLS
 #: Functions of Keras 3; `nengo_cam.keras3` has its own list of them.
-OPERATIONS = keras3.OPERATIONS
+OPERATIONS = operations.OPERATIONS
 OPERATIONS_MODULE = re.compile(r"keras\.src\.ops(\.\w+)*")
 
 
