@@ -305,6 +305,42 @@ NOT_ALLOWED = {
 #: What is broken, or larger than it may be.
 BROKEN = {
     "layers that unfold": (unfolding, "calls .* layers; expected at most 10000"),
+    "a circle": (
+        lambda config, canary: layer_of(config, "conv").update(inbound_nodes=[[["gap", 0, 0, {}]]]),
+        "'conv' waits for a tensor that no layer makes",
+    ),
+    "a call that is never made": (
+        lambda config, canary: layer_of(config, "gap").update(inbound_nodes=[[["conv", 7, 0, {}]]]),
+        "'gap' waits for a tensor that no layer makes",
+    ),
+    "an output that is never made": (
+        called("math.add", ["conv", 0, 5]),
+        "takes output 5 of 'conv', which has 1",
+    ),
+    "a circle behind a layer of the same name": (
+        lambda config, canary: config["config"]["layers"].insert(
+            1, {**copy.deepcopy(layer_of(config, "conv")), "inbound_nodes": [[["gap", 0, 0, {}]]]}
+        ),
+        "expected one name for each layer, got 5 layers of 4 names",
+    ),
+    "two names of a layer": (conv(name="gap"), "one also named 'gap'"),
+    "thousands of layers in a row": (
+        lambda config, canary: layer_of(config, "conv").update(
+            class_name="Sequential",
+            config={
+                "name": "conv",
+                "layers": [{"class_name": "ReLU", "config": {"name": f"relu{i}"}} for i in range(1000)],
+            },
+        ),
+        "calls .* layers; expected at most 10000",
+    ),
+    "thousands of tensors": (
+        lambda config, canary: layer_of(config, "gap").update(
+            class_name="Concatenate", inbound_nodes=[20_000 * [["conv", 0, 0, {}]]]
+        ),
+        "calls .* layers; expected at most 10000",
+    ),
+    "a million numbers": (conv(weights=[10**6 * [0]]), "expected at most 200000 numbers and texts"),
     "deep nesting": (deep, "is nested too deeply"),
     "no class": (lambda config, canary: config.pop("class_name"), "expected the name of a class, got None"),
     "a class that is a number": (replaced(3), "expected the name of a class, got 3"),
@@ -317,7 +353,7 @@ BROKEN = {
         "Keras cannot load it|incomplete|names no",
     ),
     "no ends": (lambda config, canary: config["config"].pop("output_layers"), "Keras cannot load it|incomplete"),
-    "a name that is a number": (conv(name=3), "Keras cannot load it|incomplete|cannot be rebuilt"),
+    "a name that is a number": (conv(name=3), "also named '3'"),
     "an array of texts": (
         conv(scale={"class_name": "__numpy__", "config": {"value": ["a"], "dtype": "S1000000000"}}),
         "expected an array of numbers",

@@ -128,6 +128,25 @@ def nested_and_shared():
     return model
 
 
+def nested_in_rows():
+    """Models that know their input shape in each of the ways that there are, and one that does not, called twice."""
+    parts = [
+        tf.keras.Sequential([tf.keras.Input((6, 5, 3)), layers.Conv2D(3, 1)]),
+        tf.keras.Sequential([layers.Conv2D(3, 1, input_shape=(6, 5, 3)), layers.ReLU()]),
+        tf.keras.Sequential([layers.Conv2D(3, 1), layers.ReLU()]),
+    ]
+    built = tf.keras.Sequential([layers.Conv2D(3, 1), layers.ReLU()])
+    built.build((None, 6, 5, 3))
+    image = x = tf.keras.Input((6, 5, 3))
+    for part in (*parts, built):
+        x = layers.Add()([part(part(x)), x]) * 0.5
+    ends = [layers.Subtract()([x, image]), layers.Conv2D(2, 1)(x)]
+    pair = tf.keras.Model(image, ends)
+    other = tf.keras.Input((6, 5, 3))
+    first, second = pair(other)
+    return tf.keras.Model(other, layers.Dense(2)(second) + tf.reduce_mean(first, -1, keepdims=True))
+
+
 def named_ends():
     left, right = tf.keras.Input((6, 5, 3), name="left"), tf.keras.Input((6, 5, 1), name="right")
     x = layers.Conv2D(3, 1)(layers.Concatenate()([left, right]))
@@ -170,7 +189,18 @@ def of_zeros():
 
 
 KINDS = [
-    *(two_axes, one_axis, three_axes, options, operators, nested_and_shared, named_ends, adapted, sequences),
+    *(
+        two_axes,
+        one_axis,
+        three_axes,
+        options,
+        operators,
+        nested_and_shared,
+        nested_in_rows,
+        named_ends,
+        adapted,
+        sequences,
+    ),
     *(attention, without_input, of_zeros),
 ]
 

@@ -4,12 +4,13 @@ import re
 
 from ..exceptions import InputFileError, UnsafeFileError
 from . import allowed
+from .calls import WRAPPED, check_calls
 
 __all__ = ["check_configuration"]
 
 _MAX_DEPTH = 100
-#: Calls of layers in the whole model; a nested model that is called twice counts twice.
-_MAX_CALLS = 10_000
+#: Numbers and texts in the whole description. A photograph of means has 150,000.
+_MAX_VALUES = 200_000
 #: Keras's own forms of values that JSON lacks. They hold values, no names.
 _VALUES = ("TensorShape", "__ellipsis__", "__keras_tensor__", "__slice__", "__tuple__")
 _ARRAYS = ("__numpy__", "__tensor__")
@@ -19,7 +20,6 @@ _OBJECT_KEYS = {"__passive_serialization__", "class_name", "module", "registered
 #: What of a layer's description Keras gets to see. Left out: how it was compiled, and what shapes it was built for,
 #: which it learns from its inputs.
 _LAYER_KEYS = ("module", "class_name", "registered_name", "name", "inbound_nodes", "shared_object_id")
-_WRAPPED = ("backward_layer", "cell", "forward_layer", "layer")
 _NAMED = {
     "initializer": allowed.INITIALIZERS,
     "regularizer": allowed.REGULARIZERS,
@@ -53,7 +53,6 @@ def check_configuration(subject, description, *, keras3):
     """
     walk = _Walk(subject, keras3)
     checked = walk.model(description)
-    walk.count_calls(checked)
     if walk.problems:
         problems = sorted(walk.problems)
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
@@ -62,6 +61,7 @@ def check_configuration(subject, description, *, keras3):
             "expected Keras's own layers. Replace the layer, or pass --unsafe (unsafe=True) if you trust it.",
             problems=problems,
         )
+    check_calls(subject, checked)
     return checked
 
 
@@ -70,7 +70,7 @@ class _Walk:
 
     def __init__(self, subject, keras3):
         self.problems = set()
-        self._subject, self._keras3, self._depth = subject, keras3, 0
+        self._subject, self._keras3, self._depth, self._n_values = subject, keras3, 0, 0
 
     def broken(self, problem, got):
         """Make the error for what is no description."""
@@ -91,25 +91,6 @@ class _Walk:
             self.refuse(f"a {_shown(data['class_name'])} in the place of a model")
             return data
         return self._layer(data)
-
-    def count_calls(self, model):
-        """Refuse descriptions that are short and make Keras call layers without end."""
-        n_calls = self._n_calls(model)
-        if n_calls > _MAX_CALLS:
-            raise InputFileError(
-                f"{self._subject}: the model calls {n_calls if n_calls < 10**12 else 'more than 10^12'} layers; "
-                f"expected at most {_MAX_CALLS}, got a description that unfolds to more. Pass --unsafe (unsafe=True) "
-                "if you trust it."
-            )
-
-    def _n_calls(self, data):
-        """Count calls: those of a nested model when it is made, and again whenever it is called."""
-        inner = [data["config"][key] for key in _WRAPPED if isinstance(data["config"].get(key), dict)]
-        if data["class_name"] in allowed.MODELS:
-            inner += data["config"].get("layers", [])
-        once = 1 + sum(map(self._n_calls, inner))
-        nodes = data.get("inbound_nodes")
-        return once * (1 + (len(nodes) if isinstance(nodes, list) else 1))
 
     def _object(self, data):
         if not isinstance(data, dict):
@@ -167,7 +148,7 @@ class _Walk:
 
     def _option(self, key, value):
         """Check an option of a layer, by what Keras does with options of that name."""
-        if key in _WRAPPED:
+        if key in WRAPPED:
             return None if value is None else self._layer(value)
         if key == "cells" and isinstance(value, list):
             return [self._layer(cell) for cell in value]
@@ -230,6 +211,9 @@ class _Walk:
     def _plain(self, value):
         """Check that a value is made of numbers, text and lists, and means no object."""
         self._enter()
+        self._n_values += 1
+        if self._n_values > _MAX_VALUES:
+            raise self.broken(f"at most {_MAX_VALUES} numbers and texts", "more")
         if isinstance(value, dict):
             checked = self._plain_object(value)
         elif isinstance(value, list):
