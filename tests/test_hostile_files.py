@@ -313,6 +313,10 @@ BROKEN = {
         lambda config, canary: layer_of(config, "gap").update(inbound_nodes=[[["conv", 7, 0, {}]]]),
         "'gap' waits for a tensor that no layer makes",
     ),
+    "a call by no number": (
+        lambda config, canary: layer_of(config, "gap").update(inbound_nodes=[[["conv", "0", 0, {}]]]),
+        "'gap' waits for a tensor that no layer makes",
+    ),
     "an output that is never made": (
         called("math.add", ["conv", 0, 5]),
         "takes output 5 of 'conv', which has 1",

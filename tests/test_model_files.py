@@ -75,6 +75,14 @@ def test_files_that_hold_no_model(tmp_path):
         load_keras_model(tmp_path / "folder")
 
 
+@pytest.mark.parametrize("name", ["model.weights.h5", "weights.h5"])
+def test_weights_alone_are_called_so(small_model, tmp_path, name):
+    # By name, newer versions of Keras write another layout.
+    small_model.save_weights(tmp_path / name, **({} if "weights." in name else {"save_format": "h5"}))
+    with pytest.raises(InputFileError, match="holds weights only, without the model .*load_weights"):
+        load_keras_model(tmp_path / name)
+
+
 def test_arrays(tmp_path):
     array = np.random.default_rng(0).random((3, 4, 5, 2))
     np.save(tmp_path / "a.npy", array)

@@ -66,9 +66,10 @@ def _references(value, names):
         for item in value.values():
             yield from _references(item, names)
     elif isinstance(value, list):
-        is_tensor = len(value) >= 3 and isinstance(value[0], str) and all(type(n) is int for n in value[1:3])
+        is_tensor = len(value) >= 3 and isinstance(value[0], str)
         if is_tensor and (names is None or value[0] in names):
-            yield tuple(value[:3])
+            # What is no number is one that is never there.
+            yield (value[0], *(n if type(n) is int else -1 for n in value[1:3]))
         for item in value:
             yield from _references(item, names)
 
