@@ -63,7 +63,8 @@ def load_keras_model(path, *, unsafe=False, max_bytes=None):
         return _load_folder(subject, path, unsafe)
     check_regular(subject, path)
     limit = allowed_bytes(path, max_bytes)
-    with _opened(subject, path, limit, unsafe) as stored:
+    max_text = MAX_TEXT if max_bytes is None else max(MAX_TEXT, limit)
+    with _opened(subject, path, limit, max_text, unsafe) as stored:
         if stored.rebuilds:
             guard = None if unsafe else guarded_building(subject, stored.n_bytes, limit)
             with _translated(subject):
@@ -107,20 +108,20 @@ class _Stored:
 
 
 @contextlib.contextmanager
-def _opened(subject, path, limit, unsafe):
+def _opened(subject, path, limit, max_text, unsafe):
     """Read and check the description in a file, and open its weights."""
     # As Keras decides: a file may be a zip archive to one reader and HDF5 to another.
     if not (path.name.endswith(".keras") and zipfile.is_zipfile(path)):
         with opened_hdf5(subject, path, limit) as (file, n_bytes):
             by_keras3 = (attribute_text(file, "keras_version") or "").startswith("3.")
-            description = _description(subject, _description_in(subject, file), by_keras3, unsafe)
+            description = _description(subject, _description_in(subject, file, max_text), by_keras3, unsafe)
             yield _Stored(description, file, n_bytes, is_archive=False, by_keras3=by_keras3)
         return
     with tempfile.TemporaryDirectory(prefix="nengo_cam-") as folder:
         weights_path = pathlib.Path(folder) / _WEIGHTS
         with open_archive(subject, path) as archive:
             by_keras3 = _version_in(subject, archive).startswith("3.")
-            text = decode(subject, archive.read(_DESCRIPTION, MAX_TEXT), "JSON")
+            text = decode(subject, archive.read(_DESCRIPTION, max_text), "JSON")
             description = _description(subject, text, by_keras3, unsafe)
             with weights_path.open("wb") as file:
                 file.writelines(archive.blocks(_WEIGHTS, limit))
@@ -140,7 +141,7 @@ def _version_in(subject, archive):
     return str(metadata.get("keras_version", ""))
 
 
-def _description_in(subject, file):
+def _description_in(subject, file, max_text):
     text = attribute_text(file, "model_config")
     if text is None and ("layer_names" in file.attrs or {"layers", "_layer_checkpoint_dependencies"} & set(file)):
         raise InputFileError(
@@ -152,7 +153,7 @@ def _description_in(subject, file):
             f"{subject}: expected a Keras model (HDF5, .keras or SavedModel), got HDF5 without a description of one. "
             "Save it with model.save."
         )
-    check_bytes(subject, len(text), MAX_TEXT, "its description")
+    check_bytes(subject, len(text), max_text, "its description")
     return text
 
 
