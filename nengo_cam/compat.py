@@ -21,6 +21,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import warnings
 
 from .exceptions import CompatibilityError
@@ -34,6 +35,8 @@ __all__ = [
     "is_functional",
     "is_keras3_model",
     "is_symbolic",
+    "is_value",
+    "load_hdf5_weights",
     "model_nodes",
     "name_operation",
     "package_version",
@@ -43,12 +46,15 @@ __all__ = [
     "set_read_only",
     "snake_case",
     "tensor_key",
+    "watched_building",
     "without_decoder_cache",
     "without_gpu_advice",
 ]
 
 _LEGACY_SWITCH = "TF_USE_LEGACY_KERAS"
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+#: Held while what belongs to the whole process is another for the building of one model.
+_BUILDING = threading.RLock()
 
 
 def package_version(name):
@@ -282,6 +288,67 @@ def snake_case(name):
 def name_operation(tensor, name):
     """Give the layer that Keras 2 has made of an operation or function, such as ``x + y``, another name."""
     tensor._keras_history.layer._name = name
+
+
+@contextlib.contextmanager
+def watched_building(before_call, after_call, make_variable):
+    """Watch Keras 2 build a model in this thread.
+
+    One model at a time: what is in the place of Keras's own for the time being is there for the whole process, and
+    passes on what other threads do.
+
+    Parameters
+    ----------
+    before_call : callable
+        Gets each layer, and the list of all that it is called with, before it is called.
+    after_call : callable
+        Gets each layer and its outputs.
+    make_variable : callable
+        As in ``tf.variable_creator_scope``.
+    """
+    tf = import_tensorflow()
+    layer_type, owner = tf.keras.layers.Layer, threading.get_ident()
+    with _BUILDING:
+        original = layer_type.__call__
+
+        @functools.wraps(original)
+        def call(self, *args, **kwargs):
+            if threading.get_ident() != owner:
+                return original(self, *args, **kwargs)
+            before_call(self, tf.nest.flatten((args, kwargs)))
+            outputs = original(self, *args, **kwargs)
+            after_call(self, tf.nest.flatten(outputs))
+            return outputs
+
+        layer_type.__call__ = call
+        try:
+            with tf.variable_creator_scope(make_variable):
+                yield
+        finally:
+            layer_type.__call__ = original
+
+
+def load_hdf5_weights(model, group):
+    """Give a model of Keras 2 the weights in an open HDF5 group, as ``load_model`` does.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        The model.
+    group : h5py.Group
+        What Keras calls ``model_weights``.
+    """
+    keras_name = import_tensorflow().keras.Model.__module__.split(".")[0]
+    for place in ("src.saving.legacy", "saving.legacy", "saving"):
+        with contextlib.suppress(ImportError):
+            loader = importlib.import_module(f"{keras_name}.{place}.hdf5_format")
+            break
+    loader.load_weights_from_hdf5_group(group, model)
+
+
+def is_value(leaf):
+    """Tell whether this is a tensor that has a value already, unlike those of models that are being built."""
+    return hasattr(leaf, "numpy") and hasattr(leaf, "dtype") and not is_symbolic(leaf)
 
 
 def model_nodes(model):

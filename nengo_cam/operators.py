@@ -12,7 +12,7 @@ import numpy as np
 
 from . import compat
 
-__all__ = ["as_layer"]
+__all__ = ["SYMBOLS", "as_layer"]
 
 _KINDS = ("SlicingOpLambda", "TFOpLambda")
 _FUNCTIONS = {}
@@ -339,3 +339,19 @@ def _slices(spec, rank):
             return None
         slices.append(slice(part["start"], part["stop"], part["step"]))
     return slices if len(slices) == rank else None
+
+
+#: Functions that no layer stands for, and that do nothing but compute with their arguments. A network runs them in
+#: TensorFlow, and files may name them.
+_OTHERS = """
+    compat.v1.gather compat.v1.nn.crelu compat.v1.shape image.flip_left_right image.per_image_standardization
+    image.resize image.rgb_to_grayscale math.abs math.ceil math.cos math.cumsum math.divide_no_nan math.erf math.exp
+    math.expm1 math.floor math.greater math.l2_normalize math.less math.log math.log1p math.log_sigmoid math.minimum
+    math.pow math.reciprocal math.reduce_logsumexp math.reduce_max math.reduce_min math.reduce_prod math.reduce_std
+    math.reduce_sum math.reduce_variance math.rsqrt math.sign math.sin math.sqrt math.square math.squared_difference
+    nn.avg_pool nn.avg_pool1d nn.avg_pool2d nn.avg_pool3d nn.depth_to_space nn.gelu nn.local_response_normalization
+    nn.log_softmax nn.max_pool nn.max_pool1d nn.max_pool2d nn.max_pool3d nn.space_to_depth reverse roll shape stack tile
+    where
+"""
+#: Names of all functions that are known here.
+SYMBOLS = frozenset((*_FUNCTIONS, *_ACTIVATIONS, *_OTHERS.split()))

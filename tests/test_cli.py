@@ -182,7 +182,10 @@ def test_label_names_have_to_be_text(run, tmp_path, saved_model, images):
     np.save(tmp_path / "images.npy", images)
     (tmp_path / "names.txt").write_bytes("Käse\n".encode("latin-1"))
     options = ("--label-names", tmp_path / "names.txt", "--out", tmp_path / "a.gif", "--quiet")
-    assert "expected UTF-8" in run("animate", saved_model, tmp_path / "images.npy", *options, code=1)
+    assert re.search(
+        r"names\.txt': expected names, one a line, in UTF-8",
+        run("animate", saved_model, tmp_path / "images.npy", *options, code=1),
+    )
 
 
 def test_help_and_version_need_no_tensorflow():
@@ -470,3 +473,33 @@ def test_progress_bars_are_for_terminals(run, tmp_path, saved_model, images, mon
     monkeypatch.setattr("nengo_cam.cli.options.sys", terminal)
     assert "3/3" in run(*command, stream="stderr")
     assert "3/3" not in run(*command, "--quiet", stream="stderr")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "its middle was cut out (--fit pad and --fit stretch do otherwise)"),
+        (["--fit", "pad"], "gray bars were put beside it (--fit crop"),
+        (["--fit", "stretch"], "it was squashed (--fit crop"),
+    ],
+)
+def test_what_was_done_to_a_picture_is_said(run, tmp_path, make_model, options, said):
+    make_model(shape=(8, 8, 3)).save(tmp_path / "rgb.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 24, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    Image.fromarray(pixels[:, :8]).save(tmp_path / "square.png")
+    command = (
+        "animate",
+        tmp_path / "rgb.keras",
+        "--rescale",
+        "0,1",
+        "--out",
+        tmp_path / "a.gif",
+        "--steps",
+        3,
+        *options,
+    )
+    assert f"wide.png: 24 x 8 pixels, for a model that takes 8 x 8: {said}" in run(
+        *command, tmp_path / "wide.png", stream="stderr"
+    )
+    assert "for a model that takes" not in run(*command, tmp_path / "square.png", stream="stderr")

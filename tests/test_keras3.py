@@ -3,8 +3,10 @@
 import gzip
 import json
 import pathlib
+import tempfile
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -77,6 +79,16 @@ def two_ends(keras):
     x = layers.GlobalAveragePooling2D(keepdims=True)(x)
     ends = [layers.Dense(2, name="first")(layers.Flatten()(x)), layers.Conv2D(4, 1, name="second")(x)]
     return randomise(keras.Model([left, right], ends, name="two_ends"))
+
+
+def named_ends(keras):
+    """Inputs and outputs in dicts, in another order than that of their names."""
+    layers = keras.layers
+    right, left = keras.Input((6, 5, 3), name="right"), keras.Input((6, 5, 1), name="left")
+    x = layers.Conv2D(3, 1)(layers.Concatenate()([left, right]))
+    x = layers.GlobalAveragePooling2D()(x)
+    ends = {"second": layers.Dense(2, name="second")(x), "first": layers.Dense(4, name="first")(x)}
+    return randomise(keras.Model({"right": right, "left": left}, ends, name="named_ends"))
 
 
 def adapted(keras):
@@ -168,6 +180,7 @@ MODELS = {
         keras.layers.Dense(2, activation="softmax"),
     ),
     "adapted": adapted,
+    "named ends": named_ends,
     "nested": nested,
     "residual": residual,
     "two ends": two_ends,
@@ -177,7 +190,12 @@ MODELS = {
 def run(model, seed=0):
     """Run a model of either Keras on random images; list its outputs."""
     rng = np.random.default_rng(seed)
-    outputs = model([rng.random((3, *tensor.shape[1:]), dtype=np.float32) for tensor in model.inputs], training=False)
+    images = [rng.random((3, *tensor.shape[1:]), dtype=np.float32) for tensor in model.inputs]
+    if isinstance(getattr(model, "_inputs_struct", None), dict):
+        images = {tensor.name: values for tensor, values in zip(model.inputs, images)}
+    outputs = model(images, training=False)
+    if isinstance(outputs, dict):
+        outputs = [outputs[name] for name in sorted(outputs)]
     return [np.asarray(values) for values in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
 
 
@@ -186,6 +204,16 @@ def assert_same(model, source):
     for values, expected in zip(run(model), run(source)):
         assert np.abs(expected).max() > 1e-3
         np.testing.assert_allclose(values, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def rebuild_archive(path, description=None):
+    """Rebuild the model in an archive, perhaps from another description."""
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        weights = archive.extract("model.weights.h5", folder)
+        if description is None:
+            description = json.loads(archive.read("config.json"))
+        with h5py.File(weights, "r") as file:
+            return keras3.rebuild_file(f"model {str(path)!r}", description, file)
 
 
 # What Keras 3 has written, on every row
@@ -221,6 +249,23 @@ def test_the_stored_models_convert(gap_file, stored):
     assert net.spiking
 
 
+@pytest.mark.parametrize("name", ["keras3_named.keras", "keras3_named.h5"])
+def test_the_stored_model_with_inputs_and_outputs_in_dicts(name, tmp_path):
+    path = DATA / name
+    if name.endswith(".h5"):
+        path = tmp_path / name
+        path.write_bytes(gzip.decompress((DATA / f"{name}.gz").read_bytes()))
+    with np.load(DATA / "keras3_named.npz") as data:
+        values = dict(data)
+    model = load_keras_model(path)
+    # In the order of their names, as Keras lists them, not in that of the file.
+    assert model.input_names == ["a_weight", "image"]
+    assert model.output_names == ["again", "middle", "score"]
+    outputs = model([values[f"input_{name}"] for name in model.input_names], training=False)
+    for name, got in zip(model.output_names, outputs):
+        np.testing.assert_allclose(got, values[f"output_{name}"], atol=1e-6, err_msg=name)
+
+
 def test_without_keras_3_it_is_said_that_nothing_was_compared(gap_file, monkeypatch, caplog):
     monkeypatch.setattr(compat, "import_keras3", lambda: None)
     load_keras_model(gap_file)
@@ -238,9 +283,7 @@ def test_archives_of_keras_2(tf, name, tmp_path):
     if version < (2, 12):
         pytest.skip("this Keras writes .keras files as HDF5")
     source.save(tmp_path / "model.keras", **({"save_format": "keras_v3"} if version == (2, 12) else {}))
-    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
-        description = archive.read("config.json").decode()
-    assert_same(keras3.rebuild_file(tmp_path / "model.keras", description).model, source)
+    assert_same(rebuild_archive(tmp_path / "model.keras").model, source)
 
 
 # Keras 3 itself, where it is installed
@@ -377,6 +420,64 @@ def test_a_difference_from_keras_3_is_found_and_named(keras, monkeypatch):
         keras3.rebuild_live(source)
 
 
+def normalised_and_dropped(keras):
+    """A model that gives something else when it is trained, and whose statistics are not those of random images."""
+    layers = keras.layers
+    model = chain(
+        keras,
+        (6, 5, 3),
+        layers.BatchNormalization(name="first"),
+        layers.Dropout(0.9),
+        layers.Conv2D(4, 3),
+        layers.BatchNormalization(name="second"),
+        layers.SpatialDropout2D(0.9),
+        layers.GaussianNoise(0.9),
+        layers.GlobalAveragePooling2D(),
+        layers.Dropout(0.9, name="last"),
+        layers.Dense(2, name="readout"),
+    )
+    for name, mean in (("first", 3.0), ("second", -2.0)):
+        gamma, beta, moving_mean, moving_variance = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([gamma, beta, moving_mean + mean, moving_variance + 5.0])
+    return model
+
+
+@pytest.mark.parametrize("suffix", [None, ".keras", ".h5"])
+def test_dropout_and_normalisation_are_compared_as_at_inference(keras, suffix, tmp_path, caplog):
+    source = normalised_and_dropped(keras)
+    before = [weight.copy() for weight in source.get_weights()]
+    images = np.random.default_rng(0).random((4, 6, 5, 3), dtype=np.float32)
+    trained = np.asarray(source(images, training=True))
+    source.set_weights(before)
+    expected = np.asarray(source(images, training=False))
+    assert np.abs(trained - expected).max() > 0.1 * np.abs(expected).max()
+    if suffix is None:
+        rebuilt = keras3.rebuild_live(source)
+        assert rebuilt.largest_difference < 1e-5
+        model = rebuilt.model
+    else:
+        source.save(tmp_path / f"model{suffix}")
+        model = load_keras_model(tmp_path / f"model{suffix}")
+        assert "not compared" not in caplog.text
+    np.testing.assert_allclose(model(images, training=False), expected, atol=1e-5 * np.abs(expected).max())
+    # Nobody has trained it while it was compared.
+    for weight, own in zip(source.get_weights(), before):
+        np.testing.assert_array_equal(weight, own)
+
+
+def test_wrong_statistics_are_found_and_named(keras, monkeypatch):
+    from nengo_cam.keras3 import live
+
+    right = live.live_weights
+
+    def wrong(model):
+        return lambda path: [w + (0.1 if path[-1] == "second" else 0) for w in right(model)(path)]
+
+    monkeypatch.setattr(live, "live_weights", wrong)
+    with pytest.raises(UnsupportedModelError, match="from the layer 'second' on.*differs from that of Keras 3"):
+        keras3.rebuild_live(normalised_and_dropped(keras))
+
+
 def test_models_in_memory_that_cannot_be_read(keras):
     class Own(keras.Model):
         pass
@@ -405,7 +506,7 @@ def gap_description():
 
 
 def rebuild(description):
-    return keras3.rebuild_file(DATA / "keras3_gap.keras", json.dumps(description))
+    return rebuild_archive(DATA / "keras3_gap.keras", description)
 
 
 @pytest.mark.parametrize(
@@ -450,7 +551,7 @@ def test_calls_that_cannot_be_rebuilt_are_named():
     def rebuild_changed(name, change):
         description = layers_description()
         change(next(layer for layer in description["config"]["layers"] if layer["name"] == name))
-        return keras3.rebuild_file(DATA / "keras3_layers.keras", json.dumps(description))
+        return rebuild_archive(DATA / "keras3_layers.keras", description)
 
     with pytest.raises(UnsupportedModelError, match=r"'mean' \(Cumsum\) .*expected one of the operations .*'Add'"):
         rebuild_changed("mean", lambda layer: layer.update(class_name="Cumsum"))
@@ -469,7 +570,7 @@ def test_calls_that_cannot_be_rebuilt_are_named():
     description = layers_description()
     description["config"]["output_layers"][0][0] = "nowhere"
     with pytest.raises(UnsupportedModelError, match="output_layers name a tensor that is not there"):
-        keras3.rebuild_file(DATA / "keras3_layers.keras", json.dumps(description))
+        rebuild_archive(DATA / "keras3_layers.keras", description)
 
 
 def test_models_that_cannot_be_rebuilt():
@@ -491,9 +592,14 @@ def test_broken_files(tmp_path):
     with zipfile.ZipFile(DATA / "keras3_gap.keras") as whole, zipfile.ZipFile(tmp_path / "a.keras", "w") as part:
         for name in ("config.json", "metadata.json"):
             part.writestr(name, whole.read(name))
-    with pytest.raises(InputFileError, match="its description or its weights are incomplete"):
+    with pytest.raises(InputFileError, match=r"expected a member 'model.weights.h5', got \['config.json'"):
         load_keras_model(tmp_path / "a.keras")
     with zipfile.ZipFile(tmp_path / "a.keras", "a") as part:
         part.writestr("model.weights.h5", b"no weights")
-    with pytest.raises(InputFileError, match="its description or its weights are incomplete"):
+    with pytest.raises(InputFileError, match="'model.weights.h5': expected a Keras model"):
         load_keras_model(tmp_path / "a.keras")
+    description = gap_description()
+    description["config"]["layers"][2]["config"].pop("dtype")
+    del description["config"]["layers"][1]["config"]["name"]
+    with pytest.raises(InputFileError, match="its description or its weights are incomplete"):
+        rebuild(description)

@@ -119,28 +119,23 @@ def demo(out, n_images, **run):
 @label_options
 @model_options
 @run_options
-def animate(
-    model, images, image, out, raw, label, label_names, rescale, calibrate_on, scale_firing_rates, unsafe, **run
-):
+def animate(model, images, image, out, raw, label, **options):
     """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
     plotting.check_film(out, inputs=[model, *images])
     existed = {out} if out.exists() else set()
-    job = prepare(
-        model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, label_names=label_names,
-        rescale=rescale, unsafe=unsafe,
-    )  # fmt: skip
+    job = prepare(model, images, options)
     job.check_position(image)
-    options = {"labels": job.find_label(label), "label_names": job.names}
+    labels = {"labels": job.find_label(label), "label_names": job.names}
     import nengo_cam as ncam
 
     net = job.convert()
     shown = job.images[image : image + 1]
     # Under its own number.
-    spiking = ncam.spiking_cam(net, shown, **simulation(run), **options).assign_coords(image=[image])
-    rate = ncam.rate_cam(net, shown, **options).assign_coords(image=[image])
+    spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
+    rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
     say_answers(job, net, spiking, [image])
     film = plotting.animate(
-        spiking if raw else agreement.cumulative(spiking), rate, shown, progress_bar=progress_bar(run)
+        spiking if raw else agreement.cumulative(spiking), rate, shown, progress_bar=progress_bar(options)
     )
     film.save(out)
     click.echo(out)
@@ -158,23 +153,20 @@ def animate(
 @click.option("--out", type=click.Path(path_type=pathlib.Path), help="Write the table to this file too, .nc or .csv.")
 @model_options
 @run_options
-def inspect(model, images, out, rescale, calibrate_on, scale_firing_rates, unsafe, **run):
+def inspect(model, images, out, **options):
     """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
     existed = set()
     if out is not None:
         _check_table(out, inputs=[model, *images])
         existed = {out} if out.exists() else existed
-    job = prepare(
-        model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, rescale=rescale,
-        unsafe=unsafe,
-    )  # fmt: skip
+    job = prepare(model, images, options)
     import nengo_cam as ncam
 
     with warnings.catch_warnings():
         # The report says it too.
         warnings.simplefilter("ignore", NonSpikingWarning)
         net = job.convert()
-    report = net.report if job.images is None else ncam.measure_activity(net, job.images, **simulation(run))
+    report = net.report if job.images is None else ncam.measure_activity(net, job.images, **simulation(options))
     click.echo(report)
     if out is not None:
         with atomic_path(out) as path:
@@ -212,10 +204,7 @@ def inspect(model, images, out, rescale, calibrate_on, scale_firing_rates, unsaf
 @label_options
 @model_options
 @run_options
-def compare(
-    model, images, out, shown, metric, threshold, raw, label, label_names, rescale, calibrate_on, scale_firing_rates,
-    unsafe, **run,
-):  # fmt: skip
+def compare(model, images, out, shown, metric, threshold, raw, label, **options):
     """Compare spikes with the CNN: how close the maps of a saved Keras MODEL are on IMAGES, and from when on.
 
     IMAGES are .npy, .npz, PNG or JPEG. Writes figures (PNG), all scores (scores.nc) and one page with figures and
@@ -223,10 +212,7 @@ def compare(
     """
     comparison_report.check_request(out, metric=metric, threshold=threshold)
     existed = set(out.iterdir()) if out.is_dir() else set()
-    job = prepare(
-        model, images, run, calibrate_on=calibrate_on, scale_firing_rates=scale_firing_rates, label_names=label_names,
-        rescale=rescale, unsafe=unsafe,
-    )  # fmt: skip
+    job = prepare(model, images, options)
     for position in shown:
         job.check_position(position)
     chosen = job.find_label(label)
@@ -236,14 +222,14 @@ def compare(
     rate = ncam.rate_cam(job.model, job.images, label_names=job.names)
     check_rate(rate)
     net = job.convert()
-    options = {**simulation(run), "label_names": job.names}
-    spiking = ncam.spiking_cam(net, job.images, **options)
+    run = {**simulation(options), "label_names": job.names}
+    spiking = ncam.spiking_cam(net, job.images, **run)
     say_answers(job, net, spiking, range(len(job.images)))
     shown = list(shown) or list(range(min(6, len(job.images))))
     features = None
-    if run["synapse"] is None:
+    if options["synapse"] is None:
         # Again, for one image alone: the features of all would be large.
-        once = {**options, "progress_bar": False, "check_answers": False, "keep_features": True}
+        once = {**run, "progress_bar": False, "check_answers": False, "keep_features": True}
         features = ncam.spiking_cam(net, job.images[shown[0]][None], **once)
     report = comparison_report.report_comparison(
         spiking if raw else agreement.cumulative(spiking),

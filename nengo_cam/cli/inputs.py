@@ -89,38 +89,29 @@ def check_run_options(run):
     check_seed(run["seed"])
 
 
-def prepare(
-    model, images, run, *, calibrate_on=(), scale_firing_rates=None, label_names=None, rescale=None, unsafe=False
-):
+def prepare(model, images, options):
     """Read a model and images.
 
     Parameters
     ----------
     model : pathlib.Path
         File of the model.
-    images, calibrate_on : sequence of pathlib.Path
-        Files of images to run, and of those that firing rates are calibrated on; without these, on those that run.
-    run : dict
-        Options of the command line that say how the network runs.
-    scale_firing_rates : float or None
-        One scale for all layers instead [Hz per unit].
-    label_names : pathlib.Path or None
-        File of names, one a line.
-    rescale : str or None
-        Range that the model expects.
-    unsafe : bool
-        Whether code from files may run.
+    images : sequence of pathlib.Path
+        Files of images to run.
+    options : dict
+        All options of `nengo_cam.cli.options`: how files are read, how firing rates are chosen, and how to run.
 
     Returns
     -------
     Job
         What was read.
     """
-    check_run_options(run)
-    names = None if label_names is None else _read_names(label_names)
+    check_run_options(options)
     from .. import model_files
 
-    keras_model = model_files.load_keras_model(model, unsafe=unsafe)
+    label_names = options.get("label_names")
+    names = None if label_names is None else _number(model_files.read_names(label_names))
+    keras_model = model_files.load_keras_model(model, unsafe=options["unsafe"], max_bytes=options["max_bytes"])
     import nengo_cam
 
     head = nengo_cam.find_head(keras_model)
@@ -129,27 +120,22 @@ def prepare(
             f"--label-names {str(label_names)!r}: expected {head.n_labels} names, one a line for each label of "
             f"{head.readout!r}, got {len(names)}. Give the names that the model was trained with."
         )
-    array, sources = _read_images(images, head.input_shape, rescale, unsafe)
-    samples, _ = _read_images(calibrate_on, head.input_shape, rescale, unsafe)
+    array, sources = _read_images(images, head.input_shape, options)
+    samples, _ = _read_images(options["calibrate_on"], head.input_shape, options)
     calibration = {"calibrate_on": array if samples is None else samples}
-    if scale_firing_rates is not None:
-        calibration = {"scale_firing_rates": scale_firing_rates}
-    return Job(keras_model, head, array, sources, names, calibration, run)
+    if options["scale_firing_rates"] is not None:
+        calibration = {"scale_firing_rates": options["scale_firing_rates"]}
+    return Job(keras_model, head, array, sources, names, calibration, options)
 
 
-def _read_names(path):
-    try:
-        names = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as err:
-        raise InputFileError(
-            f"label names {str(path)!r}: expected UTF-8, got something else ({err}). Save it so."
-        ) from err
+def _number(names):
+    """Leave empty lines at the end out, and give names that come twice a number."""
     while names and not names[-1].strip():
         names.pop()
     return number_twins(names)
 
 
-def _read_images(paths, input_shape, rescale, unsafe):
+def _read_images(paths, input_shape, options):
     """Read files into one array in the range that the model expects, and name the file of each image."""
     if not paths:
         return None, []
@@ -157,15 +143,37 @@ def _read_images(paths, input_shape, rescale, unsafe):
 
     from .. import model_files
 
-    arrays, sources = [], []
+    size, fit, arrays, sources = input_shape[:2], options["fit"], [], []
+    how = {"fit": fit, "unsafe": options["unsafe"], "max_bytes": options["max_bytes"]}
     for path in paths:
-        array = model_files.load_images(path, size=input_shape[:2], channels=input_shape[-1], unsafe=unsafe)
-        arrays.append(_in_range(path, array, rescale))
+        array = model_files.load_images(path, size=size, channels=input_shape[-1], **how)
+        if path.suffix.lower() in model_files.PICTURE_SUFFIXES:
+            _say_fit(path, model_files.picture_size(path), size, fit)
+        arrays.append(_in_range(path, array, options["rescale"]))
         sources += [path.name] * len(array)
     shapes = sorted({array.shape[1:] for array in arrays})
     if len(shapes) > 1:
         raise InputFileError(f"images: expected one shape in all files, got {shapes}. Resize them.")
     return check_images(np.concatenate(arrays), input_shape), sources
+
+
+def _say_fit(path, given, wanted, fit):
+    """Say what was done to a picture whose sides have another ratio than the model takes."""
+    (height, width), (rows, columns) = given, wanted
+    # To a pixel of what it became: nobody sees less.
+    if abs(height * columns - width * rows) <= max(height * 1.0, width * 1.0):
+        return
+    done = {
+        "crop": "its middle was cut out",
+        "pad": "gray bars were put beside it",
+        "stretch": "it was squashed",
+    }
+    others = " and ".join(f"--fit {other}" for other in done if other != fit)
+    click.echo(
+        f"{path.name}: {width} x {height} pixels, for a model that takes {columns} x {rows}: {done[fit]} ({others} do "
+        "otherwise).",
+        err=True,
+    )
 
 
 def _in_range(path, array, rescale):

@@ -68,7 +68,22 @@ def model_options(command):
             "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
         ),
         click.option(
-            "--unsafe", is_flag=True, help="Load Lambda layers and pickled arrays, which run code from the files."
+            "--fit",
+            type=click.Choice(("crop", "pad", "stretch")),
+            default="crop",
+            show_default=True,
+            help="What becomes of a picture of another shape than the model takes: cut out its middle, put gray bars "
+            "beside it, or squash it.",
+        ),
+        click.option(
+            "--unsafe",
+            is_flag=True,
+            help="Load Lambda layers, SavedModels and pickled arrays, which run code of the files.",
+        ),
+        click.option(
+            "--max-bytes",
+            type=click.IntRange(1),
+            help="Most memory that what is in a file may take, if it is much larger than the file.",
         ),
     ):
         command = option(command)

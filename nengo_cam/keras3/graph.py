@@ -178,7 +178,9 @@ class _Builder:
     def _call(self, entry, args, kwargs):
         if entry.is_operation:
             return apply_operation(entry, args, kwargs)
-        options = {name: value for name, value in kwargs.items() if value is not None}
+        # A nested model of several inputs is called with a mask for each, all of them None.
+        given = compat.import_tensorflow().nest.flatten
+        options = {name: value for name, value in kwargs.items() if any(part is not None for part in given(value))}
         if set(options) - {"training"}:
             raise entry.error(f"expected a call without options, got {sorted(options)}")
         layer = self._made.get(entry.name)
@@ -260,9 +262,12 @@ def _first_nodes(calls, ends):
 
 
 def _triples(value):
-    """List the references in a nested structure of lists and dicts: name, number of the call, number of the output."""
+    """List the references in a nested structure of lists and dicts: name, number of the call, number of the output.
+
+    Both versions of Keras number what is in a dict in the order of its keys, whatever the order in the file.
+    """
     if isinstance(value, dict):
-        return [triple for item in value.values() for triple in _triples(item)]
+        return [triple for key in sorted(value) for triple in _triples(value[key])]
     if len(value) == 3 and isinstance(value[0], str):
         return [tuple(value)]
     return [triple for item in value for triple in _triples(item)]

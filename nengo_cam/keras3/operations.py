@@ -7,7 +7,7 @@ import inspect
 
 from .. import compat
 
-__all__ = ["apply_operation"]
+__all__ = ["OPERATIONS", "apply_operation"]
 
 _OPERATIONS = {}
 
@@ -145,3 +145,7 @@ def _squeeze(tf, x, axis=None):
 @_operation("Transpose")
 def _transpose(tf, x, axes=None):
     return tf.transpose(x, axes)
+
+
+#: Names of all operations that are known here.
+OPERATIONS = frozenset(_OPERATIONS)

@@ -3,8 +3,10 @@
 Run it in an environment with Keras 3, from the top of the repository: ``python tests/data/make_keras3.py``. It writes
 
 * ``keras3_layers.keras``: one model with a 1-D, a 2-D and a 3-D input and most kinds of layers;
+* ``keras3_named.keras`` and ``keras3_named.h5.gz``: a model whose inputs and outputs are in dicts, in no order, with a
+  nested model that has several of each;
 * ``keras3_gap.keras`` and ``keras3_gap.h5.gz``: a small CNN with a GAP head, in both formats;
-* ``keras3.npz``: images and what Keras 3 makes of them.
+* ``keras3.npz`` and ``keras3_named.npz``: images and what Keras 3 makes of them.
 
 The archives are packed again, since Keras does not compress them.
 """
@@ -63,6 +65,24 @@ def all_layers():
     return keras.Model([wide, deep, long], [layers.Softmax()(x), layers.Subtract()([w, z])], name="all_layers")
 
 
+def named():
+    """Build a model with inputs and outputs in dicts, whose names are in another order than their layers."""
+    image, weights = keras.Input((6, 5, 3), name="image"), keras.Input((4,), name="a_weight")
+    left, right = keras.Input((6, 5, 3), name="left"), keras.Input((6, 5, 3), name="right")
+    # What it takes and gives is not symmetric: whoever mixes them up gets other numbers.
+    ends = [layers.Subtract()([left, right]), layers.Conv2D(2, 1)(left)]
+    pair = keras.Model([left, right], ends, name="pair")
+    x = layers.Conv2D(3, 3, padding="same")(image)
+    difference, two = pair([layers.BatchNormalization()(x), layers.Dropout(0.5)(image)])
+    x = layers.GlobalAveragePooling2D()(layers.Concatenate()([difference, two]))
+    ends = {
+        "score": layers.Dense(2, name="score")(x),
+        "again": layers.Dense(3, name="again")(layers.Concatenate()([x, weights])),
+        "middle": layers.Dense(4, name="middle")(weights),
+    }
+    return keras.Model({"image": image, "a_weight": weights}, ends, name="named")
+
+
 def gap():
     """Build a small CNN with a GAP head."""
     return keras.Sequential(
@@ -94,8 +114,25 @@ def save(model, name):
                 packed.writestr(member, loose.read(member))
 
 
+def write_named(rng):
+    """Write the model with named ends, and what it makes of images."""
+    model = named()
+    randomise(model, rng)
+    save(model, "keras3_named.keras")
+    save(model, "keras3_named.h5")
+    inputs = {
+        "image": rng.random((2, 6, 5, 3), dtype=np.float32),
+        "a_weight": rng.random((2, 4), dtype=np.float32),
+    }
+    outputs = model.predict(inputs, verbose=0)
+    values = {f"input_{name}": value for name, value in inputs.items()}
+    values.update({f"output_{name}": value for name, value in outputs.items()})
+    np.savez_compressed(HERE / "keras3_named.npz", **values)
+
+
 def main():
     """Write the files."""
+    write_named(np.random.default_rng(1))
     rng = np.random.default_rng(0)
     model, small = all_layers(), gap()
     for each in (model, small):
