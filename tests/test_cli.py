@@ -183,7 +183,7 @@ def test_label_names_have_to_be_text(run, tmp_path, saved_model, images):
     (tmp_path / "names.txt").write_bytes("Käse\n".encode("latin-1"))
     options = ("--label-names", tmp_path / "names.txt", "--out", tmp_path / "a.gif", "--quiet")
     assert re.search(
-        r"names\.txt': expected names, one a line, in UTF-8",
+        r"names\.txt': expected names, one a line in UTF-8",
         run("animate", saved_model, tmp_path / "images.npy", *options, code=1),
     )
 
