@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import nengo_cam as ncam
-from nengo_cam.model_files import load_keras_model
+from nengo_cam.models.files import load_keras_model
 
 ncam.compat.quiet_tensorflow()
 

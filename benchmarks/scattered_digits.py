@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 
 import nengo_cam as ncam
-from nengo_cam.latency import settling_time
+from nengo_cam.scoring.latency import settling_time
 
 ncam.compat.quiet_tensorflow()
 
@@ -29,12 +29,12 @@ def pointing_accuracy(values, maps, labels, boxes):
 def point(rate, spiking, labels, boxes):
     """Print the pointing accuracy of the maps and of maps that do not look at the image."""
     rng = np.random.default_rng(0)
-    centre = -np.hypot(rate.y - rate.y.mean(), rate.x - rate.x.mean()).values
+    center = -np.hypot(rate.y - rate.y.mean(), rate.x - rate.x.mean()).values
     random = [pointing_accuracy(rng.random(rate.cam.shape), rate, labels, boxes) for _ in range(20)]
     print(f"pointing: rate {pointing_accuracy(rate.cam.values, rate, labels, boxes):.3f}", end=", ")
     print(f"spiking {pointing_accuracy(spiking.cam.values, rate, labels, boxes):.3f}", end=", ")
     print(f"at the other digit {pointing_accuracy(rate.cam.values, rate, labels, boxes[:, ::-1]):.3f}", end=", ")
-    print(f"centre {pointing_accuracy(np.broadcast_to(centre, rate.cam.shape), rate, labels, boxes):.3f}", end=", ")
+    print(f"center {pointing_accuracy(np.broadcast_to(center, rate.cam.shape), rate, labels, boxes):.3f}", end=", ")
     print(f"random {np.mean(random):.3f}")
     for name, logits in (("rate", rate.logits), ("spiking", spiking.logits)):
         named = np.sort(np.argsort(logits.values, axis=1)[:, -2:])

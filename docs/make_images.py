@@ -40,9 +40,9 @@ def compare_scenes():
     FigureCanvasAgg(fig)
     left, middle, right = fig.subplots(1, 3)
     ncam.plotting.agreement(scores, threshold=0.9, ax=left)
-    pointing, expected = (ncam.localisation_scores(maps, boxes=boxes, box_labels=labels) for maps in (averaged, rate))
+    pointing, expected = (ncam.localization_scores(maps, boxes=boxes, box_labels=labels) for maps in (averaged, rate))
     for score, ax in (("pointing", middle), ("energy", right)):
-        ncam.plotting.localisation(pointing, score=score, rate=expected, ax=ax)
+        ncam.plotting.localization(pointing, score=score, rate=expected, ax=ax)
     fig.savefig(IMAGES / "over_time.png", dpi=160)
     settled = ncam.decision_latency(averaged), ncam.explanation_latency(scores, threshold=0.9)
     ncam.plotting.latency(*settled).axes.figure.savefig(IMAGES / "latency.png", dpi=200)

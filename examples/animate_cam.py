@@ -17,8 +17,8 @@ import sys
 import numpy as np
 
 import nengo_cam as ncam
-from nengo_cam.images import check_images
-from nengo_cam.model_files import PICTURE_SUFFIXES, load_images, load_keras_model
+from nengo_cam.checks.images import check_images
+from nengo_cam.models.files import PICTURE_SUFFIXES, load_images, load_keras_model
 
 ncam.compat.quiet_tensorflow()
 

@@ -17,7 +17,7 @@ import nengo
 import xarray as xr
 
 import nengo_cam as ncam
-from nengo_cam.files import atomic_path, check_writable
+from nengo_cam.checks.output import atomic_path, check_writable
 
 ncam.compat.quiet_tensorflow()
 

@@ -19,8 +19,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import nengo_cam as ncam
-from nengo_cam.files import atomic_path, check_writable
-from nengo_cam.model_files import load_images, load_keras_model
+from nengo_cam.checks.output import atomic_path, check_writable
+from nengo_cam.models.files import load_images, load_keras_model
 
 ncam.compat.quiet_tensorflow()
 

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 
 from . import compat
+from .checks.parameters import check_count, check_seed
 from .exceptions import DatasetUnavailableError, MissingDependencyError, ParameterError
-from .parameters import check_count, check_seed
 
 __all__ = ["digits", "digits_model", "mnist", "scattered_digits", "scattered_digits_model"]
 
@@ -25,7 +25,7 @@ _N_POSITIONS, _N_SCENES = 50, 200
 def digits():
     """Load scikit-learn's handwritten digits, enlarged from 8 x 8 to 28 x 28 pixels.
 
-    The last fifth of the 1,797 digits is for testing. Neighbours in the data set come from the same writers, so most
+    The last fifth of the 1,797 digits is for testing. Neighbors in the data set come from the same writers, so most
     writers of the test digits are not among those of the training digits.
 
     Returns
@@ -66,7 +66,7 @@ def _load_digits(name, size):
 
     data = load_digits()
     factor = size / data.images.shape[1]
-    # Linear between pixel centres, cells of the small image spread evenly over the large one.
+    # Linear between pixel centers, cells of the small image spread evenly over the large one.
     images = zoom(data.images / 16, (1, factor, factor), order=1, mode="nearest", grid_mode=True)
     images = images.astype(np.float32)[..., None]
     n = _N_DIGITS_FOR_TRAINING
@@ -133,7 +133,7 @@ def scattered_digits(n, *, split="test", size=64, digits_per_image=2, clutter=6,
         Classes from 0 to 9, in random order.
     boxes : ndarray of shape (N, D, 4)
         The smallest box around each digit, ``(y0, x0, y1, x1)`` [pixel], half-open: the digit is
-        ``image[y0:y1, x0:x1]``, and the pixel with centre ``(y, x)`` is inside if ``y0 <= y < y1`` and
+        ``image[y0:y1, x0:x1]``, and the pixel with center ``(y, x)`` is inside if ``y0 <= y < y1`` and
         ``x0 <= x < x1``.
 
     Raises

@@ -129,7 +129,7 @@ class VerificationError(CAMError, AssertionError):
     verification : Verification
         The differences found by `nengo_cam.CAMNetwork.verify`.
     largest_difference : float
-        The difference found by `nengo_cam.simplify.balance_channels`.
+        The difference found by `nengo_cam.models.simplify.balance_channels`.
     """
 
 

@@ -34,12 +34,12 @@ def make_model(tf):
             )
         for layer in tail:
             x = layer(x)
-        return randomised(tf.keras.Model(inputs, x, name="small"), seed)
+        return randomized(tf.keras.Model(inputs, x, name="small"), seed)
 
     return make
 
 
-def randomised(model, seed=0):
+def randomized(model, seed=0):
     """Give biases and BatchNorm statistics values that a test can see."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:

@@ -160,7 +160,7 @@ def test_ctrl_c_leaves_no_half_file(run, tmp_path, saved_model, images, monkeypa
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nengo_cam.backends.AllStepsBackend.run", interrupted)
+    monkeypatch.setattr("nengo_cam.measurement.backends.AllStepsBackend.run", interrupted)
     out = tmp_path / "cam.gif"
     text = run("animate", saved_model, tmp_path / "images.npy", "--out", out, "--quiet", code=130)
     assert "interrupted; nothing half-written was left behind" in text
@@ -424,7 +424,8 @@ def test_every_kind_of_neurons_can_be_chosen(run, tmp_path, saved_model, neurons
 
 
 def test_neurons_that_reports_and_warnings_recommend_can_be_chosen():
-    sources = [pathlib.Path(ncam.__file__).with_name(name).read_text() for name in ("answers.py", "activity.py")]
+    room = pathlib.Path(ncam.__file__).with_name("measurement")
+    sources = [(room / name).read_text() for name in ("answers.py", "activity.py")]
     named = set(re.findall(r"\b[A-Z]\w*(?:Fire|Linear|LIF)\b", " ".join(sources)))
     assert named
     assert named <= set(NEURONS)

@@ -26,7 +26,9 @@ def test_importing_the_package_loads_neither_tensorflow_nor_nengo():
 
 
 def test_readers_of_results_load_neither_tensorflow_nor_nengo():
-    code = "import sys, nengo_cam.plotting, nengo_cam.agreement; print({'tensorflow', 'nengo'} & set(sys.modules))"
+    code = (
+        "import sys, nengo_cam.plotting, nengo_cam.scoring.agreement; print({'tensorflow', 'nengo'} & set(sys.modules))"
+    )
     assert run(code) == "set()"
 
 

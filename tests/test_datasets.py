@@ -18,11 +18,11 @@ def test_digits_are_scikit_learns(digits):
     assert 0 <= train.min() <= train.max() <= 1
     original = load_digits()
     np.testing.assert_array_equal(np.concatenate([train_classes, test_classes]), original.target)
-    # Linear between the centres of the small pixels, one axis after the other.
-    centres = (np.arange(28) + 0.5) / 3.5 - 0.5
+    # Linear between the centers of the small pixels, one axis after the other.
+    centers = (np.arange(28) + 0.5) / 3.5 - 0.5
     for i in (0, 1000):
-        columns = np.array([np.interp(centres, range(8), column) for column in original.images[i].T / 16])
-        expected = np.array([np.interp(centres, range(8), row) for row in columns.T])
+        columns = np.array([np.interp(centers, range(8), column) for column in original.images[i].T / 16])
+        expected = np.array([np.interp(centers, range(8), row) for row in columns.T])
         np.testing.assert_allclose(train[i, :, :, 0], expected, atol=1e-6)
 
 
@@ -45,12 +45,12 @@ def test_the_shipped_model_reads_digits_of_strangers(digits_model, digits):
 
 
 def source_digits(split):
-    """Digits as they stand in scenes: linear between the centres of small pixels, empty rows and columns cut off."""
-    data, centres = load_digits(), (np.arange(16) + 0.5) / 2 - 0.5
+    """Digits as they stand in scenes: linear between the centers of small pixels, empty rows and columns cut off."""
+    data, centers = load_digits(), (np.arange(16) + 0.5) / 2 - 0.5
     part = slice(None, 1437) if split == "train" else slice(1437, None)
     for small, label in zip(data.images[part] / 16, data.target[part]):
-        columns = np.array([np.interp(centres, range(8), column) for column in small.T])
-        image = np.array([np.interp(centres, range(8), row) for row in columns.T])
+        columns = np.array([np.interp(centers, range(8), column) for column in small.T])
+        image = np.array([np.interp(centers, range(8), row) for row in columns.T])
         yield label, image[image.any(axis=1)][:, image.any(axis=0)]
 
 

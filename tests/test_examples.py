@@ -93,8 +93,8 @@ def test_animate_takes_a_model_and_pictures(own_files, small_model, capsys):
 
 
 def test_animate_scales_pictures_to_the_range(tmp_path):
-    Image.fromarray(np.array([[0, 255], [51, 102]], np.uint8)).save(tmp_path / "grey.png")
-    array = load("animate_cam").read([tmp_path / "grey.png"], (2, 2, 1), -1, 1)
+    Image.fromarray(np.array([[0, 255], [51, 102]], np.uint8)).save(tmp_path / "gray.png")
+    array = load("animate_cam").read([tmp_path / "gray.png"], (2, 2, 1), -1, 1)
     np.testing.assert_allclose(array[0, :, :, 0], [[-1, 1], [-0.6, -0.2]], atol=1e-6)
 
 

@@ -12,11 +12,11 @@ def test_every_public_name_is_there():
 
 
 def test_a_submodule_does_not_hide_the_function_of_its_name():
-    code = "import nengo_cam, nengo_cam.cam, nengo_cam.convert; print(type(nengo_cam.convert).__name__)"
+    code = "import nengo_cam, nengo_cam.conversion.convert; print(type(nengo_cam.convert).__name__)"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "function\n"
     )
-    from nengo_cam.convert import CAMNetwork
+    from nengo_cam.conversion.convert import CAMNetwork
 
     assert CAMNetwork is nengo_cam.CAMNetwork
     assert isinstance(nengo_cam.convert, types.FunctionType)

@@ -24,25 +24,28 @@ ERRORS = {name for name in exceptions.__all__ if issubclass(getattr(exceptions, 
 EVERYWHERE = {"CompatibilityError"}
 #: What the source seems to allow and what cannot be, by function: the reason.
 IMPOSSIBLE = {
-    ("activity.measure_activity", "HeadError"): "a network has a head",
-    ("activity.measure_activity", "UnsupportedModelError"): "a network was converted",
+    ("measurement.activity.measure_activity", "HeadError"): "a network has a head",
+    ("measurement.activity.measure_activity", "UnsupportedModelError"): "a network was converted",
     **{
-        (f"report.{name}", error): "a network was converted"
+        (f"conversion.report.{name}", error): "a network was converted"
         for name in ("layer_parts", "network_report", "non_spiking_layers")
         for error in ("HeadError", "ModelTypeError", "UnsupportedModelError")
     },
     **{
-        ("verify.verify", error): "a network was converted"
+        ("conversion.verify.verify", error): "a network was converted"
         for error in ("HeadError", "ModelTypeError", "UnsupportedModelError")
     },
-    ("calibration_curve.calibration_curve", "ResultError"): "it reduces its own result, once",
-    ("cam.rate_cam", "ChannelMismatchError"): "features and kernel are of one model",
-    ("convert.CAMNetwork.verify", "HeadError"): "a network has a head",
-    ("convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
-    ("convert.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",
-    ("plotting.film.check_film", "ParameterError"): "no frame rate is given",
-    ("latency.latency_summary", "ParameterError"): "the metric is there",
-    ("randomisation.cascading_randomisation", "ChannelMismatchError"): "features and kernel are of one model",
+    ("measurement.calibration_curve.calibration_curve", "ResultError"): "it reduces its own result, once",
+    ("measurement.cam.rate_cam", "ChannelMismatchError"): "features and kernel are of one model",
+    ("conversion.convert.CAMNetwork.verify", "HeadError"): "a network has a head",
+    ("conversion.convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
+    ("conversion.convert.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",
+    ("plotting.film.animation.check_film", "ParameterError"): "no frame rate is given",
+    ("scoring.latency.latency_summary", "ParameterError"): "the metric is there",
+    (
+        "measurement.randomization.cascading_randomization",
+        "ChannelMismatchError",
+    ): "features and kernel are of one model",
 }
 
 
@@ -196,8 +199,8 @@ def test_parameters_sections_are_complete(name, key, docstring):
 
 def test_the_check_sees_what_is_missing():
     """Without its section a function is found out, through its calls."""
-    key = ("cam", "spiking_cam")
-    found = missing("cam.spiking_cam", key, "Run.")
+    key = ("measurement.cam", "spiking_cam")
+    found = missing("measurement.cam.spiking_cam", key, "Run.")
     assert found.keys() >= {"ModelTypeError", "ImageError", "ParameterError", "LabelError", "SimulatorError"}
     assert found["ImageError"].endswith(" > check_images")
 

@@ -87,7 +87,7 @@ class RandomModel:
         self.model = tf.keras.Model(inputs, output, name=f"random{seed}")
         self.pooled, self.logits = tf.keras.Model(inputs, pooled), tf.keras.Model(inputs, logits)
         self.behind = tf.keras.Model(start, logits)
-        self.randomise(self.model)
+        self.randomize(self.model)
         if self.inline is not None:
             self.inline[1].set_weights(self.inline[0].get_weights())
         self.images = self.rng.random((N_IMAGES, *size, self.n_channels), dtype=np.float32)
@@ -366,11 +366,11 @@ class RandomModel:
             return logits, output, start
         return logits, logits if activation == "linear" else layers.Activation(activation)(logits), start
 
-    def randomise(self, model):
+    def randomize(self, model):
         """Give all weights values that a test can see."""
         for layer in model.layers:
             if isinstance(layer, tf.keras.Model):
-                self.randomise(layer)
+                self.randomize(layer)
                 continue
             if isinstance(layer, layers.Normalization):
                 continue

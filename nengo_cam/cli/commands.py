@@ -7,14 +7,16 @@ import warnings
 
 import click
 
-from .. import agreement, comparison_report, compat, plotting
+from .. import compat, plotting
+from ..checks.output import atomic_path, check_writable, make_folder
 from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, OutputPathError
-from ..files import atomic_path, check_writable, make_folder
-from ..plotting.checks import check_rate
+from ..plotting.results import check_rate
+from ..reports import comparison_report
+from ..scoring import agreement
 from ..version import __version__
 from .inputs import check_run_options, prepare
 from .options import convert_options, label_options, model_options, progress_bar, run_options, simulation
-from .output import say_answers, say_replaced, table
+from .terminal import say_answers, say_replaced, table
 
 __all__ = ["main"]
 

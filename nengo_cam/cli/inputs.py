@@ -6,9 +6,9 @@ from typing import Any, Optional
 
 import click
 
+from ..checks.images import check_images
+from ..checks.parameters import check_positive, check_seed, number_twins
 from ..exceptions import InputFileError, LabelError, ParameterError
-from ..images import check_images
-from ..parameters import check_positive, check_seed, number_twins
 from .options import RANGES, convert_options
 
 __all__ = ["Job", "check_run_options", "prepare"]
@@ -107,11 +107,11 @@ def prepare(model, images, options):
         What was read.
     """
     check_run_options(options)
-    from .. import model_files
+    from ..models import files
 
     label_names = options.get("label_names")
-    names = None if label_names is None else _number(model_files.read_names(label_names))
-    keras_model = model_files.load_keras_model(model, unsafe=options["unsafe"], max_bytes=options["max_bytes"])
+    names = None if label_names is None else _number(files.read_names(label_names))
+    keras_model = files.load_keras_model(model, unsafe=options["unsafe"], max_bytes=options["max_bytes"])
     import nengo_cam
 
     head = nengo_cam.find_head(keras_model)
@@ -141,14 +141,14 @@ def _read_images(paths, input_shape, options):
         return None, []
     import numpy as np
 
-    from .. import model_files
+    from ..models import files
 
     size, fit, arrays, sources = input_shape[:2], options["fit"], [], []
     how = {"fit": fit, "unsafe": options["unsafe"], "max_bytes": options["max_bytes"]}
     for path in paths:
-        array = model_files.load_images(path, size=size, channels=input_shape[-1], **how)
-        if path.suffix.lower() in model_files.PICTURE_SUFFIXES:
-            _say_fit(path, model_files.picture_size(path), size, fit)
+        array = files.load_images(path, size=size, channels=input_shape[-1], **how)
+        if path.suffix.lower() in files.PICTURE_SUFFIXES:
+            _say_fit(path, files.picture_size(path), size, fit)
         arrays.append(_in_range(path, array, options["rescale"]))
         sources += [path.name] * len(array)
     shapes = sorted({array.shape[1:] for array in arrays})

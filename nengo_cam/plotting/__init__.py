@@ -1,17 +1,17 @@
 """Pictures and films of class-activation maps over time.
 
 Everything here reads the Datasets of `nengo_cam.spiking_cam` and `nengo_cam.rate_cam` and draws with plain matplotlib
-figures: no pyplot state, no simulator, no network. Maps are signed, so their colours diverge from zero; how far they
+figures: no pyplot state, no simulator, no network. Maps are signed, so their colors diverge from zero; how far they
 reach is decided in `nengo_cam.plotting.scale`.
 """
 
-from .animate import animate
 from .comparison import Comparison, comparison
-from .film import CAMAnimation, check_film
-from .latencies import Latency, latency
-from .over_time import Agreement, Localisation, agreement, localisation
+from .film.animate import animate
+from .film.animation import CAMAnimation, check_film
+from .latency import Latency, latency
 from .overlay import Overlay, overlay
 from .raster import Raster, raster
+from .scores_over_time import Agreement, Localization, agreement, localization
 from .timeline import Timeline, timeline
 from .tradeoff import Tradeoff, tradeoff
 
@@ -20,7 +20,7 @@ __all__ = [
     "CAMAnimation",
     "Comparison",
     "Latency",
-    "Localisation",
+    "Localization",
     "Overlay",
     "Raster",
     "Timeline",
@@ -30,7 +30,7 @@ __all__ = [
     "check_film",
     "comparison",
     "latency",
-    "localisation",
+    "localization",
     "overlay",
     "raster",
     "timeline",

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from ..exceptions import LabelError
 from .answers import say_answer
-from .checks import check_rate
 from .column import COLUMN, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
-from .scale import centred_colormap, check_scale, color_limits, extends
+from .results import check_rate
+from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
 from .text import literal, plain
 
@@ -23,7 +23,7 @@ _FRACTIONS = (0.1, 0.3, 1.0)
 _SMALL = 6
 # Letters of the name of an image, beside its row.
 _LONGEST = 12
-# Room for titles above the first row and for the colour bar below the last [inch].
+# Room for titles above the first row and for the color bar below the last [inch].
 _TITLES, _BAR = 0.2, 0.42
 # Room below a row for the answers of both networks, where they differ [inch].
 _ANSWER = 0.2
@@ -64,8 +64,8 @@ def comparison(
 ):
     """Draw image, rate map, spiking maps at some times, and the difference, a row for each image.
 
-    The last column is the spiking map of the last of these times minus the rate map. It is in the colours of all other
-    maps, so that equal colours are equal logits: where it is pale, there is little between the networks.
+    The last column is the spiking map of the last of these times minus the rate map. It is in the colors of all other
+    maps, so that equal colors are equal logits: where it is pale, there is little between the networks.
 
     Parameters
     ----------
@@ -84,10 +84,10 @@ def comparison(
     times : sequence of float, optional
         When [s]; the nearest steps are shown. Default: at 10, 30 and 100 % of the simulation.
     scale : "shared" or (float, float)
-        How far the colours reach: as far as the rate maps shown, in either direction, or ``(vmin, vmax)`` [logit]. What
-        lies beyond has the outermost colour, which the colour bar then says by pointed ends.
+        How far the colors reach: as far as the rate maps shown, in either direction, or ``(vmin, vmax)`` [logit]. What
+        lies beyond has the outermost color, which the color bar then says by pointed ends.
     cmap : str or matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     alpha : float
         Opacity of the maps in [0, 1] where there is an image.
     fig : matplotlib.figure.Figure or SubFigure, optional
@@ -126,7 +126,7 @@ def comparison(
     rows = [_maps_of(scene, steps) for scene in scenes]
     rates = np.stack([scene.rate for scene in scenes])
     clim = color_limits(rates[:, None], rates, scale).rate[0]
-    cmap = centred_colormap(cmap, *clim)
+    cmap = centered_colormap(cmap, *clim)
 
     n_columns = len(rows[0]) + (images is not None)
     if fig is None:

@@ -1,6 +1,6 @@
 """Where maps and images lie, in pixel coordinates of the input image.
 
-Pixel (0, 0) is centred on y = x = 0, so an image of (Y, X) pixels reaches from -0.5 to Y - 0.5 and X - 0.5.
+Pixel (0, 0) is centered on y = x = 0, so an image of (Y, X) pixels reaches from -0.5 to Y - 0.5 and X - 0.5.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ def map_extent(y, x):
     Parameters
     ----------
     y : array_like of shape (Y,)
-        Centres of the rows [pixel]. A single row is taken to reach from the edge of the image at -0.5 to as far on
+        Centers of the rows [pixel]. A single row is taken to reach from the edge of the image at -0.5 to as far on
         the other side.
     x : array_like of shape (X,)
-        Centres of the columns [pixel].
+        Centers of the columns [pixel].
 
     Returns
     -------
@@ -29,7 +29,7 @@ def map_extent(y, x):
     Raises
     ------
     ResultError
-        If the centres are not evenly spaced.
+        If the centers are not evenly spaced.
     """
     top, bottom = _edges(y, "y")
     left, right = _edges(x, "x")
@@ -55,7 +55,7 @@ def image_extent(shape):
 def check_cover(extent, shape, cells):
     """Check that a map lies in the middle of an image, give or take half a cell.
 
-    It need not cover it: after convolutions without padding no cell is centred near the edge.
+    It need not cover it: after convolutions without padding no cell is centered near the edge.
 
     Parameters
     ----------
@@ -84,15 +84,15 @@ def check_cover(extent, shape, cells):
         )
 
 
-def _edges(centres, name):
-    centres = np.asarray(centres, dtype=float)
-    if len(centres) == 1:
-        return -0.5, 2 * float(centres[0]) + 0.5
-    steps = np.diff(centres)
+def _edges(centers, name):
+    centers = np.asarray(centers, dtype=float)
+    if len(centers) == 1:
+        return -0.5, 2 * float(centers[0]) + 0.5
+    steps = np.diff(centers)
     if not np.allclose(steps, steps[0], rtol=1e-3) or steps[0] == 0:
         raise ResultError(
             f"coordinate {name!r}: the cells are not evenly spaced; expected equal steps, got steps from "
             f"{steps.min():g} to {steps.max():g}. Select a contiguous part of the map."
         )
-    step = (centres[-1] - centres[0]) / (len(centres) - 1)
-    return float(centres[0] - step / 2), float(centres[-1] + step / 2)
+    step = (centers[-1] - centers[0]) / (len(centers) - 1)
+    return float(centers[0] - step / 2), float(centers[-1] + step / 2)

@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ..exceptions import ParameterError, ResultError
+from .displayed import as_images, displayed, gray
 from .extent import check_cover, image_extent, map_extent
-from .pictures import as_images, displayed, grey
-from .scale import centred_colormap, check_scale, color_limits, extends
+from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds
 from .text import literal, plain
 
 __all__ = ["Overlay", "add_colorbar", "check_alpha", "draw_map", "overlay"]
 
-# Black is drawn as this grey: under a half-transparent map, a black background would dull all its colours.
+# Black is drawn as this gray: under a half-transparent map, a black background would dull all its colors.
 DARKEST = 0.5
-# Letters of a label above the map, and beside the colour bar.
+# Letters of a label above the map, and beside the color bar.
 _LONGEST = 24
 
 
@@ -35,11 +35,11 @@ class Overlay(NamedTuple):
     axes : matplotlib.axes.Axes
         In pixel coordinates of the input image, row 0 at the top.
     image : matplotlib.image.AxesImage or None
-        The image in grey.
+        The image in gray.
     map : matplotlib.image.AxesImage
         The map; its array holds the values in logits.
     colorbar : matplotlib.colorbar.Colorbar or None
-        In the colours of the map as they appear on a medium grey of the image.
+        In the colors of the map as they appear on a medium gray of the image.
     """
 
     axes: Axes
@@ -55,28 +55,28 @@ def overlay(
     """Draw one class-activation map on its image.
 
     The map keeps its sign and its units and its opacity is the same everywhere, so that equal values have equal
-    colours. The image is drawn in greys, lightened, so that all colour belongs to the map. The colour bar is mixed
-    with a medium grey of the image in the same way as the map is.
+    colors. The image is drawn in grays, lightened, so that all color belongs to the map. The color bar is mixed
+    with a medium gray of the image in the same way as the map is.
 
     Parameters
     ----------
     cam : xarray.DataArray of shape (Y, X)
-        Map with dims and coordinates y and x, its cell centres in pixels of the input image [logit].
+        Map with dims and coordinates y and x, its cell centers in pixels of the input image [logit].
     image : array_like of shape (Y_image, X_image) or (Y_image, X_image, C), optional
         Input image in any units; stretched to its own range. Without it the map is drawn opaque.
     ax : matplotlib.axes.Axes, optional
         Where to draw. By default on a new figure, which is ``.axes.figure`` of the result.
     scale : "frame" or (float, float)
         ``"frame"``: symmetric about zero, up to the largest magnitude in the map. Or ``(vmin, vmax)`` [logit]; zero
-        keeps the neutral colour.
+        keeps the neutral color.
     cmap : str or matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     alpha : float
         Opacity of the map in [0, 1] where there is an image.
     interpolation : str
         As in matplotlib's ``imshow``. By default the cells are shown as they are.
     colorbar : bool
-        Whether to add a colour bar.
+        Whether to add a color bar.
     title : str, optional
         Drawn letter by letter: ``$`` and ``_`` make no mathematics. By default made from the label and time that
         ``cam`` was selected at, if it has them as coordinates.
@@ -108,7 +108,7 @@ def overlay(
     values = cam.values
     extent = map_extent(cam["y"].values, cam["x"].values)
     clim = color_limits(values[None, None], scale=scale).spiking[0, 0]
-    cmap = centred_colormap(cmap, *clim)
+    cmap = centered_colormap(cmap, *clim)
     picture = None
     if image is not None:
         picture = displayed(as_images(np.asarray(image)[None])[0, 0])
@@ -129,7 +129,7 @@ def overlay(
 
 
 def draw_map(ax, values, extent, picture=None, *, clim, cmap, alpha, interpolation="nearest"):
-    """Draw a map on a displayed picture, without title and colour bar.
+    """Draw a map on a displayed picture, without title and color bar.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ def draw_map(ax, values, extent, picture=None, *, clim, cmap, alpha, interpolati
     picture : ndarray of shape (Y_image, X_image) or (Y_image, X_image, 3), optional
         Image in [0, 1].
     clim : (float, float)
-        Colour limits [logit].
+        Color limits [logit].
     cmap : matplotlib.colors.Colormap
-        Colour map for these limits.
+        Color map for these limits.
     alpha : float
         Opacity of the map; 1 is used without a picture.
     interpolation : str
@@ -157,9 +157,9 @@ def draw_map(ax, values, extent, picture=None, *, clim, cmap, alpha, interpolati
     """
     drawn = None
     if picture is not None:
-        # Lightened by the colour limits, not by changing the values: these stay what they are for whoever reads them.
+        # Lightened by the color limits, not by changing the values: these stay what they are for whoever reads them.
         black = -DARKEST / (1 - DARKEST)
-        drawn = ax.imshow(grey(picture), cmap="gray", vmin=black, vmax=1, extent=image_extent(picture.shape))
+        drawn = ax.imshow(gray(picture), cmap="gray", vmin=black, vmax=1, extent=image_extent(picture.shape))
     artist = ax.imshow(
         values, cmap=cmap, vmin=clim[0], vmax=clim[1], extent=extent, interpolation=interpolation,
         alpha=1.0 if picture is None else alpha,
@@ -170,7 +170,7 @@ def draw_map(ax, values, extent, picture=None, *, clim, cmap, alpha, interpolati
 
 
 def add_colorbar(fig, artist, axes, *, label, extend, **kwargs):
-    """Add a colour bar that shows the colours of a map as they appear, mixed with the image.
+    """Add a color bar that shows the colors of a map as they appear, mixed with the image.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def add_colorbar(fig, artist, axes, *, label, extend, **kwargs):
     matplotlib.colorbar.Colorbar
         The bar.
     """
-    # Opaque colours mixed beforehand: a half-transparent bar would lie on white, and its ends on whatever is there.
+    # Opaque colors mixed beforehand: a half-transparent bar would lie on white, and its ends on whatever is there.
     alpha = artist.get_alpha()
     colors = alpha * artist.cmap(np.linspace(0, 1, 256))[:, :3] + (1 - alpha) * (1 + DARKEST) / 2
     mixed = ScalarMappable(norm=artist.norm, cmap=ListedColormap(colors))

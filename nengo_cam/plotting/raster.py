@@ -12,14 +12,14 @@ from matplotlib.patches import Rectangle
 from ..exceptions import ParameterError, ResultError
 from .column import dress, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
-from .scale import centred_colormap, check_scale, color_limits, extends
+from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import select_scenes
 from .text import literal, plain
 
 __all__ = ["Raster", "raster"]
 
 _DIMS = ("image", "time", "channel", "y", "x")
-# Where in a diverging colour map the colours of the neurons are taken from: those of a clear map, for and against.
+# Where in a diverging color map the colors of the neurons are taken from: those of a clear map, for and against.
 _AGAINST, _FOR = 0.08, 0.92
 # Letters of the name of a layer beside the raster.
 _LONGEST = 18
@@ -69,7 +69,7 @@ def raster(
 ):
     """Draw when chosen feature neurons spike, beside the map of all of them, averaged over the time shown.
 
-    A neuron has the colour of the map's sign where it stands, for the label or against it, and its cell is framed. A
+    A neuron has the color of the map's sign where it stands, for the label or against it, and its cell is framed. A
     step with several spikes of a neuron has a tick for each, spread over the step.
 
     Parameters
@@ -87,9 +87,9 @@ def raster(
         How many: half of them those that spike most in the cell where the map is strongest, half in the cell where it
         is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``.
     scale : "frame" or (float, float)
-        How far the colours of the map reach: as far as the map, in either direction, or ``(vmin, vmax)`` [logit].
+        How far the colors of the map reach: as far as the map, in either direction, or ``(vmin, vmax)`` [logit].
     cmap : str or matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     alpha : float
         Opacity of the map in [0, 1] where there is an image.
     fig : matplotlib.figure.Figure or SubFigure, optional
@@ -133,7 +133,7 @@ def raster(
     counts = _spike_counts(spiking["features"].isel(image=image).transpose(*_DIMS[1:]).values)
     chosen = _choose(neurons, counts, mean)
     clim = color_limits(mean[None, None], scale=scale).spiking[0, 0]
-    cmap = centred_colormap(cmap, *clim)
+    cmap = centered_colormap(cmap, *clim)
 
     if fig is None:
         fig = new_figure(1.75)
@@ -287,11 +287,11 @@ def _events(counts, times, dt):
 
 
 def _shade(cmap, clim, value):
-    """Colour of a neuron by the sign of the map in its cell."""
+    """Color of a neuron by the sign of the map in its cell."""
     reach = max(map(abs, clim))
-    colour = _FOR if value >= 0 else _AGAINST
-    # The colour map may be cut to one-sided limits; what is cut off takes the nearest colour there is.
-    return cmap(((2 * colour - 1) * reach - clim[0]) / (clim[1] - clim[0]))
+    color = _FOR if value >= 0 else _AGAINST
+    # The color map may be cut to one-sided limits; what is cut off takes the nearest color there is.
+    return cmap(((2 * color - 1) * reach - clim[0]) / (clim[1] - clim[0]))
 
 
 def _frame_cells(ax, extent, mean, chosen, cmap, clim):
@@ -300,7 +300,7 @@ def _frame_cells(ax, extent, mean, chosen, cmap, clim):
     frames = []
     for row, column in dict.fromkeys((row, column) for _, row, column in chosen.tolist()):
         place = (left + column * width, top + row * height)
-        # White below, so that a frame is seen on its own colour.
+        # White below, so that a frame is seen on its own color.
         ax.add_patch(Rectangle(place, width, height, fill=False, edgecolor="w", linewidth=2.0))
         frame = Rectangle(
             place, width, height, fill=False, edgecolor=_shade(cmap, clim, mean[row, column]), linewidth=1

@@ -1,4 +1,4 @@
-"""How far the colours reach: limits of signed maps, symmetric about zero."""
+"""How far the colors reach: limits of signed maps, symmetric about zero."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from matplotlib.colors import ListedColormap
 
 from ..exceptions import ParameterError
 
-__all__ = ["SCALES", "Limits", "centred_colormap", "check_scale", "color_limits", "extends"]
+__all__ = ["SCALES", "Limits", "centered_colormap", "check_scale", "color_limits", "extends"]
 
 SCALES = ("shared", "image", "frame")
 
 
 class Limits(NamedTuple):
-    """Colour limits of every map.
+    """Color limits of every map.
 
     Attributes
     ----------
@@ -66,16 +66,16 @@ def check_scale(scale, choices=SCALES):
 
 
 def color_limits(spiking, rate=None, scale="shared"):
-    """Find the colour limits of spiking and rate maps.
+    """Find the color limits of spiking and rate maps.
 
     ``"shared"`` gives one limit to all maps of all images, ``"image"`` one to all maps of an image, ``"frame"`` each
-    map its own. The limits are ``(-v, v)``, so that zero has the neutral colour. For ``"shared"`` and ``"image"``, v is
+    map its own. The limits are ``(-v, v)``, so that zero has the neutral color. For ``"shared"`` and ``"image"``, v is
     the largest magnitude in the *settled* maps, which are the rate maps if there are any, otherwise the spiking maps of
     the last step; if those are all zero, in all spiking maps.
 
     The settled maps decide because single steps would not do: one spike in a step of dt has the amplitude
     1 / (scale * dt), and a running mean starts with the same peaks. A limit that holds them leaves the settled map, the
-    one to be read, nearly white. What lies beyond the limit is drawn in the outermost colour, and colour bars say so by
+    one to be read, nearly white. What lies beyond the limit is drawn in the outermost color, and color bars say so by
     pointed ends (see `extends`).
 
     Values that are not finite count as missing. Where all values are zero or missing, v is 1.
@@ -120,50 +120,50 @@ def color_limits(spiking, rate=None, scale="shared"):
 
 
 def extends(maps, vmin, vmax):
-    """Say on which sides maps reach beyond the colour limits.
+    """Say on which sides maps reach beyond the color limits.
 
     Parameters
     ----------
     maps : ndarray
         Values drawn [logit].
     vmin, vmax : float
-        Colour limits [logit].
+        Color limits [logit].
 
     Returns
     -------
     {"neither", "min", "max", "both"}
-        The argument ``extend`` of a matplotlib colour bar.
+        The argument ``extend`` of a matplotlib color bar.
     """
     below, above = bool(np.any(maps < vmin)), bool(np.any(maps > vmax))
     return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
 
 
-def centred_colormap(cmap, vmin, vmax):
-    """Cut a diverging colour map so that its middle falls on zero and both sides keep the same slope.
+def centered_colormap(cmap, vmin, vmax):
+    """Cut a diverging color map so that its middle falls on zero and both sides keep the same slope.
 
     Parameters
     ----------
     cmap : str or matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     vmin, vmax : float
-        Colour limits [logit]; for symmetric limits the map stays as it is.
+        Color limits [logit]; for symmetric limits the map stays as it is.
 
     Returns
     -------
     matplotlib.colors.Colormap
-        Colour map to be used with these limits.
+        Color map to be used with these limits.
 
     Raises
     ------
     ParameterError
-        If matplotlib knows no colour map of this name.
+        If matplotlib knows no color map of this name.
     """
     if isinstance(cmap, str):
         try:
             cmap = matplotlib.colormaps[cmap]
         except KeyError as err:
             raise ParameterError(
-                f"cmap: unknown to matplotlib; expected the name of a diverging colour map, got {cmap!r}. "
+                f"cmap: unknown to matplotlib; expected the name of a diverging color map, got {cmap!r}. "
                 "Try 'RdBu_r', 'PuOr_r' or 'coolwarm'."
             ) from err
     reach = max(abs(vmin), abs(vmax))
@@ -180,7 +180,7 @@ def _settled_peak(spiking, rate):
 
 def _peak(maps):
     peak = np.max(np.abs(maps), initial=0.0, where=np.isfinite(maps))
-    # A limit near the end of the float range would overflow when colours are computed.
+    # A limit near the end of the float range would overflow when colors are computed.
     return float(peak) if peak > np.finfo(np.float32).tiny else 0.0
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..exceptions import LabelError, ParameterError
 from .answers import answers_of
-from .checks import check_pair, check_rate, check_spiking
+from .displayed import as_images, displayed, frame_indices, image_index
 from .extent import check_cover, map_extent
-from .pictures import as_images, displayed, frame_indices, image_index
+from .results import check_pair, check_rate, check_spiking
 
 __all__ = ["Scene", "milliseconds", "nearest_steps", "select_scenes"]
 
@@ -86,7 +86,7 @@ def select_scenes(spiking, rate, images, positions, label, variables=("cam", "lo
     rate : xarray.Dataset or None
         Rate maps; matched to the spiking ones by their ``image`` coordinate.
     images : array_like or None
-        Input images, see `nengo_cam.plotting.pictures`.
+        Input images, see `nengo_cam.plotting.displayed`.
     positions : int or sequence of int
         Positions along the dim ``image`` of ``spiking``; negative ones count from the end.
     label : int or str or None

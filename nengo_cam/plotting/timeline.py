@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from .answers import say_answer
 from .overlay import add_colorbar, check_alpha, draw_map
-from .scale import centred_colormap, check_scale, color_limits, extends
+from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
 from .text import literal, plain
 
@@ -77,12 +77,12 @@ def timeline(
     times : sequence of float, optional
         When [s]; the nearest steps are shown. By default at 5, 10, 20, 50 and 100 % of the simulation.
     scale : {"shared", "image", "frame"} or (float, float)
-        How far the colours reach, see `nengo_cam.plotting.scale.color_limits`. ``"shared"`` (here the same as
+        How far the colors reach, see `nengo_cam.plotting.scale.color_limits`. ``"shared"`` (here the same as
         ``"image"``): as far as the rate map, or the spiking map of the last step if there is no rate map; earlier
-        maps may go beyond it, which the colour bar then says. ``"frame"``: each map its own, with its own bar. Or
+        maps may go beyond it, which the color bar then says. ``"frame"``: each map its own, with its own bar. Or
         ``(vmin, vmax)`` [logit].
     cmap : str or matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     alpha : float
         Opacity of the maps in [0, 1].
     fig : matplotlib.figure.Figure or SubFigure, optional
@@ -126,7 +126,7 @@ def timeline(
         clims.append(limits.rate[0])
         titles.append("rate")
         pictures.append(pictures[-1])
-    cmap = centred_colormap(cmap, *clims[0])
+    cmap = centered_colormap(cmap, *clims[0])
 
     n_panels = len(maps) + (images is not None)
     if fig is None:

@@ -76,7 +76,7 @@ def tradeoff(curve, *, measure=None, cmap="viridis", fig=None):
         Which measure of the answers: the fraction that is right, or as by the rate network. By default accuracy if it
         was measured.
     cmap : str or matplotlib.colors.Colormap
-        Sequential colour map for the rates.
+        Sequential color map for the rates.
     fig : matplotlib.figure.Figure or SubFigure, optional
         Where to draw, best with ``layout="constrained"``. By default a new figure, two columns of a journal wide.
 
@@ -95,7 +95,7 @@ def tradeoff(curve, *, measure=None, cmap="viridis", fig=None):
     cmap = _colormap(cmap)
     names, rates, times, arrays = _read(curve)
     measure = _choose(measure, arrays)
-    colours = cmap(np.linspace(*_COLOURS, len(rates)))
+    colors = cmap(np.linspace(*_COLOURS, len(rates)))
     marked = sorted({max(round(fraction * len(times)) - 1, 0) for fraction in _MARKED})
     if fig is None:
         fig = Figure(figsize=(7.1, 1.5 * len(names) + 0.4), dpi=150, layout="constrained")
@@ -107,14 +107,14 @@ def tradeoff(curve, *, measure=None, cmap="viridis", fig=None):
         answers, maps, spikes = (arrays[variable][row] for variable in (measure, "cam_correlation", "spikes_per_image"))
         # A logarithm of no spikes is not drawn.
         spikes = np.where(spikes > 0, spikes, np.nan)
-        look = {"colours": colours, "marked": marked}
+        look = {"colors": colors, "marked": marked}
         median = maps[..., 1]
         panels = [(times, answers), (spikes, answers), (times, median), (spikes, median)]
         lines.append([_draw_lines(ax, x, y, **look) for ax, (x, y) in zip(axes[row], panels)])
         bands.append(
             [
-                axes[row][2].fill_between(times, low, high, color=colour, alpha=0.15, linewidth=0)
-                for (low, high), colour in zip(np.moveaxis(maps[..., [0, 2]], -1, 1), colours)
+                axes[row][2].fill_between(times, low, high, color=color, alpha=0.15, linewidth=0)
+                for (low, high), color in zip(np.moveaxis(maps[..., [0, 2]], -1, 1), colors)
             ]
         )
         if measure == "accuracy" and arrays["rate_accuracy"] is not None:
@@ -126,13 +126,13 @@ def tradeoff(curve, *, measure=None, cmap="viridis", fig=None):
     return Tradeoff(fig, axes, lines, bands, references, legend)
 
 
-def _draw_lines(ax, x, y, *, colours, marked):
+def _draw_lines(ax, x, y, *, colors, marked):
     """Draw a line per rate; x may be the same for all."""
     return [
         ax.plot(
-            *curve, color=colour, linewidth=1.1, marker="o", markersize=2.8, markeredgewidth=0, markevery=marked
+            *curve, color=color, linewidth=1.1, marker="o", markersize=2.8, markeredgewidth=0, markevery=marked
         )[0]
-        for curve, colour in zip(zip(np.broadcast_to(x, y.shape), y), colours)
+        for curve, color in zip(zip(np.broadcast_to(x, y.shape), y), colors)
     ]  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def _colormap(cmap):
         return matplotlib.colormaps[cmap]
     except KeyError as err:
         raise ParameterError(
-            f"cmap: unknown to matplotlib; expected the name of a sequential colour map, got {cmap!r}. Try 'viridis'."
+            f"cmap: unknown to matplotlib; expected the name of a sequential color map, got {cmap!r}. Try 'viridis'."
         ) from err
 
 

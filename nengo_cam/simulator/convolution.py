@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .. import compat
 from .events import EventConvolution
-from .folding import unscaling
+from .operator_folding import unscaling
 from .registry import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy

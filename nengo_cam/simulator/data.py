@@ -5,7 +5,7 @@ import collections.abc
 import numpy as np
 
 from ..exceptions import ParameterError
-from .building import LazyEnsemble
+from .reference_builder import LazyEnsemble
 
 __all__ = ["SimulationData", "check_feed"]
 

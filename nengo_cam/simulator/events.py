@@ -124,7 +124,7 @@ def _add_stamps(frames, stamps, bias, out, strides, before):
                         target = (frame * out_rows + row) * out_columns
                         source = (c * height + i) * width
                         if whole_rows:
-                            # Neighbouring columns are neighbours in memory: one long sum.
+                            # Neighboring columns are neighbors in memory: one long sum.
                             start, stop = max(-first, 0), min(out_columns - first, width)
                             size = (stop - start) * n_filters
                             to, of = (target + first + start) * n_filters, (source + start) * n_filters

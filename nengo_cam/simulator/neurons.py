@@ -16,13 +16,13 @@ from ..neurons import (
     SignedClippedIntegrateAndFire,
     SignedIntegrateAndFire,
 )
-from .folding import integrators
 from .integration import (
     integrate_and_fire,
     integrate_and_fire_clipped,
     integrate_and_fire_signed,
     integrate_and_fire_signed_clipped,
 )
+from .operator_folding import integrators
 from .registry import Rule, register_operator
 from .scan import Block, for_each_block, spread
 from .signals import Value

@@ -17,7 +17,7 @@ from nengo.exceptions import SimulationError
 from nengo.utils.functions import function_name
 
 from .. import compat
-from .folding import unscaling
+from .operator_folding import unscaling
 from .registry import Rule, register_operator
 from .signals import Value, as_slice
 from .tensors import to_numpy

@@ -4,9 +4,9 @@ import collections
 
 from nengo.builder.neurons import SimNeurons
 
-from .build import Build
+from .context import Build
 from .cycles import explain_cycle
-from .folding import fold
+from .operator_folding import fold
 from .registry import find_rule
 from .signals import element_indices, overlap, signal_key
 

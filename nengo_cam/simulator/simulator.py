@@ -6,14 +6,14 @@ import numpy as np
 from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
 from tqdm.auto import tqdm
 
+from ..checks.parameters import check_count, check_positive
 from ..exceptions import ParameterError
-from ..parameters import check_count, check_positive
-from .build import Chunk
-from .building import build_model
+from .context import Chunk
 from .cycles import check_learning
 from .data import SimulationData, check_feed
 from .engine import Engine
 from .plan import Plan
+from .reference_builder import build_model
 from .signals import signal_key
 
 __all__ = ["Simulator"]

@@ -43,7 +43,7 @@ class Controls:
     def __init__(self, player):
         widgets = _import_ipywidgets()
         self.player, self._following = player, False
-        # Colour limits given as numbers stay among the choices.
+        # Color limits given as numbers stay among the choices.
         self._limits = []
         steps = [(milliseconds(time), step) for step, time in enumerate(player.show.times)]
         self.play = widgets.Play(

@@ -33,7 +33,7 @@
   // Cells are stored as differences from step to step, which wrap around as Int8Array does.
   for (let film = 0; film < data.cells.length; film += T * size)
     for (let i = film + size; i < film + T * size; i++) data.cells[i] += data.cells[i - size];
-  const colours = bytesOf(facts.colours);
+  const colors = bytesOf(facts.colors);
 
   const state = { ...facts.start, playing: false };
 
@@ -57,7 +57,7 @@
     const reach = { shared: facts.shared[state.smoothing], image: data.reach[film()], frame: peak > 0 ? peak : 1 };
     return [-reach[state.scale], reach[state.scale]];
   }
-  function colourOf(value, [low, high]) {
+  function colorOf(value, [low, high]) {
     const reach = Math.max(Math.abs(low), Math.abs(high));
     const clipped = Math.min(Math.max(value, low), high);
     return 3 * Math.min(Math.floor((clipped / reach + 1) * 128), 255);
@@ -74,11 +74,11 @@
     facts.pictures ? [-0.5, pictureColumns - 0.5, pictureRows - 0.5, -0.5] : facts.extent;
   const scratch = document.createElement("canvas");
 
-  function paint(canvas, width, height, colour, extent, alpha) {
+  function paint(canvas, width, height, color, extent, alpha) {
     scratch.width = width;
     scratch.height = height;
     const pixels = scratch.getContext("2d").createImageData(width, height);
-    for (let i = 0; i < width * height; i++) colour(i, pixels.data, 4 * i);
+    for (let i = 0; i < width * height; i++) color(i, pixels.data, 4 * i);
     scratch.getContext("2d").putImageData(pixels, 0, 0);
     const context = canvas.getContext("2d");
     const x = canvas.width / (right - left), y = canvas.height / (bottom - top);
@@ -93,9 +93,9 @@
     const start = (state.image * facts.pictures.shape[1] + frame) * pictureRows * pictureColumns * channels;
     const pixel = (i, c) => data.pictures[start + i * channels + (channels === 3 ? c : 0)];
     paint(canvas, pictureColumns, pictureRows, (i, out, at) => {
-      const grey = 0.299 * pixel(i, 0) + 0.587 * pixel(i, 1) + 0.114 * pixel(i, 2);
-      // Under a map black is drawn as a medium grey, which leaves the map its colours.
-      for (let c = 0; c < 3; c++) out[at + c] = lightened ? (grey + 255) / 2 : pixel(i, c);
+      const gray = 0.299 * pixel(i, 0) + 0.587 * pixel(i, 1) + 0.114 * pixel(i, 2);
+      // Under a map black is drawn as a medium gray, which leaves the map its colors.
+      for (let c = 0; c < 3; c++) out[at + c] = lightened ? (gray + 255) / 2 : pixel(i, c);
       out[at + 3] = 255;
     }, [left, right, bottom, top], 1);
   }
@@ -105,8 +105,8 @@
     paintPicture(canvas, step, true);
     paint(canvas, columns, rows, (i, out, at) => {
       const cell = cells[start + i];
-      const colour = colourOf((cell * peak) / 127, between);
-      for (let c = 0; c < 3; c++) out[at + c] = colours[colour + c];
+      const color = colorOf((cell * peak) / 127, between);
+      for (let c = 0; c < 3; c++) out[at + c] = colors[color + c];
       out[at + 3] = cell === MISSING ? 0 : 255;
     }, facts.extent, facts.alpha);
   }
@@ -128,9 +128,9 @@
     bar.height = 1;
     const context = bar.getContext("2d"), line = context.createImageData(256, 1);
     for (let i = 0; i < 256; i++) {
-      const at = colourOf(low + ((i + 0.5) / 256) * (high - low), [low, high]);
-      // As the map looks on a medium grey of the image.
-      for (let c = 0; c < 3; c++) line.data[4 * i + c] = facts.alpha * colours[at + c] + (1 - facts.alpha) * 191;
+      const at = colorOf(low + ((i + 0.5) / 256) * (high - low), [low, high]);
+      // As the map looks on a medium gray of the image.
+      for (let c = 0; c < 3; c++) line.data[4 * i + c] = facts.alpha * colors[at + c] + (1 - facts.alpha) * 191;
       line.data[4 * i + 3] = 255;
     }
     context.putImageData(line, 0, 0);
@@ -148,7 +148,7 @@
     middle.style.left = `${100 * share}%`;
     middle.hidden = share < 0.25 || share > 0.75;
     byId("bar-title").textContent = `CAM [${facts.units}]` + (state.scale === "frame" ? ", of the spiking map" : "");
-    bar.setAttribute("aria-label", `Colours from ${signed(low)} to ${signed(high)} ${facts.units}`);
+    bar.setAttribute("aria-label", `Colors from ${signed(low)} to ${signed(high)} ${facts.units}`);
   }
 
   // Curves over time.
@@ -184,7 +184,7 @@
     add(svg, "text", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, "time [ms]");
     const middle = (box.top + box.bottom) / 2;
     add(svg, "text", { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` }, name);
-    for (const { lines, colour, width: stroke, dashes } of curves) {
+    for (const { lines, color, width: stroke, dashes } of curves) {
       let path = "";
       for (const values of lines) {
         let pen = "M";
@@ -196,7 +196,7 @@
           }
         });
       }
-      add(svg, "path", { d: path || "M0 0", stroke: colour, "stroke-width": stroke, fill: "none",
+      add(svg, "path", { d: path || "M0 0", stroke: color, "stroke-width": stroke, fill: "none",
         "stroke-dasharray": dashes || "none", "stroke-linejoin": "round" });
     }
     add(svg, "path", { class: "frame", d: `M${box.left} ${box.top}V${box.bottom}H${box.right}` });
@@ -216,10 +216,10 @@
     };
   }
   function legend(element, entries) {
-    element.replaceChildren(...entries.map(({ text, colour, line }) => {
+    element.replaceChildren(...entries.map(({ text, color, line }) => {
       const entry = document.createElement("span");
       entry.textContent = text;
-      entry.style.setProperty("--colour", colour);
+      entry.style.setProperty("--color", color);
       entry.style.setProperty("--line", line);
       return entry;
     }));
@@ -227,18 +227,18 @@
   function drawCharts() {
     const steps = times.map((_, step) => step), shown = shownLabel();
     const [second, ...rest] = ranked(T - 1).filter((label) => label !== shown);
-    const curve = (of, colour, width) =>
-      ({ lines: of.map((label) => steps.map((step) => logit(step, label))), colour, width });
+    const curve = (of, color, width) =>
+      ({ lines: of.map((label) => steps.map((step) => logit(step, label))), color, width });
     const curves = [curve(rest, OTHERS, 1)];
-    const entries = [{ text: `label ${labels[shown]}`, colour: SHOWN, line: "3px solid" }];
+    const entries = [{ text: `label ${labels[shown]}`, color: SHOWN, line: "3px solid" }];
     if (second !== undefined) curves.push(curve([second], RUNNER_UP, 1.5));
     if (facts.rate) {
-      curves.push({ lines: [steps.map(() => rateLogit(shown))], colour: SHOWN, width: 1.5, dashes: "6 4" });
-      entries.push({ text: `label ${labels[shown]}, rate`, colour: SHOWN, line: "2px dashed" });
+      curves.push({ lines: [steps.map(() => rateLogit(shown))], color: SHOWN, width: 1.5, dashes: "6 4" });
+      entries.push({ text: `label ${labels[shown]}, rate`, color: SHOWN, line: "2px dashed" });
     }
     if (second !== undefined)
-      entries.push({ text: `label ${labels[second]} (strongest other)`, colour: RUNNER_UP, line: "2px solid" });
-    if (rest.length) entries.push({ text: "other labels", colour: OTHERS, line: "2px solid" });
+      entries.push({ text: `label ${labels[second]} (strongest other)`, color: RUNNER_UP, line: "2px solid" });
+    if (rest.length) entries.push({ text: "other labels", color: OTHERS, line: "2px solid" });
     curves.push(curve([shown], SHOWN, 2.5));
     let low = Infinity, high = -Infinity;
     for (const value of curves.flatMap(({ lines }) => lines.flat()))
@@ -248,10 +248,10 @@
     drawChart(byId("logits"), curves, [low - margin, high + margin], "logit");
     legend(byId("legend"), entries);
     if (facts.score) {
-      drawChart(byId("scores"), [{ lines: [steps.map(score)], colour: SHOWN, width: 2.5 }], facts.score.limits,
+      drawChart(byId("scores"), [{ lines: [steps.map(score)], color: SHOWN, width: 2.5 }], facts.score.limits,
         facts.score.name);
       const note = facts.score.notes[state.smoothing], text = `agreement of the maps of label ${labels[shown]}`;
-      legend(byId("score-legend"), [{ text: note ? `${text}; ${note}` : text, colour: SHOWN, line: "3px solid" }]);
+      legend(byId("score-legend"), [{ text: note ? `${text}; ${note}` : text, color: SHOWN, line: "3px solid" }]);
     }
   }
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from ..exceptions import ResultError
 from ..plotting.answers import answers_of
+from ..plotting.displayed import displayed, frame_indices, image_index
 from ..plotting.extent import map_extent
-from ..plotting.pictures import displayed, frame_indices, image_index
 from ..plotting.scale import SCALES
-from ..plotting.scores import align_scores, score_limits, score_name, score_note
+from ..plotting.score_curve import align_scores, score_limits, score_name, score_note
 from .controls import SCALE_NAMES, WINNER, scale_text
 
-__all__ = ["quantise", "write_page"]
+__all__ = ["quantize", "write_page"]
 
 _HERE = pathlib.Path(__file__).parent
 #: Cells of maps and pixels of images, a byte each: more than this no browser unpacks in reasonable time.
@@ -57,7 +57,7 @@ def write_page(player, smoothings, *, most=None):
     if pictures is not None:
         arrays["pictures"] = pictures
         facts["pictures"] = {"shape": pictures.shape, "frames": frames}
-    colours = np.rint(255 * np.asarray(player.cmap(np.linspace(0, 1, 256)))[:, :3]).astype(np.uint8)
+    colors = np.rint(255 * np.asarray(player.cmap(np.linspace(0, 1, 256)))[:, :3]).astype(np.uint8)
     facts.update(
         images=[str(name) for name in show.names],
         labels=[str(label) for label in show.labels],
@@ -69,7 +69,7 @@ def write_page(player, smoothings, *, most=None):
         units=first.units,
         fps=player.fps,
         alpha=player.alpha if pictures is not None else 1,
-        colours=base64.b64encode(colours.tobytes()).decode(),
+        colors=base64.b64encode(colors.tobytes()).decode(),
         start={
             "image": player.image,
             "label": -1 if player.label is None else show.labels.index(player.label),
@@ -94,7 +94,7 @@ def write_page(player, smoothings, *, most=None):
     )
 
 
-def quantise(maps):
+def quantize(maps):
     """Round maps to a byte per cell, each map by its own largest magnitude.
 
     Parameters
@@ -143,7 +143,7 @@ def _film(show, smoothings):
     (top, bottom), (left, right), flips = _place(show)
     stacks = {"cells": [], "peaks": [], "logits": [], "reach": []}
     for smoothing in smoothings:
-        cells, peaks = quantise(_upright(show.maps(smoothing), flips))
+        cells, peaks = quantize(_upright(show.maps(smoothing), flips))
         # Differences from step to step, which wrap around, pack better.
         cells[:, :, 1:] = cells[:, :, 1:] - cells[:, :, :-1]
         stacks["cells"].append(cells)
@@ -158,7 +158,7 @@ def _film(show, smoothings):
         "rate": show.rate is not None,
     }
     if show.rate is not None:
-        arrays["rate-cells"], arrays["rate-peaks"] = quantise(_upright(show.rate_maps(), flips))
+        arrays["rate-cells"], arrays["rate-peaks"] = quantize(_upright(show.rate_maps(), flips))
         arrays["rate-logits"] = show.rate_logits()
     if show.scores is not None:
         arrays["scores"] = align_scores(show.scores, show.names, show.labels, show.times)

@@ -4,12 +4,12 @@ import html
 import operator
 import pathlib
 
+from ..checks.output import atomic_path, check_writable
 from ..exceptions import MissingDependencyError, OutputPathError, ParameterError, ResultError
-from ..files import atomic_path, check_writable
-from ..plotting.film import check_fps
+from ..plotting.film.animation import check_fps
 from ..plotting.overlay import check_alpha
-from ..plotting.scale import SCALES, centred_colormap
-from ..plotting.scores import score_curve
+from ..plotting.scale import SCALES, centered_colormap
+from ..plotting.score_curve import score_curve
 from .controls import Controls
 from .page import write_page
 from .show import Show, choose
@@ -27,7 +27,7 @@ def player(
 ):  # fmt: skip
     """Make a player of the maps of all images over the time of the simulation.
 
-    In a notebook it shows a page with controls: play, time, image, label, scale of the colours, and smoothing over
+    In a notebook it shows a page with controls: play, time, image, label, scale of the colors, and smoothing over
     time. The browser draws, also while other cells run, and in a notebook that was exported. `save` writes the same
     page to a file that plays in any browser, without Python and without a network. What is too much for a notebook to
     keep is shown by ``widget``, for which Python draws; this needs ipywidgets.
@@ -52,7 +52,7 @@ def player(
         Label of the maps, to begin with. By default, and for each image anew, the one with the largest logit at the
         last step.
     scale : {"shared", "image", "frame"} or (float, float)
-        How far the colours reach, to begin with. ``"image"``: for each image and label one limit for all times, and
+        How far the colors reach, to begin with. ``"image"``: for each image and label one limit for all times, and
         for spiking and rate map: the largest magnitude in the rate map, or in the spiking map of the last step if
         there is no rate map. ``"shared"``: the largest of these, the same for all images and labels. ``"frame"``:
         each map its own. Or ``(vmin, vmax)`` [logit].
@@ -64,7 +64,7 @@ def player(
     fps : float
         Steps per second while it plays.
     cmap : str or matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     alpha : float
         Opacity of the maps in [0, 1].
 
@@ -94,7 +94,7 @@ def player(
     """
     check_alpha(alpha)
     check_fps(fps)
-    cmap = centred_colormap(cmap, -1, 1)
+    cmap = centered_colormap(cmap, -1, 1)
     show = Show(spiking, rate, images, scores=scores, metric=metric, synapse=synapse)
     made = Player(show, fps=fps, cmap=cmap, alpha=alpha)
     made.select(image=image, label=label, scale=scale, smoothing=show.smoothings[0] if smoothing is None else smoothing)
@@ -111,7 +111,7 @@ class Player:
     fps : float
         Steps per second while it plays.
     cmap : matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     alpha : float
         Opacity of the maps.
 
@@ -124,7 +124,7 @@ class Player:
     label : int or str or None
         Label chosen; None is the one with the largest logit at the last step.
     scale : str or (float, float)
-        How far the colours reach.
+        How far the colors reach.
     smoothing : str
         How maps and logits are smoothed.
     step : int

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ..agreement import cumulative, smooth
 from ..exceptions import ImageError, ParameterError, ResultError
-from ..plotting.pictures import as_images, image_index
+from ..plotting.displayed import as_images, image_index
 from ..plotting.scale import check_scale, color_limits
-from ..plotting.scores import align_scores, check_scores
+from ..plotting.score_curve import align_scores, check_scores
 from ..plotting.selection import milliseconds, select_scenes
+from ..scoring.agreement import cumulative, smooth
 
 __all__ = ["SMOOTHINGS", "Show", "choose"]
 
@@ -128,7 +128,7 @@ class Show:
         )
 
     def limits(self, scale, smoothing):
-        """Find the colour limits of all maps of all labels.
+        """Find the color limits of all maps of all labels.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class Show:
         return tuple(limits.reshape(*maps.shape[:2], *limits.shape[1:]) for limits in found)
 
     def shared_limits(self, smoothing):
-        """Return the colour limits ``(vmin, vmax)`` of the scale ``"shared"`` [logit]."""
+        """Return the color limits ``(vmin, vmax)`` of the scale ``"shared"`` [logit]."""
         return tuple(self.limits("shared", smoothing)[0][0, 0, 0].tolist())
 
     def maps(self, smoothing):

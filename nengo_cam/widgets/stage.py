@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from ..plotting.layout import lay_out
+from ..plotting.film.layout import lay_out
 
 __all__ = ["Stage"]
 
@@ -19,9 +19,9 @@ class Stage:
     curve : Curve or None
         Its scores.
     scale : {"image", "frame"} or (float, float)
-        How far the colours reach.
+        How far the colors reach.
     cmap : str or matplotlib.colors.Colormap
-        Diverging colour map.
+        Diverging color map.
     alpha : float
         Opacity of the maps in [0, 1].
 
@@ -29,7 +29,7 @@ class Stage:
     ----------
     figure : matplotlib.figure.Figure
         The figure.
-    panel : nengo_cam.plotting.panel.Panel
+    panel : nengo_cam.plotting.film.panel.Panel
         Its axes and artists.
     colorbars : list of matplotlib.colorbar.Colorbar
         One, or with ``scale="frame"`` one per map.

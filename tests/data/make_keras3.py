@@ -1,4 +1,4 @@
-"""Write the models of Keras 3 that ``tests/test_keras3.py`` reads where Keras 3 is not installed.
+"""Write the models of Keras 3 that ``tests/models/test_models_keras3.py`` reads where Keras 3 is not installed.
 
 Run it in an environment with Keras 3, from the top of the repository: ``python tests/data/make_keras3.py``. It writes
 

@@ -10,8 +10,8 @@ def build(rng, with_time):
     dims = ("image", "time", "label", "y", "x") if with_time else ("image", "label", "y", "x")
     sizes = {"image": N_IMAGES, "time": N_STEPS, "label": N_LABELS, "y": CELLS, "x": CELLS}
     cam = rng.normal(size=[sizes[dim] for dim in dims]).astype(np.float32)
-    centres = 2.0 * np.arange(CELLS) + 0.5
-    coords = {"image": np.arange(N_IMAGES), "label": ["cat", "dog", "emu", "fox"], "y": centres, "x": centres}
+    centers = 2.0 * np.arange(CELLS) + 0.5
+    coords = {"image": np.arange(N_IMAGES), "label": ["cat", "dog", "emu", "fox"], "y": centers, "x": centers}
     if with_time:
         coords["time"] = 0.001 * (np.arange(N_STEPS) + 1)
     return xr.Dataset(

@@ -132,8 +132,8 @@ def test_missing_logits_are_gaps(spiking):
 @pytest.mark.parametrize("positions", [0, [0, 1, 2]])
 @pytest.mark.parametrize(("scale", "with_scores"), [("shared", False), ("shared", True), ("image", True)])
 def test_nothing_overlaps_or_is_cut_off(spiking, rate, scores, width, positions, scale, with_scores):
-    centres = (np.arange(4) + 0.5) * width / 4 - 0.5
-    spiking, rate = spiking.assign_coords(x=centres), rate.assign_coords(x=centres)
+    centers = (np.arange(4) + 0.5) * width / 4 - 0.5
+    spiking, rate = spiking.assign_coords(x=centers), rate.assign_coords(x=centers)
     spiking.attrs.update(time_reduction="running mean", input_shape=[8, width, 1])
     film = animate(
         spiking, rate, np.random.default_rng(0).random((3, 8, width)), image=positions, scale=scale,

@@ -14,7 +14,7 @@ from PIL import Image
 from nengo_cam import cumulative
 from nengo_cam.exceptions import MissingDependencyError, OutputPathError, ParameterError
 from nengo_cam.plotting import animate, check_film
-from nengo_cam.plotting.gif import GIFWriter
+from nengo_cam.plotting.film.gif import GIFWriter
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_gif_holds_every_frame(film, tmp_path):
     expected = np.asarray(Image.open(tmp_path / "frame.png").convert("RGB"), dtype=float)
     distances = [np.abs(frame - expected).mean() for frame in frames]
     assert int(np.argmin(distances)) == 2
-    # All colours of the colour bar are there, though few pixels have them.
+    # All colors of the color bar are there, though few pixels have them.
     assert np.abs(frames[2] - expected).max() <= 16
 
 
@@ -245,8 +245,8 @@ def test_a_real_video_has_all_frames(film, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_ffmpeg")
 def test_size_of_a_usual_film(rng):
-    centres = np.arange(28.0)
-    coords = {"image": [0, 1], "time": 0.001 * np.arange(1, 61), "label": range(10), "y": centres, "x": centres}
+    centers = np.arange(28.0)
+    coords = {"image": [0, 1], "time": 0.001 * np.arange(1, 61), "label": range(10), "y": centers, "x": centers}
     cam = rng.normal(size=(2, 60, 10, 28, 28))
     spiking = xr.Dataset({"cam": (tuple(coords), cam), "logits": (tuple(coords)[:3], cam.mean((3, 4)))}, coords)
     film = animate(cumulative(spiking), spiking.isel(time=-1, drop=True), rng.random((2, 28, 28)), image=[0, 1])
@@ -272,7 +272,7 @@ def test_a_film_can_be_checked_before_the_run(tmp_path, monkeypatch):
     with pytest.raises(OutputPathError, match="the same file as the input"):
         check_film(tmp_path / "in.gif", inputs=[tmp_path / "in.gif"])
     (tmp_path / "in.gif").unlink()
-    monkeypatch.setattr("nengo_cam.plotting.film.writers.is_available", lambda name: False)
+    monkeypatch.setattr("nengo_cam.plotting.film.animation.writers.is_available", lambda name: False)
     with pytest.raises(MissingDependencyError, match="ffmpeg was not found"):
         check_film(tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []

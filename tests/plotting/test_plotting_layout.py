@@ -3,8 +3,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from nengo_cam.exceptions import ParameterError
-from nengo_cam.plotting.layout import lay_out
-from nengo_cam.plotting.scores import check_scores, score_curve
+from nengo_cam.plotting.film.layout import lay_out
+from nengo_cam.plotting.score_curve import check_scores, score_curve
 from nengo_cam.plotting.selection import select_scenes
 
 
@@ -15,7 +15,7 @@ def laid_out(scenes, curves=None, **options):
 @pytest.mark.parametrize(
     ("scale", "with_rate", "bars"), [("shared", 1, 1), ("image", 1, 2), ("frame", 1, 4), ("frame", 0, 2)]
 )
-def test_colour_bars(spiking, rate, scale, with_rate, bars):
+def test_color_bars(spiking, rate, scale, with_rate, bars):
     scenes = select_scenes(spiking, rate if with_rate else None, None, [0, 1], "dog")
     _, panels, found = laid_out(scenes, scale=scale)
     assert len(found) == bars
@@ -52,7 +52,7 @@ def test_begins_at_the_last_step(spiking):
     np.testing.assert_array_equal(panel.maps[0].get_array(), spiking["cam"].values[1, 8, 0])
 
 
-def test_unknown_colours_leave_a_given_figure_empty(spiking):
+def test_unknown_colors_leave_a_given_figure_empty(spiking):
     fig = Figure()
     with pytest.raises(ParameterError, match="cmap: unknown to matplotlib; .* got 'nope'"):
         laid_out(select_scenes(spiking, None, None, 1, "cat"), cmap="nope", fig=fig)

@@ -26,7 +26,7 @@ def test_exported_names():
         "CAMAnimation",
         "Comparison",
         "Latency",
-        "Localisation",
+        "Localization",
         "Overlay",
         "Raster",
         "Timeline",
@@ -36,7 +36,7 @@ def test_exported_names():
         "check_film",
         "comparison",
         "latency",
-        "localisation",
+        "localization",
         "overlay",
         "raster",
         "timeline",
@@ -64,7 +64,7 @@ def test_order_of_dims_does_not_matter(cam):
 
 
 def test_colors_on_the_canvas_are_those_of_the_colorbar(cam):
-    """Zero and the extremes on a medium grey look on the image as on the bar."""
+    """Zero and the extremes on a medium gray look on the image as on the bar."""
     cam = cam.copy(data=np.zeros((4, 4)))
     cam[0, 0], cam[3, 3] = 2, -2
     picture = np.full((8, 8), 0.5)

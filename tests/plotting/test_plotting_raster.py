@@ -67,7 +67,7 @@ def test_the_map_is_the_mean_and_its_cells_are_framed(spiking, images):
     assert places == [(2 * x - 0.5, 2 * y - 0.5, 2, 2) for y, x in strongest(spiking, 0, "emu")]
 
 
-def test_neurons_have_the_colour_of_the_sign_of_the_map(spiking):
+def test_neurons_have_the_color_of_the_sign_of_the_map(spiking):
     (y, x), (v, u) = strongest(spiking, 0, "cat")
     drawn = raster(spiking, label="cat", neurons=[[0, y, x], [0, v, u]])
     red, blue = (artist.get_colors()[0] for artist in drawn.spikes)

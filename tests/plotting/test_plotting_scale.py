@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nengo_cam.exceptions import ParameterError
-from nengo_cam.plotting.scale import centred_colormap, check_scale, color_limits, extends
+from nengo_cam.plotting.scale import centered_colormap, check_scale, color_limits, extends
 
 
 def films():
@@ -87,8 +87,8 @@ def test_limits_of_single_precision_maps_hold_them(rng, scale):
 
 @pytest.mark.parametrize(("vmin", "vmax"), [(-1, 3), (-3, 1), (-2, 2), (1, 2), (-5, -1)])
 def test_colors_mean_the_same_value_whatever_the_limits(vmin, vmax):
-    full = centred_colormap("RdBu_r", -1, 1)
-    cut = centred_colormap("RdBu_r", vmin, vmax)
+    full = centered_colormap("RdBu_r", -1, 1)
+    cut = centered_colormap("RdBu_r", vmin, vmax)
     reach = max(abs(vmin), abs(vmax))
     values = np.linspace(vmin, vmax, 50)
     np.testing.assert_allclose(cut((values - vmin) / (vmax - vmin)), full(0.5 + 0.5 * values / reach), atol=0.03)
@@ -96,4 +96,4 @@ def test_colors_mean_the_same_value_whatever_the_limits(vmin, vmax):
 
 def test_unknown_colormap():
     with pytest.raises(ParameterError, match=r"cmap: unknown to matplotlib; .* got 'RdBlu'"):
-        centred_colormap("RdBlu", -1, 1)
+        centered_colormap("RdBlu", -1, 1)

@@ -36,7 +36,7 @@ def data(rng):
         cam = rng.normal(size=tuple(sizes.values()))
         counts = rng.choice([0, 0, 1, 2], size=(2, 6, 3, 4, 4))
         counts[:, 0] = 1
-        centres = 2.0 * np.arange(4) + 0.5
+        centers = 2.0 * np.arange(4) + 0.5
         coords = {"image": [name, "other"], "time": 0.001 * np.arange(1, 7), "label": [name, "dog", f"{name}2"]}
         spiking = xr.Dataset(
             {
@@ -46,7 +46,7 @@ def data(rng):
                 "cnn_answer": ("image", ["dog", "dog"]),
                 "features": (("image", "time", "channel", "y", "x"), counts.astype(float)),
             },
-            {**coords, "y": centres, "x": centres},
+            {**coords, "y": centers, "x": centers},
             {"dt": 0.001, "synapse": "None", "head": f"{name or 'features'} (4x4x3) -> gap -> readout"},
         )
         values = rng.uniform(0, 1, (2, 6, 3))

@@ -82,12 +82,12 @@ def test_labels_scales_and_legend(curve):
     assert drawn.legend.get_title().get_text() == "target\nrate [Hz]"
 
 
-def test_one_colour_per_rate_from_dark_to_light(curve):
+def test_one_color_per_rate_from_dark_to_light(curve):
     drawn = tradeoff(curve)
-    colours = [line.get_color() for line in drawn.lines[0][0]]
+    colors = [line.get_color() for line in drawn.lines[0][0]]
     for panel in drawn.lines[0] + drawn.lines[1]:
-        np.testing.assert_array_equal([line.get_color() for line in panel], colours)
-    assert np.all(np.diff(np.array(colours)[:, :3] @ [0.3, 0.6, 0.1]) > 0)
+        np.testing.assert_array_equal([line.get_color() for line in panel], colors)
+    assert np.all(np.diff(np.array(colors)[:, :3] @ [0.3, 0.6, 0.1]) > 0)
 
 
 @pytest.mark.parametrize(("n_steps", "marked"), [(100, [24, 49, 74, 99]), (8, [1, 3, 5, 7]), (2, [0, 1]), (1, [0])])

@@ -19,7 +19,7 @@ def chain(tf, shape, *layers):
     return tf.keras.Model(inputs, x)
 
 
-def randomise(model):
+def randomize(model):
     rng = np.random.default_rng(2)
     for layer in model.layers:
         layer.set_weights([w if w.ndim > 1 else rng.uniform(0.05, 0.3, w.shape) for w in layer.get_weights()])
@@ -149,7 +149,7 @@ def assert_same(ours, theirs, spiking_layers):
 )
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore:(divide by zero|overflow):RuntimeWarning")
 def test_spikes_are_those_of_the_other_simulators(kind, neurons, synapse, tf, nengo_dl, simulator_class):
-    model = randomise(models(tf)[kind]())
+    model = randomize(models(tf)[kind]())
     net, node, output, layers = converted(nengo_dl, model, neurons, synapse)
     images = np.random.default_rng(0).random((2, node.size_out))
     ours = run_ours(simulator_class, net, node, images)
@@ -161,7 +161,7 @@ def test_spikes_are_those_of_the_other_simulators(kind, neurons, synapse, tf, ne
 
 
 def test_poisson_spikes_are_those_of_the_reference(tf, nengo_dl, simulator_class):
-    model = randomise(models(tf)["plain"]())
+    model = randomize(models(tf)["plain"]())
     net, node, _, layers = converted(nengo_dl, model, nengo.PoissonSpiking(nengo.RectifiedLinear()), None)
     images = np.random.default_rng(0).random((3, node.size_out))
     assert_same(run_ours(simulator_class, net, node, images), run_nengo(net, node, images), layers)
@@ -195,7 +195,7 @@ def test_single_precision_changes_next_to_no_spike(digits_model, digits, nengo_d
 
 @pytest.fixture(scope="module")
 def small(tf, nengo_dl):
-    model = randomise(models(tf)["pooled, padded, upsampled"]())
+    model = randomize(models(tf)["pooled, padded, upsampled"]())
     return converted(nengo_dl, model, ncam.IntegrateAndFire(), nengo.Lowpass(0.004))
 
 

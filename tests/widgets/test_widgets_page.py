@@ -59,11 +59,11 @@ def test_answers_that_differ_are_in_the_page(spiking, rate):
     assert facts["answers"] == [None, [str(labels[1]), str(labels[0])], [str(labels[0]), str(labels[2])]]
 
 
-def test_quantised_maps_and_what_is_missing():
+def test_quantized_maps_and_what_is_missing():
     maps = np.zeros((3, 2, 2))
     maps[1] = [[1, -4], [np.nan, 2]]
     maps[2, 0, 0] = 1e-300
-    cells, peaks = page.quantise(maps)
+    cells, peaks = page.quantize(maps)
     np.testing.assert_array_equal(peaks, [0, 4, 0])
     np.testing.assert_array_equal(cells, [np.zeros((2, 2)), [[32, -127], [-128, 64]], np.zeros((2, 2))])
 
@@ -71,7 +71,7 @@ def test_quantised_maps_and_what_is_missing():
 def test_maps_beyond_single_precision_are_refused(spiking):
     with pytest.raises(ResultError, match=r"too large for a page; .* up to 3.4e\+38, got 1.0e\+39"):
         player(spiking.astype(float) * 0 + 1e39, smoothing="none").to_html(smoothing="none")
-    assert np.isfinite(page.quantise(np.full((1, 1), 3e38))[1])
+    assert np.isfinite(page.quantize(np.full((1, 1), 3e38))[1])
 
 
 def test_rows_in_reverse_order_stay_in_their_place(spiking):
@@ -148,8 +148,8 @@ def test_size_of_a_usual_page(tmp_path):
     import xarray as xr
 
     rng = np.random.default_rng(0)
-    centres = np.arange(28.0)
-    coords = {"image": range(5), "time": 0.001 * np.arange(1, 101), "label": range(10), "y": centres, "x": centres}
+    centers = np.arange(28.0)
+    coords = {"image": range(5), "time": 0.001 * np.arange(1, 101), "label": range(10), "y": centers, "x": centers}
     dims = ("image", "time", "label", "y", "x")
     cam = rng.normal(size=(5, 100, 10, 28, 28)).astype(np.float32)
     spiking = xr.Dataset({"cam": (dims, cam), "logits": (dims[:3], cam.mean((3, 4)))}, coords)
@@ -218,7 +218,7 @@ class Page:
         return self.run("return document.getElementById(arguments[0]).toDataURL()", name)
 
     def cells(self, rows, columns, name="spiking"):
-        """Colours in the middle of each cell, (rows, columns, 3)."""
+        """Colors in the middle of each cell, (rows, columns, 3)."""
         script = """
             const canvas = document.getElementById(arguments[0]), found = [];
             for (let row = 0; row < arguments[1]; row++) for (let column = 0; column < arguments[2]; column++)
@@ -344,7 +344,7 @@ def test_controls_have_names_and_are_reached_by_tab(opened, spiking, rate, image
     for _ in range(6):
         shown.browser.switch_to.active_element.send_keys(Keys.TAB)
         reached.append(shown.browser.switch_to.active_element.accessible_name)
-    assert reached == ["Play", "Time", "Image", "Label", "Colours", "Smoothing"]
+    assert reached == ["Play", "Time", "Image", "Label", "Colors", "Smoothing"]
     assert shown.find("spiking").accessible_name.startswith("Spiking map of label emu at 12 ms, largest magnitude ")
     assert shown.find("rate").accessible_name == "Map of label emu of the rate network"
 
@@ -355,8 +355,8 @@ def test_a_thousand_labels_play(opened):
 
     rng = np.random.default_rng(0)
     cam = rng.normal(size=(1, 100, 1001, 4, 4)).astype(np.float32)
-    dims, centres = ("image", "time", "label", "y", "x"), np.arange(4.0)
-    coords = {"image": [0], "time": 0.001 * np.arange(1, 101), "label": range(1001), "y": centres, "x": centres}
+    dims, centers = ("image", "time", "label", "y", "x"), np.arange(4.0)
+    coords = {"image": [0], "time": 0.001 * np.arange(1, 101), "label": range(1001), "y": centers, "x": centers}
     spiking = xr.Dataset({"cam": (dims, cam), "logits": (dims[:3], cam.mean((3, 4)))}, coords)
     shown = opened(player(spiking), smoothing="running mean")
     script = """
@@ -401,7 +401,7 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_height(browser, spiking, ra
 
 
 @pytest.mark.browser
-def test_colours_are_those_of_the_colour_map(opened, spiking, rate):
+def test_colors_are_those_of_the_color_map(opened, spiking, rate):
     import matplotlib
 
     shown = opened(player(spiking, rate, label="dog", smoothing="none"))
@@ -427,7 +427,7 @@ def test_data_hold_the_images(spiking, rng):
 
 
 @pytest.mark.browser
-def test_films_play_in_their_colours(opened, spiking, rng):
+def test_films_play_in_their_colors(opened, spiking, rng):
     films = rng.uniform(size=(3, 12, 8, 10, 3))
     films[:, 0, 0, 0], films[:, 0, 0, 1] = 0, 1
     spiking["cam"][:] = 0
@@ -435,10 +435,10 @@ def test_films_play_in_their_colours(opened, spiking, rng):
     for step in (0, 7):
         shown.move(step)
         np.testing.assert_allclose(shown.cells(8, 10, "input"), 255 * films[1, step], atol=1)
-        # Below the map it is a lighter grey; the map is zero, whose colour is nearly white.
-        grey = films[1, step] @ [0.299, 0.587, 0.114]
+        # Below the map it is a lighter gray; the map is zero, whose color is nearly white.
+        gray = films[1, step] @ [0.299, 0.587, 0.114]
         neutral = np.array([247, 247, 247])
-        expected = 0.5 * neutral + 0.5 * (255 * grey[..., None] + 255) / 2
+        expected = 0.5 * neutral + 0.5 * (255 * gray[..., None] + 255) / 2
         np.testing.assert_allclose(shown.cells(8, 10), expected, atol=3)
 
 

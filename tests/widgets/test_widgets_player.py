@@ -123,8 +123,8 @@ def test_frames_are_fast_enough_to_play():
     import xarray as xr
 
     rng = np.random.default_rng(0)
-    centres = np.arange(28.0)
-    coords = {"image": [0], "time": 0.001 * np.arange(1, 101), "label": range(10), "y": centres, "x": centres}
+    centers = np.arange(28.0)
+    coords = {"image": [0], "time": 0.001 * np.arange(1, 101), "label": range(10), "y": centers, "x": centers}
     cam = rng.normal(size=(1, 100, 10, 28, 28)).astype(np.float32)
     dims = ("image", "time", "label", "y", "x")
     spiking = xr.Dataset({"cam": (dims, cam), "logits": (dims[:3], cam.mean((3, 4)))}, coords)
@@ -163,8 +163,8 @@ def test_a_refused_choice_changes_nothing(spiking, rate):
     with pytest.raises(LabelError, match="label 'gnu'"):
         made.select(image=1, label="gnu")
     assert (made.image, made.label) == (0, "cat")
-    with pytest.raises(TypeError, match="unexpected keyword arguments .*colour"):
-        made.select(colour=1)
+    with pytest.raises(TypeError, match="unexpected keyword arguments .*color"):
+        made.select(color=1)
 
 
 def test_without_ipywidgets(spiking, rate, no_ipywidgets, tmp_path):

@@ -1,0 +1,111 @@
+# The public names, and where they live: read by editors and type checkers, and by lazy_loader when a name is first
+# used.
+from . import (
+    checks,
+    compat,
+    conversion,
+    datasets,
+    exceptions,
+    measurement,
+    models,
+    neurons,
+    plotting,
+    reports,
+    scoring,
+    simulator,
+    widgets,
+)
+from .conversion import calibrate
+from .conversion.convert import CAMNetwork, convert
+from .conversion.report import Report
+from .conversion.verify import Verification
+from .exceptions import CAMError
+from .measurement import backends
+from .measurement.activity import measure_activity
+from .measurement.calibration_curve import calibration_curve
+from .measurement.cam import class_activation_map, rate_cam, spiking_cam
+from .measurement.cost import cost_until, energy, measure_cost
+from .measurement.predict import rate_predict, spiking_predict
+from .measurement.randomization import cascading_randomization, randomize
+from .models.head import CAMHead, find_head
+from .models.simplify import inference_model
+from .neurons import (
+    ClippedIntegrateAndFire,
+    ClippedRectifiedLinear,
+    IntegrateAndFire,
+    SignedClippedIntegrateAndFire,
+    SignedIntegrateAndFire,
+)
+from .plotting import animate, comparison, overlay, raster, timeline, tradeoff
+from .scoring import agreement
+from .scoring.agreement import compare, completeness_error, correlation, cumulative, smooth
+from .scoring.faithfulness import average_drop, faithfulness
+from .scoring.latency import decision_latency, explanation_latency, latency_summary
+from .scoring.localization import localization_scores
+from .simulator import Simulator
+from .version import __version__
+from .widgets import player
+
+__all__ = [
+    "CAMError",
+    "CAMHead",
+    "CAMNetwork",
+    "ClippedIntegrateAndFire",
+    "ClippedRectifiedLinear",
+    "IntegrateAndFire",
+    "Report",
+    "SignedClippedIntegrateAndFire",
+    "SignedIntegrateAndFire",
+    "Simulator",
+    "Verification",
+    "__version__",
+    "agreement",
+    "animate",
+    "average_drop",
+    "backends",
+    "calibrate",
+    "calibration_curve",
+    "cascading_randomization",
+    "checks",
+    "class_activation_map",
+    "compare",
+    "comparison",
+    "compat",
+    "completeness_error",
+    "conversion",
+    "convert",
+    "correlation",
+    "cost_until",
+    "cumulative",
+    "datasets",
+    "decision_latency",
+    "energy",
+    "exceptions",
+    "explanation_latency",
+    "faithfulness",
+    "find_head",
+    "inference_model",
+    "latency_summary",
+    "localization_scores",
+    "measure_activity",
+    "measure_cost",
+    "measurement",
+    "models",
+    "neurons",
+    "overlay",
+    "player",
+    "plotting",
+    "randomize",
+    "raster",
+    "rate_cam",
+    "rate_predict",
+    "reports",
+    "scoring",
+    "simulator",
+    "smooth",
+    "spiking_cam",
+    "spiking_predict",
+    "timeline",
+    "tradeoff",
+    "widgets",
+]

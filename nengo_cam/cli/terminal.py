@@ -1,0 +1,46 @@
+"""What the command says on the terminal: results on standard output, everything else on standard error."""
+
+import click
+import numpy as np
+
+__all__ = ["say_answers", "say_replaced", "table"]
+
+
+def say_answers(job, net, spiking, positions):
+    """Print a line for each image: what the spiking network answers, and the CNN; and what helps where they differ."""
+    if "answer" not in spiking:
+        return
+    answers, expected = (spiking[name].values.tolist() for name in ("answer", "cnn_answer"))
+    for position, own, cnn in zip(positions, answers, expected):
+        where = f"image {position} ({job.sources[position]})"
+        same = "both networks answer" if own == cnn else f"the spiking network answers {own}, but the CNN"
+        click.echo(f"{where}: {same} {cnn}", err=True)
+    n_differing = int(np.sum(spiking["answer"].values != spiking["cnn_answer"].values))
+    if not n_differing:
+        return
+    # With Nengo, which the command does without until it has something to run.
+    from ..measurement.answers import likely_cause
+
+    cause = likely_cause(net, n_steps=job.run["n_steps"], dt=job.run["dt"])
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in cause.options.items())
+    if "calibrate_on" in cause.options:
+        options = "leaving --scale-firing-rates out"
+    click.echo(
+        f"Warning: {n_differing} of {len(answers)} answers are not the CNN's (mean of the last half of "
+        f"{job.run['n_steps']} steps), and the maps are those of another answer. Likely, {cause.clause}."
+        f"{f' Try {options}.' if options else ''}",
+        err=True,
+    )
+
+
+def say_replaced(paths, existed):
+    """Say which files were there before and have been replaced."""
+    for path in paths:
+        if path in existed:
+            click.echo(f"Replaced {path}, which was there before.", err=True)
+
+
+def table(*rows):
+    """Print rows of a name and a value."""
+    width = max(len(name) for name, _ in rows)
+    click.echo("\n".join(f"  {name:<{width}}  {value}" for name, value in rows))

@@ -1,0 +1,568 @@
+"""From a Keras CNN to a Nengo network whose class-activation maps can be read."""
+
+import contextlib
+import dataclasses
+import numbers
+import warnings
+
+import nengo
+import numpy as np
+
+from .. import compat
+from ..checks.images import check_images
+from ..checks.parameters import check_count
+from ..exceptions import (
+    InputRangeWarning,
+    NonSpikingWarning,
+    ParameterError,
+    RectifiedInputWarning,
+    UnsupportedModelError,
+    VerificationError,
+)
+from ..models.head import find_head, find_pooled_head, select_output
+from ..models.simplify import rectified_layers, reduce_model, reduced_logits
+from ..neurons import IntegrateAndFire, clipped
+from . import layers
+from .calibrate import scale_rates
+from .report import call_name, network_report, non_spiking_layers
+from .verify import Verification, verify
+
+__all__ = ["CAMNetwork", "Verification", "convert"]
+
+_DEFAULT_NEURONS = IntegrateAndFire()
+
+
+def convert(
+    model,
+    *,
+    neurons=_DEFAULT_NEURONS,
+    scale_firing_rates=None,
+    calibrate_on=None,
+    target_rate=200,
+    percentile=99.9,
+    balance=True,
+    synapse=None,
+    output=None,
+    **converter_options,
+):
+    """Convert a Keras CNN with a GAP head to a Nengo network, with probes for its class-activation maps.
+
+    The model is first reduced to what inference needs (`nengo_cam.inference_model`), then handed to
+    ``nengo_dl.Converter``. The features are probed through the same synapse as their connection into the pooling, so
+    that at every time step the mean of the map plus the readout's bias is the logit.
+
+    Parameters
+    ----------
+    model : tf.keras.Model or keras.Model
+        Functional or built Sequential model that `nengo_cam.find_head` accepts. It is not changed. One of Keras 3 is
+        rebuilt with Keras 2 and compared with it.
+    neurons : nengo.neurons.NeuronType or None
+        What replaces ReLU units: any spiking or rate type. None keeps rectified-linear rate neurons. Clipped ReLU
+        (ReLU6) becomes the clipped twin of `IntegrateAndFire` or `SignedIntegrateAndFire`, and clipped rate neurons if
+        other neurons are asked for.
+    scale_firing_rates : float or dict of {str or tf.keras.layers.Layer: float or array_like}, optional
+        Firing rate per unit of activity [Hz], for all rectified layers, by layer, or by layer and channel. Inputs of
+        neurons are multiplied by it and outputs divided, so that activity keeps its units. Exact for neurons that are
+        linear above threshold.
+    calibrate_on : array_like of shape (N, Y, X, channels), optional
+        Sample images, as fed to the model. Finds one scale per layer so that its strong activity fires at
+        ``target_rate``; see `nengo_cam.conversion.calibrate.calibrate_layers`. Layers named in ``scale_firing_rates``
+        keep theirs.
+    target_rate : float
+        Firing rate for activity at the percentile [Hz].
+    percentile : float
+        Percentile of a channel's and a layer's activity that fires at ``target_rate``, from 0 to 100.
+    balance : bool
+        Whether calibration also gives the channels of a layer the same range, which leaves logits and maps as they are
+        and lets weak channels spike; see `nengo_cam.models.simplify.balance_channels`.
+    synapse : nengo.synapses.Synapse, float or None
+        Filter on the output of all neurons; a float is the time constant of a lowpass filter [s].
+    output : int or str, optional
+        Which output to convert, by number or by the name of its layer, if the model has several.
+    **converter_options
+        Further options of ``nengo_dl.Converter``: ``allow_fallback``, ``inference_only``, ``max_to_avg_pool``,
+        ``split_shared_weights``, ``swap_activations``.
+
+    Returns
+    -------
+    CAMNetwork
+        The network, its parts and its probes.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``model`` is not a Keras model whose layers can be read.
+    HeadError
+        If it has no GAP head.
+    UnsupportedModelError
+        If NengoDL cannot convert a layer.
+    ParameterError
+        If an option has a wrong type or value, or names a layer that is not there.
+    ImageError
+        If ``calibrate_on`` does not fit the model.
+    VerificationError
+        If balancing channels changes the logits by more than rounding.
+
+    Warns
+    -----
+    NonSpikingWarning
+        If spiking neurons were asked for and some layers with a nonlinearity do not spike.
+    RectifiedInputWarning
+        If layers of spiking neurons that rectify their input, such as `nengo.SpikingRectifiedLinear`, follow on one
+        another without a synapse.
+
+    Examples
+    --------
+    >>> net = ncam.convert(model, calibrate_on=train[:100], target_rate=200)
+    >>> net.spiking, net.tensor_nodes
+    (True, ())
+    >>> list(net.firing_rate_scales)
+    ['conv0', 'conv1', 'conv2', 'conv3', 'conv4']
+
+    Rate neurons instead, for the same answers as Keras at every step:
+
+    >>> ncam.convert(model, neurons=None).spiking
+    False
+    """
+    _check_neurons(neurons)
+    synapse = _as_synapse(synapse)
+    model = select_output(model, output)
+    reduction = reduce_model(model)
+    simple = reduction.model
+    layers.check_layers(simple)
+    head = find_pooled_head(simple)
+    source_head = find_head(model)
+    images = calibration_range = None
+    if calibrate_on is not None:
+        images = check_images(calibrate_on, head.input_shape, name="calibrate_on")
+        images = images.reshape((-1, *head.input_shape))
+        calibration_range = (float(images.min()), float(images.max()))
+    scaled = scale_rates(
+        simple, scale_firing_rates, images, target_rate=target_rate, percentile=percentile, balance=balance
+    )
+    converter = _run_converter(scaled.model, neurons, scaled.scales, synapse, converter_options)
+    parts = _find_parts(converter, head)
+    scaled_head = find_pooled_head(scaled.model)
+    network = CAMNetwork(
+        model=model,
+        head=dataclasses.replace(scaled_head, model=source_head.model, activation=source_head.activation),
+        neurons=neurons,
+        synapse=synapse,
+        firing_rate_scales=scaled.scales,
+        channel_factors=scaled.channel_factors,
+        feature_factors=np.ones(head.n_channels) if scaled.feature_factors is None else scaled.feature_factors,
+        largest_differences={
+            "simplified": reduction.largest_difference,
+            **({} if scaled.largest_difference is None else {"scaled": scaled.largest_difference}),
+        },
+        calibration_range=calibration_range,
+        target_rate=None if images is None else float(target_rate),
+        converter_options=converter_options,
+        **parts,
+    )
+    _warn_if_not_spiking(network)
+    _warn_if_rectifying(network)
+    return network
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class CAMNetwork:
+    """A converted network and what is needed to read class-activation maps from it; made by `convert`.
+
+    Attributes
+    ----------
+    net : nengo.Network
+        The network, for any Nengo simulator.
+    converter : nengo_dl.Converter
+        NengoDL's converter; ``converter.model`` is the reduced Keras model, with logits as output.
+    model : tf.keras.Model
+        The model that was converted.
+    head : CAMHead
+        Features, pooling and readout, by the layer names of ``converter.model``.
+    input : nengo.Node
+        The node that takes the image, flattened.
+    readout : nengo.Connection
+        The connection from pooling to logits; its weights (L, K) are the kernel of the map, transposed.
+    readout_bias : nengo.Connection or None
+        The connection that adds the bias.
+    features, logits : nengo.Probe
+        Probes of size Y * X * K and L.
+    neurons : nengo.neurons.NeuronType or None
+        What replaced ReLU units.
+    synapse : nengo.synapses.Synapse or None
+        Filter on the output of all neurons.
+    firing_rate_scales : dict of {str: float}
+        Firing rate per unit of activity of ``converter.model`` [Hz] by layer name; layers that are not listed have 1.
+    channel_factors : dict of {str: ndarray of shape (channels,)}
+        What the channels of rectified layers were multiplied by in ``converter.model``; empty if they were not.
+    feature_factors : ndarray of shape (K,)
+        The same for the pooled features: the probe's data divided by it is in the units of ``model``.
+    largest_differences : dict of {str: float}
+        What rewriting the model before conversion changed in features and logits, as a fraction of the largest:
+        ``"simplified"`` (see `nengo_cam.inference_model`) and, if channels have factors, ``"scaled"``.
+    calibration_range : tuple of float or None
+        Smallest and largest value of the images that the scales were calibrated on.
+    target_rate : float or None
+        Firing rate that strong activity was calibrated to [Hz]; None without calibration.
+    converter_options : dict
+        Options that ``nengo_dl.Converter`` was given besides.
+
+    Examples
+    --------
+    >>> net.head.readout, net.head.n_labels
+    ('readout', 10)
+    >>> net.verify(images).completeness_error < 1e-5
+    True
+    """
+
+    net: nengo.Network
+    converter: object
+    model: object
+    head: object
+    input: nengo.Node
+    readout: nengo.Connection
+    readout_bias: object
+    features: nengo.Probe
+    logits: nengo.Probe
+    neurons: object
+    synapse: object
+    firing_rate_scales: dict
+    channel_factors: dict
+    feature_factors: np.ndarray
+    largest_differences: dict
+    calibration_range: object
+    target_rate: object
+    converter_options: dict
+
+    @property
+    def spiking(self):
+        """Whether any layer spikes."""
+        return any(ensemble.neuron_type.spiking for ensemble in self.net.all_ensembles)
+
+    @property
+    def tensor_nodes(self):
+        """Names of the layers that only NengoDL can run, as TensorFlow operations."""
+        tensor_node = compat.import_nengo_dl().TensorNode
+        return tuple(call_name(node.label) for node in self.net.all_nodes if isinstance(node, tensor_node))
+
+    @property
+    def spiking_layers(self):
+        """The ensembles that spike, by the name of their layer; a layer that is called again has a number behind it."""
+        return {
+            call_name(ensemble.label): ensemble for ensemble in self.net.all_ensembles if ensemble.neuron_type.spiking
+        }
+
+    @property
+    def rectifies_without_synapse(self):
+        """Whether several layers of spiking neurons rectify what fluctuates, an error that adds up."""
+        neurons = self.neurons
+        rate_form = getattr(neurons, "base_type", neurons)
+        rectifying = type(neurons) is nengo.SpikingRectifiedLinear or type(rate_form) is nengo.RectifiedLinear
+        return rectifying and neurons.spiking and self.synapse is None and len(self.spiking_layers) > 1
+
+    @property
+    def report(self):
+        """What each layer of ``model`` became, a `Report`; see `nengo_cam.measure_activity` for what it does."""
+        return network_report(self)
+
+    @contextlib.contextmanager
+    def probed_neurons(self):
+        """Probe all spiking neurons while a simulator is made; the network is then as it was.
+
+        Yields
+        ------
+        dict of {str: nengo.Probe}
+            Unfiltered probes of the output, by the name of the layer. One spike is amplitude / dt.
+        """
+        layers, before = self.spiking_layers, list(self.net.probes)
+        with self.net:
+            probes = {name: nengo.Probe(ensemble.neurons, label=name) for name, ensemble in layers.items()}
+        try:
+            yield probes
+        finally:
+            self.net.probes[:] = before
+
+    @property
+    def n_neurons(self):
+        """Number of neurons."""
+        return self.net.n_neurons
+
+    def readout_parameters(self, sim):
+        """Return the readout's weights as a simulator has them now.
+
+        Parameters
+        ----------
+        sim : nengo.Simulator or nengo_dl.Simulator
+            An open simulator of ``net``.
+
+        Returns
+        -------
+        kernel : ndarray of shape (K, L)
+            Weights [logit per unit of activity].
+        bias : ndarray of shape (L,)
+            Bias [logit].
+        """
+        n_labels = self.head.n_labels
+        kernel = np.reshape(sim.data[self.readout].weights, (n_labels, -1)).T
+        if self.readout_bias is None:
+            return kernel, np.zeros(n_labels, kernel.dtype)
+        # The bias is a connection from a node that always says 1.
+        return kernel, np.reshape(sim.data[self.readout_bias].weights, n_labels)
+
+    def cnn_logits(self, images, *, minibatch_size=32):
+        """Run the CNN that the network came from, as it was at conversion.
+
+        Parameters
+        ----------
+        images : array_like of shape (N, Y, X, channels) or (N, T, Y, X, channels)
+            Images, as fed to the model.
+        minibatch_size : int
+            Images that run at a time.
+
+        Returns
+        -------
+        ndarray of shape (N, L) or (N, T, L)
+            Logits, before softmax or sigmoid.
+
+        Raises
+        ------
+        ImageError
+            If ``images`` does not fit the model, is empty, or holds NaN or infinity.
+        ParameterError
+            If ``minibatch_size`` is not a whole number of at least 1.
+
+        Examples
+        --------
+        >>> net.cnn_logits(images).argmax(axis=1).tolist() == classes.tolist()
+        True
+        """
+        check_count("minibatch_size", minibatch_size)
+        images = check_images(images, self.head.input_shape)
+        leading = images.shape[: images.ndim - len(self.head.input_shape)]
+        frames = images.reshape((-1, *self.head.input_shape))
+        return reduced_logits(self.converter.model, frames, minibatch_size).reshape((*leading, -1))
+
+    def warn_of_range(self, images, *, stacklevel=3):
+        """Warn if images lie far outside the range of those that the firing rates were calibrated on.
+
+        Parameters
+        ----------
+        images : ndarray
+            Checked images.
+        stacklevel : int
+            Which caller the warning is for, as for `warnings.warn`.
+
+        Warns
+        -----
+        InputRangeWarning
+            If they reach beyond the calibration range by more than its width.
+        """
+        if self.calibration_range is None:
+            return
+        low, high = self.calibration_range
+        margin = max(high - low, np.finfo(np.float32).eps)
+        if images.min() < low - margin or images.max() > high + margin:
+            warnings.warn(
+                f"images: values from {images.min():g} to {images.max():g}, but the firing rates were calibrated on "
+                f"images from {low:g} to {high:g}. Scale them as the model was trained.",
+                InputRangeWarning,
+                stacklevel=stacklevel,
+            )
+
+    def verify(self, images, *, n_steps=10, atol=1e-4, completeness_tol=1e-5):
+        """Check the conversion on images, and state the largest differences.
+
+        The rate form of the network has to give the output, the logits and the maps of the Keras model; the network as
+        it is has to satisfy, at every time step, *mean of the map + bias = logit*; and so does the CNN itself, with the
+        maps of `nengo_cam.rate_cam`.
+
+        Parameters
+        ----------
+        images : array_like of shape (N, Y, X, channels)
+            Images, as fed to the model; a handful will do, they run together.
+        n_steps : int
+            Time steps for the second check.
+        atol : float
+            Largest difference allowed between rate form and Keras, and between the CNN's own maps and its logits, as a
+            fraction of the largest magnitude.
+        completeness_tol : float
+            Largest difference allowed in the identity, as a fraction of the largest logit.
+
+        Returns
+        -------
+        Verification
+            The differences; prints as sentences.
+
+        Raises
+        ------
+        VerificationError
+            If a difference is larger than allowed. The differences are in its ``verification``.
+        ImageError, ParameterError
+            If an argument is out of its range.
+
+        Notes
+        -----
+        The rate form is converted from the reduced model, its channels balanced as they are. If the network was trained
+        further after conversion, only the second check speaks of it.
+        """
+        rate_form = convert(
+            self.converter.model, neurons=None, scale_firing_rates=self.firing_rate_scales, **self.converter_options
+        )
+        result = verify(self, rate_form, images, n_steps=n_steps)
+        failed = result.failures(atol=atol, completeness_tol=completeness_tol)
+        if failed:
+            raise VerificationError(
+                f"network of model {self.model.name!r}: {'; '.join(failed)}. {self._suspect()}", verification=result
+            )
+        return result
+
+    def _suspect(self):
+        """Say where to look if verification fails."""
+        replacing = [name for name in ("swap_activations", "max_to_avg_pool") if self.converter_options.get(name)]
+        if replacing:
+            return f"Leave {' and '.join(replacing)} out to see whether they make the difference."
+        if self.tensor_nodes:
+            return f"Check the layers that NengoDL runs as TensorNodes: {list(self.tensor_nodes)}."
+        return "Convert the model again if it was trained since, and in float32."
+
+    def __repr__(self):
+        kinds = sorted({type(e.neuron_type).__name__ for e in self.net.all_ensembles})
+        scales = ", ".join(f"{name} {scale:.4g}" for name, scale in self.firing_rate_scales.items()) or "none"
+        balanced = ", channels balanced" if self.channel_factors else ""
+        return "\n".join(
+            (
+                f"<CAMNetwork of model {self.model.name!r}",
+                f"  input     {'x'.join(map(str, self.head.input_shape))}",
+                f"  head      {self.head}",
+                f"  neurons   {self.n_neurons} {' and '.join(kinds)}, synapse {self.synapse}",
+                f"  scales    {scales} [Hz per unit of activity]{balanced}",
+                f"  TensorNodes  {', '.join(self.tensor_nodes) or 'none'}>",
+            )
+        )
+
+
+def _check_neurons(neurons):
+    if neurons is not None and not isinstance(neurons, nengo.neurons.NeuronType):
+        hint = " Call it: make an instance of it." if isinstance(neurons, type) else " Try IntegrateAndFire()."
+        raise ParameterError(f"neurons: expected a Nengo neuron type or None, got {neurons!r}.{hint}")
+    if isinstance(neurons, nengo.Direct):
+        raise ParameterError("neurons: nengo.Direct has no activity to read; expected neurons, got Direct(). Use None.")
+
+
+def _as_synapse(synapse):
+    if synapse is None or isinstance(synapse, nengo.synapses.Synapse):
+        return synapse
+    if isinstance(synapse, numbers.Real) and not isinstance(synapse, bool) and np.isfinite(synapse) and synapse > 0:
+        return nengo.Lowpass(float(synapse))
+    raise ParameterError(
+        f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try 0.005."
+    )
+
+
+def _run_converter(model, neurons, scales, synapse, options):
+    """Run NengoDL's converter, its refusals in our words."""
+    nengo_dl = compat.import_nengo_dl()
+    if options.get("temporal_model"):
+        raise ParameterError(
+            "temporal_model: time belongs to the simulation here; expected False, got True. Pass moving images of "
+            "shape (N, T, Y, X, channels) to spiking_cam."
+        )
+    swap = options.get("swap_activations") or {}
+    if not isinstance(swap, dict):
+        raise ParameterError(
+            f"swap_activations: expected a dict from activations to activations, got {swap!r}. See nengo_dl.Converter."
+        )
+    swap = dict(swap)
+    for layer in rectified_layers(model) if neurons is not None else ():
+        if getattr(layer, "activation", None) in swap:
+            continue
+        rate_form = layers.rate_form(layer)
+        max_value = getattr(rate_form, "max_value", None)
+        twin = neurons if max_value is None else clipped(neurons, max_value)
+        if twin is not None:
+            swap.setdefault(rate_form, twin)
+    known = ("allow_fallback", "inference_only", "max_to_avg_pool", "split_shared_weights", "swap_activations")
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ParameterError(
+            f"convert: {unknown[0]!r} is not an option; expected options of nengo_dl.Converter, {list(known)}, got "
+            f"{unknown[0]!r}. Check the spelling."
+        )
+    try:
+        with layers.registered():
+            return nengo_dl.Converter(
+                model,
+                scale_firing_rates={model.get_layer(name): scale for name, scale in scales.items()},
+                synapse=synapse,
+                **{**options, "swap_activations": swap},
+            )
+    except (TypeError, ValueError) as err:
+        remedy = "Replace the layer"
+        if "split_shared_weights" in str(err):
+            remedy = "Pass split_shared_weights=True"
+        elif any(type(layer).__name__ in ("SlicingOpLambda", "TFOpLambda") for layer in model.layers):
+            remedy = "Use layers in place of functions; a Lambda layer makes one of any function"
+        elif not options.get("allow_fallback", True):
+            remedy = "Replace the layer, or leave allow_fallback out"
+        raise UnsupportedModelError(
+            f"model {model.name!r}: NengoDL cannot convert it; expected layers that it knows, got: {err}. {remedy}."
+        ) from err
+
+
+def _find_parts(converter, head):
+    """Find the connections of the head in the converted network, and probe the features."""
+    net = converter.net
+    pooling = converter.layers[converter.model.get_layer(head.pooling).output]
+    # By tensor: the readout layer may be called elsewhere too.
+    readout_node = converter.layers[converter.model.outputs[0]]
+    (into_pooling,) = [c for c in net.all_connections if c.post_obj is pooling]
+    into_readout = [c for c in net.all_connections if c.post_obj is readout_node]
+    (readout,) = [c for c in into_readout if c.pre_obj is pooling]
+    biases = [c for c in into_readout if c.pre_obj is not pooling]
+    with net:
+        # Through the same synapse as the connection: otherwise the map is of another moment than the logit.
+        features = nengo.Probe(into_pooling.pre, synapse=into_pooling.synapse, label="features")
+    (logits,) = converter.outputs.values()
+    (node,) = converter.inputs.values()
+    return {
+        "net": net,
+        "converter": converter,
+        "input": node,
+        "readout": readout,
+        "readout_bias": biases[0] if biases else None,
+        "features": features,
+        "logits": logits,
+    }
+
+
+def _warn_if_not_spiking(network):
+    """Say which nonlinearities stay non-spiking although spiking neurons were asked for."""
+    if network.neurons is None or not network.neurons.spiking:
+        return
+    silent = non_spiking_layers(network)
+    if silent or not network.spiking:
+        raw = [name for name in silent if name in network.tensor_nodes and network.synapse is None]
+        advice = (
+            f" Without a synapse {raw} see single spikes instead of activity: pass synapse=0.005, or for max pooling "
+            "max_to_avg_pool=True."
+        )
+        warnings.warn(
+            f"model {network.model.name!r}: these layers do not spike: {silent or 'all'}. Only ReLU, plain or clipped, "
+            f"becomes {type(network.neurons).__name__}; replace other nonlinearities, or pass swap_activations."
+            f"{advice if raw else ''}",
+            NonSpikingWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_if_rectifying(network):
+    """Say what becomes of neurons that rectify what fluctuates; see `IntegrateAndFire`."""
+    if not network.rectifies_without_synapse:
+        return
+    warnings.warn(
+        f"neurons: {type(network.neurons).__name__} rectifies its input at every step, and without a synapse the error "
+        "adds up over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images "
+        "instead of 98 % (docs/calibration.md). Use nengo_cam.IntegrateAndFire().",
+        RectifiedInputWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,41 @@
+"""Converters for Keras layers that `nengo_dl.Converter` does not convert, or not well.
+
+``base`` holds their registry and how they connect; ``convolutions``, ``pooling``, ``rearranging``, ``activations`` and
+``fallback`` the converters; ``unsupported`` the layers that have no form as a spiking network.
+"""
+
+import contextlib
+
+from ... import compat
+from ...models.simplify import clipped_relu
+from ...neurons import ClippedRectifiedLinear
+from . import convolutions, fallback, pooling, rearranging
+from .activations import ConvertClippedReLU, rate_form
+from .base import CONVERTERS
+from .unsupported import check_layers
+
+__all__ = ["check_layers", "convolutions", "fallback", "pooling", "rate_form", "rearranging", "registered"]
+
+
+@contextlib.contextmanager
+def registered():
+    """Let ``nengo_dl.Converter`` use the converters of this package, inside the block only.
+
+    Yields
+    ------
+    None
+    """
+    nengo_dl = compat.import_nengo_dl()
+    tf = compat.import_tensorflow()
+    converters, activations = nengo_dl.Converter.converters, nengo_dl.converter.LayerConverter.activation_map
+    before = [(registry, dict(registry)) for registry in (converters, activations)]
+    for name, converter in CONVERTERS.items():
+        converters[None if name is None else getattr(tf.keras.layers, name)] = converter
+    converters[clipped_relu()] = ConvertClippedReLU
+    activations[tf.nn.relu6] = ClippedRectifiedLinear(6)
+    try:
+        yield
+    finally:
+        for registry, entries in before:
+            registry.clear()
+            registry.update(entries)

@@ -1,0 +1,388 @@
+"""What became of each layer of a model, in a table with warnings in words."""
+
+import dataclasses
+import html
+import itertools
+import re
+import textwrap
+from typing import Any
+
+import nengo
+import numpy as np
+import xarray as xr
+
+from .. import compat
+from ..models.graph import flatten
+from ..models.head import locate_head
+from ..models.simplify import rewrite
+
+__all__ = ["LayerPart", "Report", "call_name", "layer_parts", "network_report", "non_spiking_layers"]
+
+_TEXT_WIDTH = 110
+_DASH = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """A column of a table: variable of the Dataset, two lines of heading, and how a value is written."""
+
+    variable: str
+    heading: str
+    unit: str
+    write: Any
+
+    @property
+    def is_text(self):
+        return self.write is str
+
+
+def _number(form, factor=1):
+    """Write numbers, and a dash where there is none."""
+    return lambda value: format(float(value) * factor, form) if np.isfinite(value) else _DASH
+
+
+_STRUCTURE = (
+    _Column("layer", "layer", "", str),
+    _Column("kind", "Keras layer", "", str),
+    _Column("became", "became", "", str),
+    _Column("neuron_type", "neuron type", "", str),
+    _Column("spiking", "spikes", "", lambda value: "yes" if value else "no"),
+    _Column("neurons", "neurons", "", lambda value: format(int(value), ",") if value else _DASH),
+    _Column("scale", "scale", "[Hz/unit]", _number(".4g")),
+    _Column("balanced", "channels", "", lambda value: "balanced" if value else _DASH),
+)
+_ACTIVITY = (
+    _Column("layer", "layer", "", str),
+    _Column("mean_rate", "mean", "[Hz]", _number(".1f")),
+    _Column("rate_99", "99th perc.", "[Hz]", _number(".1f")),
+    _Column("max_rate", "maximum", "[Hz]", _number(".1f")),
+    _Column("silent_fraction", "silent", "[% of neurons]", _number(".1f", 100)),
+    _Column("silent_fraction_cnn", "zero in CNN", "[% of neurons]", _number(".1f", 100)),
+    _Column("saturated_fraction", "several at once", "[% of spiking steps]", _number(".2f", 100)),
+    _Column("spikes_per_image", "spikes", "[per image]", _number(",.0f")),
+    _Column("correlation", "correlation", "with CNN", _number(".3f")),
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """What became of each layer, and what it did if it was run; prints as tables.
+
+    Made by `CAMNetwork.report` and `nengo_cam.measure_activity`. *Native* layers are made of Nengo's own objects: of
+    neurons, or of a node and its connections, which is linear. A *TensorNode* runs in TensorFlow.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        One row per layer of the source model (dim ``layer``), in the order in which they run: ``kind`` and
+        ``activation`` in Keras, ``became``, ``neuron_type``, ``spiking``, ``neurons`` (number), ``scale`` [Hz per unit
+        of activity; NaN without neurons that have one] and ``balanced``, whether channels have factors of their own
+        besides. A layer that is called again has a number behind its name. ``attrs`` hold the provenance and the
+        warnings, so that a saved Dataset makes the same report again.
+    """
+
+    dataset: xr.Dataset
+
+    @property
+    def warnings(self):
+        """Sentences that say what may be wrong and what to do about it, as a tuple."""
+        return tuple(self.dataset.attrs["warnings"].splitlines())
+
+    @property
+    def title(self):
+        """One line: how much of the network spikes."""
+        data = self.dataset
+        n_spiking, n_neurons = int(data.spiking.sum()), int(data.neurons.sum())
+        n_of_them = int(data.neurons.where(data.spiking, 0).sum())
+        return (
+            f"Network of model {data.attrs['model']!r}: {n_spiking} of {data.sizes['layer']} layers spike, with "
+            f"{n_of_them:,} of {n_neurons:,} neurons"
+        )
+
+    @property
+    def exactness(self):
+        """One line: what rewriting the model before conversion changed in features and logits, measured."""
+        attrs = self.dataset.attrs
+        steps = {"simplified": "simplified", "scaled": "scaled by channel"}
+        changes = [
+            f"{attrs[key]:.1e} when {words}" for how, words in steps.items() if (key := _difference(how)) in attrs
+        ]
+        return f"Largest relative change of features and logits: {', '.join(changes)}"
+
+    def tables(self):
+        """Write the tables.
+
+        Returns
+        -------
+        list of (str, list of list of str, list of bool)
+            For each table its title, its lines, the first two of them headings, and whether each column is text.
+        """
+        made = [(self.title, *_cells(self.dataset, _STRUCTURE))]
+        if "mean_rate" in self.dataset:
+            attrs, spiking = self.dataset.attrs, self.dataset.isel(layer=self.dataset.spiking.values)
+            images = f"{attrs['n_images']} image{'s' if attrs['n_images'] > 1 else ''}"
+            steps = f"{attrs['n_steps']} steps of {attrs['dt']:g} s on {attrs['simulator']}"
+            made.append((f"Activity of the layers that spike: {images}, {steps}", *_cells(spiking, _ACTIVITY)))
+        return made
+
+    def __str__(self):
+        lines = []
+        for title, cells, is_text in self.tables():
+            widths = [max(map(len, column)) for column in zip(*cells)]
+            lines += [title, ""]
+            for row in cells:
+                padded = (
+                    cell.ljust(width) if text else cell.rjust(width) for cell, width, text in zip(row, widths, is_text)
+                )
+                lines.append(f"  {'  '.join(padded)}".rstrip())
+            lines.append("")
+        lines += [self.exactness, ""]
+        lines.append("Warnings" if self.warnings else "No warnings")
+        for sentence in self.warnings:
+            lines += textwrap.wrap(
+                sentence, _TEXT_WIDTH, initial_indent="  * ", subsequent_indent="    ", break_on_hyphens=False
+            )
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        parts = []
+        for title, cells, is_text in self.tables():
+            aligned = [f' style="text-align: {"left" if text else "right"}"' for text in is_text]
+            rows = []
+            for i, row in enumerate(cells):
+                tag = "th" if i < 2 else "td"
+                rows.append("".join(f"<{tag}{how}>{html.escape(cell)}</{tag}>" for cell, how in zip(row, aligned)))
+            body = "".join(f"<tr>{row}</tr>" for row in rows)
+            parts.append(f"<p><b>{html.escape(title)}</b></p><table>{body}</table>")
+        parts.append(f"<p>{html.escape(self.exactness)}</p>")
+        sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.warnings)
+        parts.append(f"<p><b>Warnings</b></p><ul>{sentences}</ul>" if sentences else "<p>No warnings</p>")
+        return "".join(parts)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerPart:
+    """One call of a layer of the source model, and what stands for it in the network.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer, a number behind it if it is called again.
+    kind, activation : str
+        Class of the Keras layer, and its activation; empty if it has none or a linear one.
+    layer : tf.keras.layers.Layer or None
+        The layer of the reduced model; None if it was left out.
+    tensor : symbolic tensor or None
+        Its output in the reduced model.
+    obj : nengo.Node, nengo_dl.TensorNode, nengo.ensemble.Neurons or None
+        What gives this output in the network.
+    became : str
+        The same in words.
+    """
+
+    name: str
+    kind: str
+    activation: str
+    layer: Any
+    tensor: Any
+    obj: Any
+    became: str
+
+    @property
+    def ensemble(self):
+        """The ensemble, or None if there are no neurons."""
+        return self.obj.ensemble if isinstance(self.obj, nengo.ensemble.Neurons) else None
+
+    @property
+    def spiking(self):
+        """Whether it spikes."""
+        return self.ensemble is not None and self.ensemble.neuron_type.spiking
+
+
+def call_name(label):
+    """Name a layer call by the label that NengoDL gives it: the layer, and which call of it if not the first."""
+    return re.sub(r"\.0$", "", label)
+
+
+def layer_parts(network):
+    """List what became of every layer call of the source model.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        The converted network.
+
+    Returns
+    -------
+    list of LayerPart
+        The input, then the calls in the order in which they run.
+    """
+    flat = flatten(network.model)
+    head = locate_head(flat)
+    (input_key,) = flat.input_shapes
+    (image,) = network.converter.model.inputs
+    parts = [LayerPart(flat.input_names[input_key], "InputLayer", "", None, image, network.input, "input")]
+    rewriting = rewrite(flat, head)
+    located = rewriting.locate(network.converter.model)
+    taken = {parts[0].name, *map(_tensor_name, located.values())}
+    for number, (call, fate) in enumerate(zip(flat.calls, rewriting.fates)):
+        layer = obj = None
+        tensor = located.get(number)
+        if tensor is not None:
+            label, layer, obj = _tensor_name(tensor), tensor._keras_history.layer, network.converter.layers[tensor]
+        else:
+            label = next(free for free in _numbered(call.name) if free not in taken)
+            taken.add(label)
+        became = ", ".join(filter(None, (_in_words(obj, call, head), fate.words)))
+        parts.append(LayerPart(label, call.kind, _activation_name(call.layer), layer, tensor, obj, became))
+    return parts
+
+
+def non_spiking_layers(network):
+    """Name the layers that apply a nonlinearity without spikes.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        The converted network.
+
+    Returns
+    -------
+    list of str
+        Layers of rate neurons, and nonlinear ones that only TensorFlow can run.
+    """
+    nengo_dl = compat.import_nengo_dl()
+
+    def stays(part):
+        if isinstance(part.obj, nengo_dl.TensorNode):
+            return not _is_linear(part.layer)
+        return part.ensemble is not None and not part.spiking
+
+    return [part.name for part in layer_parts(network) if stays(part)]
+
+
+def network_report(network):
+    """Report what became of each layer; the working part of `CAMNetwork.report`.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        The converted network.
+
+    Returns
+    -------
+    Report
+        The report; nothing is run for it.
+    """
+    parts = layer_parts(network)
+    neuron_types = [part.ensemble.neuron_type if part.ensemble is not None else None for part in parts]
+    columns = {
+        "kind": ("class of the Keras layer", [part.kind for part in parts]),
+        "activation": ("activation of the Keras layer", [part.activation for part in parts]),
+        "became": ("what it became", [part.became for part in parts]),
+        "neuron_type": ("type of its neurons", [type(kind).__name__ if kind else "" for kind in neuron_types]),
+        "spiking": ("whether it spikes", [part.spiking for part in parts]),
+        "neurons": ("number of neurons", [part.ensemble.n_neurons if part.ensemble else 0 for part in parts]),
+        "scale": ("firing rate per unit of activity", [_scale(network, part) for part in parts]),
+        "balanced": ("whether channels have factors besides", [_balanced(network, part) for part in parts]),
+    }
+    variables = {name: ("layer", np.array(values), {"long_name": what}) for name, (what, values) in columns.items()}
+    variables["scale"][2]["units"] = "Hz per unit of activity"
+    attrs = {
+        "model": network.head.model,
+        "head": str(network.head),
+        "synapse": str(network.synapse),
+        **{_difference(how): value for how, value in network.largest_differences.items()},
+        "warnings": "\n".join(_warn_of_structure(network)),
+        **compat.package_versions(),
+    }
+    return Report(xr.Dataset(variables, {"layer": [part.name for part in parts]}, attrs))
+
+
+def _difference(how):
+    """Name the attribute that holds what a step of rewriting changed."""
+    return f"largest_difference_{how}"
+
+
+def _warn_of_structure(network):
+    """Say which nonlinearities do not spike."""
+    asked = network.neurons is not None and network.neurons.spiking
+    names = ", ".join(map(repr, non_spiking_layers(network)))
+    if not asked and not network.spiking:
+        kind = "rectified-linear rate neurons" if network.neurons is None else type(network.neurons).__name__
+        yield f"Nothing was asked to spike: ReLU became {kind}. Convert the model with neurons=IntegrateAndFire()."
+    elif names:
+        yield (
+            f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "
+            "model with ReLU and average pooling in their place, or pass swap_activations."
+        )
+    elif not network.spiking:
+        yield "No layer spikes, as none has a ReLU. Train the model with ReLU."
+    if network.tensor_nodes:
+        names = ", ".join(map(repr, network.tensor_nodes))
+        single = network.spiking and network.synapse is None
+        yield (
+            f"TensorNodes, which run in TensorFlow: {names}. "
+            f"{'They see single spikes: pass synapse=0.005. ' if single else ''}For nengo.Simulator or neuromorphic "
+            "hardware, replace them by layers that become native."
+        )
+
+
+def _tensor_name(tensor):
+    """Name the layer call that makes a tensor of the reduced model as NengoDL labels it."""
+    history = tensor._keras_history
+    return call_name(f"{history.layer.name}.{history.node_index}")
+
+
+def _numbered(name):
+    """Give a name, then the name with a number behind it, counting up."""
+    yield name
+    yield from (f"{name}.{number}" for number in itertools.count(1))
+
+
+def _activation_name(layer):
+    activation = getattr(layer, "activation", None)
+    name = "" if activation is None else getattr(activation, "__name__", type(activation).__name__)
+    return "" if name == "linear" else name
+
+
+def _in_words(obj, call, head):
+    """Say what a layer call became."""
+    if obj is None:
+        return ""
+    if isinstance(obj, nengo.ensemble.Neurons):
+        return "native neurons"
+    if isinstance(obj, compat.import_nengo_dl().TensorNode):
+        return "TensorNode"
+    dropped = _activation_name(call.layer) if call is head.readout else ""
+    return f"native node, no {dropped}" if dropped else "native node"
+
+
+def _is_linear(layer):
+    """Tell whether a layer has no nonlinearity that could spike."""
+    if type(layer).__name__ in ("AveragePooling2D", "Cropping2D", "Permute", "Rescaling", "UpSampling2D"):
+        return True
+    return getattr(getattr(layer, "activation", None), "__name__", None) == "linear"
+
+
+def _scale(network, part):
+    """Return the firing rate per unit of activity [Hz], NaN for what has no amplitude to scale back."""
+    if part.ensemble is None or not hasattr(part.ensemble.neuron_type, "amplitude"):
+        return np.nan
+    return float(network.firing_rate_scales.get(part.layer.name, 1.0))
+
+
+def _balanced(network, part):
+    return part.layer is not None and bool(np.any(network.channel_factors.get(part.layer.name, 1.0) != 1.0))
+
+
+def _cells(data, columns):
+    """Write a table as text: two lines of headings, then a line for each layer."""
+    values = {name: data[name].values.tolist() for name in data.variables}
+    values["kind"] = [", ".join(filter(None, both)) for both in zip(values["kind"], values["activation"])]
+    values["neuron_type"] = [kind or _DASH for kind in values["neuron_type"]]
+    body = zip(*([column.write(value) for value in values[column.variable]] for column in columns))
+    headings = [[column.heading for column in columns], [column.unit for column in columns]]
+    return [*headings, *map(list, body)], [column.is_text for column in columns]

@@ -1,0 +1,159 @@
+"""How far a converted network is from what it should compute."""
+
+import dataclasses
+
+import numpy as np
+
+from .. import compat
+from ..checks.images import check_images
+from ..checks.parameters import check_count
+from ..models.head import find_pooled_head
+from ..models.outputs import apply_activation, relative_difference
+from ..models.simplify import features_and_logits, inference_model
+
+__all__ = ["Verification", "verify"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """Differences found by `nengo_cam.CAMNetwork.verify`, each the largest over everything measured.
+
+    Attributes
+    ----------
+    output_difference : float
+        Between the output of the source model and that of the rate form, its activation applied; as a fraction of
+        the largest output.
+    logit_difference : float
+        Between the logits of the reduced Keras model and the rate form, as a fraction of the largest logit.
+    cam_difference : float
+        The same for the maps of all labels.
+    completeness_error : float
+        Between mean of the map + bias and the logit, over all steps of the network as it is, as a fraction of the
+        largest logit.
+    rate_completeness_error : float
+        Between mean of the map + bias and the logit of the CNN itself, the map made as `nengo_cam.rate_cam` makes it,
+        the logit by Keras from the source model; as a fraction of the largest logit.
+    n_images, n_steps : int
+        What it was measured on.
+    """
+
+    output_difference: float
+    logit_difference: float
+    cam_difference: float
+    completeness_error: float
+    rate_completeness_error: float
+    n_images: int
+    n_steps: int
+
+    def failures(self, *, atol, completeness_tol):
+        """List the differences that are larger than allowed, as clauses of a sentence.
+
+        Parameters
+        ----------
+        atol : float
+            Largest difference allowed between rate form and Keras, and between the CNN's own maps and its logits.
+        completeness_tol : float
+            Largest completeness error allowed.
+
+        Returns
+        -------
+        list of str
+            Empty if all is well.
+        """
+        checks = (
+            ("the output of its rate form differs from Keras's", self.output_difference, atol),
+            ("the logits of its rate form differ from Keras's", self.logit_difference, atol),
+            ("the maps of its rate form differ from Keras's", self.cam_difference, atol),
+            ("mean of the map + bias differs from the logits", self.completeness_error, completeness_tol),
+            ("mean of the CNN's own map + bias differs from Keras's logits", self.rate_completeness_error, atol),
+        )
+        return [
+            f"{what}; expected at most {allowed:.1e} of the largest, got {value:.1e}"
+            for what, value, allowed in checks
+            # Not "value > allowed": NaN must fail.
+            if not value <= allowed
+        ]
+
+    def __str__(self):
+        return (
+            f"Rate form against Keras: output within {self.output_difference:.1e}, logits within "
+            f"{self.logit_difference:.1e}, maps within {self.cam_difference:.1e} of the largest. Mean of the map + "
+            f"bias against the logits over {self.n_steps} steps: within {self.completeness_error:.1e}; of the "
+            f"CNN's own map: within {self.rate_completeness_error:.1e}. ({self.n_images} images)"
+        )
+
+
+def verify(network, rate_form, images, *, n_steps):
+    """Measure the differences; the working part of `nengo_cam.CAMNetwork.verify`.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        The network as it is.
+    rate_form : CAMNetwork
+        The same Keras model converted with rate neurons and without synapses.
+    images : array_like of shape (N, Y, X, channels)
+        Images, as fed to the model.
+    n_steps : int
+        Time steps for the completeness check.
+
+    Returns
+    -------
+    Verification
+        The differences.
+
+    Raises
+    ------
+    ImageError, ParameterError
+        If an argument is out of its range.
+    """
+    check_count("n_steps", n_steps)
+    images = check_images(images, network.head.input_shape)
+    images = images.reshape((-1, *network.head.input_shape))
+    keras_features, keras_logits, keras_kernel = _run_keras(network, images)
+    rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, n_steps=1)
+    rate_output = apply_activation(network.head.activation, rate_logits[:, 0])
+    model_output = np.reshape(network.model(images, training=False), rate_output.shape)
+    features, logits, own_kernel, bias = _run_nengo(network, images, n_steps=n_steps)
+    completed = features.mean(axis=2) @ own_kernel + bias
+    cnn_maps, cnn_bias = _run_rate_cam(network, images)
+    return Verification(
+        output_difference=relative_difference(rate_output, model_output),
+        logit_difference=relative_difference(rate_logits[:, 0], keras_logits),
+        cam_difference=relative_difference(rate_features[:, 0] @ kernel, keras_features @ keras_kernel),
+        completeness_error=relative_difference(completed, logits),
+        rate_completeness_error=relative_difference(cnn_maps.mean(axis=1) + cnn_bias, keras_logits),
+        n_images=len(images),
+        n_steps=n_steps,
+    )
+
+
+def _run_keras(network, images):
+    """Return features (N, P, K), logits (N, L) and kernel (K, L) of the source, without what only training needs."""
+    model = inference_model(network.model)
+    outputs = features_and_logits(model, network.head.pooling)(images, training=False)
+    features, logits = (output.numpy().astype(float) for output in outputs)
+    kernel = find_pooled_head(model).kernel
+    return features.reshape(len(images), -1, network.head.n_channels), logits, kernel.astype(float)
+
+
+def _run_rate_cam(network, images):
+    """Return the CNN's maps (N, P, L) and their bias (L,), from the model and the head that `rate_cam` takes."""
+    head = network.head
+    features = features_and_logits(network.converter.model, head.pooling)(images, training=False)[0].numpy()
+    maps = features.astype(float).reshape(len(images), -1, head.n_channels) @ head.kernel.astype(float)
+    return maps, head.bias.astype(float)
+
+
+def _run_nengo(network, images, *, n_steps):
+    """Return features (N, T, P, K), logits (N, T, L), kernel and bias, in NengoDL."""
+    nengo_dl = compat.import_nengo_dl()
+    data = np.repeat(images.reshape(len(images), 1, -1), n_steps, axis=1)
+    with (
+        compat.without_gpu_advice(),
+        nengo_dl.Simulator(network.net, minibatch_size=len(images), progress_bar=False) as sim,
+    ):
+        values = sim.predict_on_batch({network.input: data})
+        kernel, bias = network.readout_parameters(sim)
+    features = values[network.features].reshape(len(images), n_steps, -1, network.head.n_channels)
+    return features.astype(float), values[network.logits].astype(float), kernel.astype(float), bias.astype(float)

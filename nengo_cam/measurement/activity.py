@@ -1,0 +1,309 @@
+"""What each layer of a spiking network does when it runs: rates, spikes, and how close it is to the CNN's layer."""
+
+import numpy as np
+
+from .. import compat
+from ..checks.percentiles import RepeatedValues
+from ..conversion.report import Report, layer_parts, network_report
+from ..neurons import IntegrateAndFire
+from ..simulator import Simulator
+from .answers import AnswersRecorder, likely_cause
+from .run import Run
+
+__all__ = ["CORRELATION_DROP", "LOW_CORRELATION", "SATURATED_FRACTION", "SILENT_FRACTION", "measure_activity"]
+
+#: More silent neurons than this are warned of, unless the CNN has as many that are zero.
+SILENT_FRACTION = 0.9
+#: More spiking neuron-steps than this with several spikes at once are warned of.
+SATURATED_FRACTION = 0.01
+#: A correlation lower by more than this than that of the layer before is warned of.
+CORRELATION_DROP = 0.05
+#: A correlation of the last layer lower than this is warned of.
+LOW_CORRELATION = 0.9
+#: Units and long names of what is measured.
+_MEASURED = {
+    "mean_rate": ("Hz", "mean firing rate over neurons and images"),
+    "rate_99": ("Hz", "99th percentile of the firing rate over neurons and images"),
+    "max_rate": ("Hz", "maximum firing rate over neurons and images"),
+    "silent_fraction": ("1", "neurons that never spike, of all"),
+    "silent_fraction_cnn": ("1", "activities of the CNN that are zero for all images, of all"),
+    "saturated_fraction": ("1", "neuron-steps with several spikes, of those with any"),
+    "spikes_per_image": ("spikes", "spikes of all neurons per image"),
+    "correlation": ("1", "correlation of the mean activity with the CNN's, median over images"),
+}
+
+
+def measure_activity(
+    network,
+    images,
+    *,
+    n_steps=100,
+    simulator=Simulator,
+    minibatch_size=None,
+    dt=0.001,
+    seed=None,
+    progress_bar=True,
+):
+    """Run images through a network and report what each layer does, and how far it is from the CNN's layer.
+
+    A neuron's rate for an image is its number of spikes over the duration of the run; a spike of either sign counts.
+    The mean activity of a neuron is the mean of its output over the run, with its sign, in the units of the source
+    model. Memory grows with the network, neither with the number of images nor with that of steps.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        A converted network.
+    images : array_like of shape (N, Y, X, channels) or (N, T, Y, X, channels)
+        Images, or moving ones with T = ``n_steps`` frames.
+    n_steps : int
+        Time steps.
+    simulator : type
+        `nengo_cam.Simulator`, ``nengo_dl.Simulator``, ``nengo.Simulator`` or a subclass.
+    minibatch_size : int, optional
+        Images that run at a time. Does not change the result. Default: at most 16.
+    dt : float
+        Time step [s].
+    seed : int, optional
+        Seed of initial voltages and of stochastic neurons, as for `nengo_cam.spiking_cam`.
+    progress_bar : bool
+        Whether to show the progress.
+
+    Returns
+    -------
+    Report
+        That of the network, with more variables for each layer that spikes, NaN for the others and where a value is not
+        defined: ``mean_rate``, ``rate_99`` (99th percentile) and ``max_rate`` [Hz] over neurons and images;
+        ``silent_fraction``, of neurons that spike for no image, and ``silent_fraction_cnn``, of those whose activity in
+        the CNN is zero for all images; ``saturated_fraction``, of the neuron-steps with a spike those with several;
+        ``spikes_per_image``; and ``correlation``, the median over images of Pearson's correlation over neurons between
+        the mean activity and that of the CNN as it was at conversion. Images for which either is the same for all
+        neurons have none.
+
+        ``warnings`` say for how many images the network answers otherwise than its CNN (``attrs["n_differing"]``); they
+        name layers that are all silent; those with more than `SILENT_FRACTION` silent neurons although the
+        CNN's layer has fewer zeros than that; those with a ``saturated_fraction`` above `SATURATED_FRACTION`; and those
+        whose correlation is lower by more than `CORRELATION_DROP` than that of the spiking layer before, in the order
+        of the table, the first layer compared with 1; and the last layer if its correlation is below `LOW_CORRELATION`.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``network`` is not a `CAMNetwork`.
+    ImageError
+        If ``images`` does not fit the network, is empty, or holds NaN or infinity.
+    ParameterError
+        If ``n_steps`` or ``minibatch_size`` is not a whole number of at least 1, ``dt`` is not positive, or ``seed`` is
+        not a seed.
+    SimulatorError
+        If ``simulator`` is unknown, an open simulator, or cannot run the network; or if activity is beyond the range of
+        numbers.
+
+    Warns
+    -----
+    InputRangeWarning
+        If images lie far outside the range of the images that the network was calibrated on.
+
+    Examples
+    --------
+    >>> report = ncam.measure_activity(net, images, n_steps=20, seed=0, progress_bar=False)
+    >>> bool((report.dataset.correlation.dropna("layer") > 0.9).all())
+    True
+    """
+    run = Run(
+        network, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
+        progress_bar=progress_bar, observe_neurons=True,
+    )  # fmt: skip
+    parts = {part.name: part for part in layer_parts(network) if part.spiking}
+    layers = {
+        name: _LayerActivity(parts[name], height, network.channel_factors, n_steps * dt)
+        for name, height in zip(run.layers, run.heights)
+    }
+    cnn = compat.import_tensorflow().keras.Model(
+        network.converter.model.inputs, [network.converter.model.outputs[0], *(parts[name].tensor for name in layers)]
+    )
+    answers = AnswersRecorder(run)
+    with run:
+        for rows, chunk in run.chunks():
+            answers.add(rows, chunk)
+            for layer, output in zip(layers.values(), chunk.observed):
+                layer.add(output)
+            if chunk.steps.stop == n_steps:
+                for layer, expected in zip(layers.values(), _mean_activities(cnn, run.frames[rows])):
+                    layer.end_images(expected)
+    differing = answers.result().differing
+    attrs = {**run.provenance, "n_steps": int(n_steps), "n_images": len(run.images), "n_differing": len(differing)}
+    cause = likely_cause(network, n_steps=n_steps, dt=dt)
+    return _extend(network, {name: layer.summary() for name, layer in layers.items()}, attrs, cause)
+
+
+class _LayerActivity:
+    """Counts the spikes of a layer, chunk by chunk and minibatch by minibatch.
+
+    Parameters
+    ----------
+    part : nengo_cam.conversion.report.LayerPart
+        The layer.
+    height : float
+        Output of a neuron for one spike.
+    channel_factors : dict of {str: ndarray}
+        What channels were multiplied by, by the name of the layer.
+    duration : float
+        Length of the run [s].
+    """
+
+    def __init__(self, part, height, channel_factors, duration):
+        self._height = height
+        self._factors = np.asarray(channel_factors.get(part.layer.name, [1.0]))
+        self._duration = duration
+        self._per_image = RepeatedValues()
+        self._ever = self._ever_in_cnn = np.zeros(part.ensemble.n_neurons, bool)
+        self._n_spiking = self._n_several = self._n_images = 0
+        self._correlations = []
+        self._counts = self._sums = 0
+
+    def add(self, output):
+        """Count the spikes in what the neurons gave out, of shape (images, steps, neurons)."""
+        spikes = np.rint(output / self._height)
+        # Steps whose spikes have opposite signs cancel in the activity, but they are spikes.
+        self._sums = self._sums + spikes.sum(axis=1, dtype=float)
+        spikes = np.abs(spikes, out=spikes)
+        self._counts = self._counts + spikes.sum(axis=1, dtype=float)
+        self._n_spiking += np.count_nonzero(spikes > 0)
+        self._n_several += np.count_nonzero(spikes > 1)
+
+    def end_images(self, expected):
+        """Take what was counted for some images into account, beside the CNN's activity (images, neurons)."""
+        self._per_image.add(self._counts)
+        self._ever = self._ever | self._counts.any(axis=0)
+        self._ever_in_cnn = self._ever_in_cnn | expected.any(axis=0)
+        self._correlations.extend(_correlate(self._unscaled(self._sums), self._unscaled(expected)))
+        self._n_images += len(expected)
+        self._counts = self._sums = 0
+
+    def _unscaled(self, activity):
+        """Return activity of shape (images, neurons) without the factors of the channels, which come last."""
+        return (activity.reshape(len(activity), -1, len(self._factors)) / self._factors).reshape(activity.shape)
+
+    def summary(self):
+        """Return what is reported of the layer, by the name of the variable."""
+        defined = [value for value in self._correlations if np.isfinite(value)]
+        counts = self._per_image
+        return {
+            "mean_rate": counts.mean() / self._duration,
+            "rate_99": counts.percentile(99) / self._duration,
+            "max_rate": counts.percentile(100) / self._duration,
+            "silent_fraction": 1 - self._ever.mean(),
+            "silent_fraction_cnn": 1 - self._ever_in_cnn.mean(),
+            "saturated_fraction": self._n_several / self._n_spiking if self._n_spiking else np.nan,
+            "spikes_per_image": counts.mean() * len(self._ever),
+            "correlation": np.median(defined) if defined else np.nan,
+        }
+
+
+def _mean_activities(cnn, frames):
+    """Return what the layers of the CNN do for images (N, frames, Y, X, channels): for each (N, neurons)."""
+    nest, totals = compat.import_tensorflow().nest, 0
+    for step in range(frames.shape[1]):
+        # Without the logits, which are there so that there is an output.
+        _, *outputs = nest.flatten(cnn(frames[:, step], training=False))
+        outputs = [output.numpy().reshape(len(frames), -1).astype(float) for output in outputs]
+        totals = [total + output for total, output in zip(totals, outputs)] if step else outputs
+    return [total / frames.shape[1] for total in totals]
+
+
+def _correlate(values, others):
+    """Correlate the rows of two matrices; NaN where one is constant."""
+    defined = (np.ptp(values, axis=1) > 0) & (np.ptp(others, axis=1) > 0)
+    result = np.full(len(values), np.nan)
+    values, others = (part[defined] - part[defined].mean(axis=1, keepdims=True) for part in (values, others))
+    norms = np.sqrt((values**2).sum(axis=1) * (others**2).sum(axis=1))
+    result[defined] = (values * others).sum(axis=1) / norms
+    return result
+
+
+def _extend(network, summaries, attrs, cause):
+    """Add what was measured to the report of a network."""
+    report = network_report(network)
+    nothing = dict.fromkeys(_MEASURED, np.nan)
+    rows = [summaries.get(name, nothing) for name in report.dataset.layer.values.tolist()]
+    variables = {
+        name: ("layer", [row[name] for row in rows], {"units": units, "long_name": long_name})
+        for name, (units, long_name) in _MEASURED.items()
+    }
+    sentences = (
+        *report.warnings,
+        *_warn_of_answers(attrs, cause),
+        *_warn_of_silence(summaries, attrs),
+        *_warn_of_saturation(summaries),
+        *_warn_of_correlation(network, summaries),
+    )
+    return Report(report.dataset.assign(variables).assign_attrs(attrs, warnings="\n".join(sentences)))
+
+
+def _warn_of_answers(attrs, cause):
+    """Say for how many images the network answers otherwise than its CNN."""
+    if attrs["n_differing"]:
+        yield (
+            f"Another answer than the CNN's for {attrs['n_differing']} of {attrs['n_images']} images (mean of the last "
+            f"half of {attrs['n_steps']} steps). Likely, {cause.clause}. {cause.remedy}."
+        )
+
+
+def _warn_of_silence(summaries, attrs):
+    """Name layers that hardly spike, if the CNN's layers are not as silent."""
+    run = f"for any of {attrs['n_images']} images in {attrs['n_steps']} steps"
+    dead, silent, nearly = [], [], []
+    for name, values in summaries.items():
+        fraction, zero = values["silent_fraction"], values["silent_fraction_cnn"]
+        if zero == 1:
+            dead.append(repr(name))
+        elif fraction == 1:
+            silent.append(repr(name))
+        elif fraction > SILENT_FRACTION >= zero:
+            nearly.append(f"{name!r} ({fraction:.1%}; in the CNN {zero:.1%} are zero)")
+    if dead:
+        yield (
+            f"Zero for all images in the CNN itself: {', '.join(dead)}. Check that the images have the range that the "
+            "model was trained on."
+        )
+    if silent:
+        yield f"No neuron spiked {run}: {', '.join(silent)}. Raise target_rate or n_steps."
+    if nearly:
+        yield f"Most neurons never spiked {run}: {', '.join(nearly)}. Raise target_rate or n_steps."
+
+
+def _warn_of_saturation(summaries):
+    """Name layers that fire faster than the time steps follow."""
+    fractions = {name: values["saturated_fraction"] for name, values in summaries.items()}
+    found = [f"{name!r} ({value:.1%})" for name, value in fractions.items() if value > SATURATED_FRACTION]
+    if found:
+        yield (
+            f"Neurons fire several spikes in one step: {', '.join(found)} of the steps in which they spike. Lower "
+            "target_rate or dt."
+        )
+
+
+def _warn_of_correlation(network, summaries):
+    """Name the layers at which the network goes another way than the CNN."""
+    if network.calibration_range is None:
+        remedy = "Convert with calibrate_on=images, or raise n_steps or target_rate"
+    elif not network.channel_factors:
+        remedy = "Convert with balance=True, or raise n_steps or target_rate"
+    elif type(network.neurons) is IntegrateAndFire:
+        remedy = "Use SignedIntegrateAndFire(), or raise n_steps or target_rate"
+    else:
+        remedy = "Raise n_steps or target_rate"
+    level, last, found = 1.0, None, []
+    for name, values in summaries.items():
+        correlation = values["correlation"]
+        if np.isnan(correlation):
+            continue
+        if correlation < level - CORRELATION_DROP:
+            found.append(f"{name!r} (from {level:.3f} to {correlation:.3f})")
+        level, last = correlation, name
+    clauses = [f"drops at {', '.join(found)}"] if found else []
+    if level < LOW_CORRELATION:
+        clauses.append(f"is {level:.3f} at the last layer that spikes, {last!r}")
+    if clauses:
+        yield f"The correlation with the CNN {', and '.join(clauses)}. {remedy}."

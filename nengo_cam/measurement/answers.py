@@ -1,0 +1,188 @@
+"""What a spiking network answers once it has settled, and whether its CNN answers the same."""
+
+import dataclasses
+import warnings
+from typing import Optional
+
+import nengo
+import numpy as np
+
+from ..exceptions import AnswerWarning
+from ..neurons import IntegrateAndFire
+
+__all__ = ["DIFFERING_SHARE", "Answers", "AnswersRecorder", "Cause", "likely_cause", "warn_of_answers"]
+
+#: `AnswerWarning` is given if the network answers otherwise than its CNN for more than this share of the images.
+DIFFERING_SHARE = 0.1
+# At 200 Hz and 100 steps, a network of five layers of unsigned spikes answered as its CNN did, one of 13 for .18 of the
+# images (docs/calibration.md).
+_DEEP = 8
+# Levels of activity that a MobileNet was measured to need; an MNIST network of 13 layers needs 16.
+_LEVELS = 200
+_SIGNED = "SignedIntegrateAndFire"
+# Images that a warning names.
+_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers of a spiking network and of the CNN that it came from.
+
+    Attributes
+    ----------
+    spiking, cnn : ndarray of int of shape (N,), or None
+        Index of the label that wins, for each image; with a single label and a sigmoid, 1 where that is above 1/2.
+        None if the model has a single label without sigmoid: it answers by a number, and not by a choice.
+    cnn_logits : ndarray of shape (N, L) or (N, n_steps, L)
+        Logits of the CNN, for moving images at each step.
+    """
+
+    spiking: Optional[np.ndarray]
+    cnn: Optional[np.ndarray]
+    cnn_logits: np.ndarray
+
+    @property
+    def differing(self):
+        """Positions of the images that are answered otherwise."""
+        return np.array([], int) if self.spiking is None else np.flatnonzero(self.spiking != self.cnn)
+
+
+class AnswersRecorder:
+    """Adds up the logits of the last half of a run, whose mean is the settled answer.
+
+    Parameters
+    ----------
+    run : nengo_cam.measurement.run.Run
+        The run whose chunks are added.
+    """
+
+    def __init__(self, run):
+        self._run = run
+        self._from = run.n_steps // 2
+        self._sums = np.zeros((len(run.images), run.network.head.n_labels))
+
+    def add(self, rows, chunk):
+        """Record a chunk for the images ``rows``."""
+        steps = range(chunk.steps.start, chunk.steps.stop)
+        self._sums[rows] += chunk.logits[:, [step >= self._from for step in steps]].sum(axis=1, dtype=float)
+
+    def result(self):
+        """Run the CNN too, one frame for each image that stands still, and return `Answers`."""
+        net, images = self._run.network, self._run.images
+        logits = net.cnn_logits(images)
+        # Of input that moves, as of spikes, the mean over the last half.
+        settled = logits[:, self._from :].mean(axis=1) if logits.ndim == 3 else logits
+        activation = net.head.activation
+        return Answers(_decide(self._sums, activation), _decide(settled, activation), logits)
+
+
+def _decide(logits, activation):
+    if logits.shape[1] > 1:
+        return logits.argmax(axis=1)
+    return (logits[:, 0] > 0).astype(int) if activation == "sigmoid" else None
+
+
+def warn_of_answers(net, answers, names, *, n_steps, dt, stacklevel=3):
+    """Warn if a network answers otherwise than its CNN for more than `DIFFERING_SHARE` of the images.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+    answers : Answers
+        What it answers, and its CNN.
+    names : sequence
+        Names or numbers of all labels.
+    n_steps : int
+        Time steps that it ran.
+    dt : float
+        Time step [s].
+    stacklevel : int
+        Which caller the warning is for, as for `warnings.warn`.
+
+    Warns
+    -----
+    AnswerWarning
+        Names the images, the likely cause and the call that helps.
+    """
+    differing = answers.differing
+    if len(differing) <= DIFFERING_SHARE * len(answers.cnn_logits):
+        return
+    valid = list(names) if len(names) > 1 else [False, True]
+    listed = "; ".join(
+        f"image {image}: {valid[answers.spiking[image]]!s} instead of {valid[answers.cnn[image]]!s}"
+        for image in differing[:_NAMED]
+    )
+    more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    cause = likely_cause(net, n_steps=n_steps, dt=dt)
+    warnings.warn(
+        f"network of {net.model.name!r}: it answers otherwise than its CNN for {len(differing)} of "
+        f"{len(answers.cnn_logits)} images (mean of the last half of {n_steps} steps; {listed}{more}), so their maps "
+        f"are those of another answer. Likely, {cause.clause}. {cause.remedy}; measure_activity(net, images) says "
+        "where they part.",
+        AnswerWarning,
+        stacklevel=stacklevel,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Cause:
+    """Why a network may answer otherwise than its CNN.
+
+    Attributes
+    ----------
+    clause : str
+        What is likely, a clause without a full stop.
+    options : dict of {str: object}
+        Options of `nengo_cam.convert` that help; empty if none does.
+    """
+
+    clause: str
+    options: dict
+
+    @property
+    def remedy(self):
+        """What to do about it in Python, an imperative without a full stop."""
+        written = {
+            name: f"nengo_cam.{value}()" if name == "neurons" else str(value) for name, value in self.options.items()
+        }
+        if not written:
+            return "Convert the model again"
+        return f"Convert with {', '.join(f'{name}={value}' for name, value in written.items())}"
+
+
+def likely_cause(net, *, n_steps, dt):
+    """Guess why a network answers otherwise than its CNN, from how it was converted.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+    n_steps : int
+        Time steps that it ran.
+    dt : float
+        Time step [s].
+
+    Returns
+    -------
+    Cause
+        The cause, and what helps.
+    """
+    kind, n_layers = type(net.neurons).__name__, len(net.spiking_layers)
+    if not n_layers:
+        return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
+    if net.rectifies_without_synapse:
+        return Cause(f"{kind} rectifies its input at every step", {"neurons": "IntegrateAndFire"})
+    if net.target_rate is None:
+        return Cause("its firing rates were not calibrated", {"calibrate_on": "images"})
+    if net.tensor_nodes and net.synapse is None:
+        return Cause(f"the TensorNodes {list(net.tensor_nodes)} see single spikes", {"synapse": 0.005})
+    if not isinstance(net.neurons, (IntegrateAndFire, nengo.SpikingRectifiedLinear)):
+        return Cause(f"the rates of {kind} are not those of a ReLU", {"neurons": "IntegrateAndFire"})
+    levels = net.target_rate * n_steps * dt
+    told = f"strong activity makes {levels:.3g} spikes in {n_steps} steps, so that no more levels can be told apart"
+    faster = {"target_rate": round(max(1000, 2 * net.target_rate))}
+    if type(net.neurons) is IntegrateAndFire and n_layers >= _DEEP:
+        clause, options = f"{n_layers} layers of {kind} are too many to settle in time", {"neurons": _SIGNED}
+        return Cause(f"{clause}, and {told}", {**options, **faster}) if levels < _LEVELS else Cause(clause, options)
+    return Cause(told, faster)

@@ -1,0 +1,435 @@
+"""Run a converted network on any of Nengo's simulators, one chunk of time after the other."""
+
+import abc
+import contextlib
+import math
+
+import nengo
+import numpy as np
+
+from .. import compat
+from ..exceptions import ParameterError, SimulatorError
+from ..simulator import Simulator
+
+__all__ = [
+    "AllStepsBackend",
+    "Backend",
+    "Chunk",
+    "NengoBackend",
+    "NengoDLBackend",
+    "open_backend",
+    "register_backend",
+]
+
+_BACKENDS = {}
+
+#: A chunk of NengoDL's or Nengo's takes up to this many bytes; probes and copies take some times more.
+_CHUNK_BYTES = 16 * 2**20
+
+
+def register_backend(simulator_class):
+    """Register a `Backend` for a simulator class and its subclasses.
+
+    Parameters
+    ----------
+    simulator_class : callable
+        Gives the class; called when a backend is looked up, so that the simulator's package need not be imported.
+
+    Returns
+    -------
+    callable
+        Class decorator.
+    """
+
+    def decorate(backend):
+        _BACKENDS[simulator_class] = backend
+        return backend
+
+    return decorate
+
+
+class Chunk:
+    """What a network did in some consecutive time steps.
+
+    Parameters
+    ----------
+    start : int
+        Index of the first step.
+    features : ndarray of shape (N, steps, Y * X * K)
+        Activity that is pooled.
+    logits : ndarray of shape (N, steps, L)
+        Output.
+    observed : list of ndarray of shape (N, steps, size)
+        What the probes that were asked for besides saw.
+    """
+
+    def __init__(self, start, features, logits, observed):
+        self.start = start
+        self.features = features
+        self.logits = logits
+        self.observed = observed
+
+    @property
+    def steps(self):
+        """The steps as a slice."""
+        return slice(self.start, self.start + self.logits.shape[1])
+
+    def of_images(self, n_images):
+        """Return the same of the first images."""
+        first = slice(n_images)
+        observed = [output[first] for output in self.observed]
+        return Chunk(self.start, self.features[first], self.logits[first], observed)
+
+
+class Backend(abc.ABC):
+    """A simulator of one converted network, made when the context is entered and closed when it is left.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        What to run.
+    simulator : type or simulator
+        A class, to be made with the other arguments; or an open simulator of ``network.net``, which keeps its own
+        settings and weights and is left open, its state reset.
+    minibatch_size : int
+        Images that run at a time.
+    dt : float
+        Time step [s].
+    seed : int
+        Seed of the network and the simulator.
+    observe : sequence of nengo.Probe
+        Probes whose data chunks hold besides, in that order; the simulator has to be made while the network has them.
+    """
+
+    #: Name in the provenance of results.
+    name = None
+
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed, observe=()):
+        self.network = network
+        self.observe = tuple(observe)
+        self._simulator = simulator
+        self._own = isinstance(simulator, type)
+        # An open simulator cannot change the size of its minibatches.
+        self.minibatch_size = minibatch_size if self._own else simulator.minibatch_size or 1
+        self.dt = dt
+        self.seed = seed
+        self.sim = None
+
+    def __enter__(self):
+        self.sim = self._build() if self._own else self._simulator
+        return self
+
+    def __exit__(self, *exc_info):
+        if self._own:
+            self.sim.close()
+        else:
+            self._reset()
+
+    def readout_parameters(self):
+        """Return kernel (K, L) and bias (L,) of the readout as the simulator has them now."""
+        return self.network.readout_parameters(self.sim)
+
+    def choose_chunk_steps(self, n_steps, step_bytes):
+        """Choose how many steps run at a time.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps in all.
+        step_bytes : int
+            What a step of a minibatch holds [bytes]: images, features and maps.
+
+        Returns
+        -------
+        int or None
+            Steps in a chunk, for `run`; None leaves the choice to the simulator.
+        """
+        at_most = max(1, _CHUNK_BYTES // step_bytes)
+        # As equal as can be: simulators compile for each length anew.
+        return math.ceil(n_steps / math.ceil(n_steps / at_most))
+
+    def _build(self):
+        """Make the simulator."""
+        with compat.without_gpu_advice(), compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
+            return self._simulator(
+                self.network.net,
+                dt=self.dt,
+                seed=self.seed,
+                minibatch_size=self.minibatch_size,
+                progress_bar=False,
+            )
+
+    def _chunk(self, start, values):
+        """Make a chunk from what the probes saw, by probe."""
+        network = self.network
+        observed = [values[probe] for probe in self.observe]
+        return Chunk(start, values[network.features], values[network.logits], observed)
+
+    def run_all(self, images, n_steps, chunk_steps):
+        """Run any number of images, minibatch after minibatch.
+
+        Parameters
+        ----------
+        images : ndarray of shape (N, 1 or n_steps, size)
+            Flattened images, as for `run`.
+        n_steps, chunk_steps
+            As for `run`.
+
+        Yields
+        ------
+        rows : slice
+            Which images.
+        chunk : Chunk
+            What they did.
+
+        Raises
+        ------
+        SimulatorError
+            If the simulator is set up so that it cannot run in chunks of time, or if activity is beyond the range of
+            the numbers that it counts with.
+        """
+        for start in range(0, len(images), self.minibatch_size):
+            batch = images[start : start + self.minibatch_size]
+            # NengoDL takes whole minibatches only.
+            padding = np.repeat(batch[-1:], self.minibatch_size - len(batch), axis=0)
+            rows = slice(start, start + len(batch))
+            for chunk in self._finite(self.run(np.concatenate([batch, padding]), n_steps, chunk_steps), rows):
+                yield rows, chunk.of_images(len(batch))
+
+    def _finite(self, chunks, rows):
+        """Pass chunks on as long as they hold numbers: what overflows is nowhere near what it stands for."""
+        try:
+            for chunk in chunks:
+                arrays = (chunk.features, chunk.logits, *chunk.observed)
+                if not all(np.isfinite(array).all() for array in arrays):
+                    raise FloatingPointError(f"in steps {chunk.start + 1} to {chunk.steps.stop}")
+                yield chunk
+        except (FloatingPointError, ValueError) as err:
+            # NumPy's generator refuses to draw so many spikes.
+            if isinstance(err, ValueError) and "lam value too large" not in str(err):
+                raise
+            raise SimulatorError(
+                f"{self.name}: the activity for images {rows.start} to {rows.stop - 1} is beyond the range of numbers; "
+                f"expected finite values, got NaN or infinity ({err}). Scale the images as the model was trained."
+            ) from err
+
+    @abc.abstractmethod
+    def _reset(self):
+        """Put the simulator's state back to the start, its weights and the user's probes left as they are."""
+
+    @abc.abstractmethod
+    def run(self, images, n_steps, chunk_steps):
+        """Run images from the initial state and yield `Chunk` after `Chunk`.
+
+        Parameters
+        ----------
+        images : ndarray of shape (minibatch_size, 1 or n_steps, size)
+            Flattened images; with one frame they stand still.
+        n_steps : int
+            Number of steps.
+        chunk_steps : int or None
+            Steps in a chunk; the last one may be shorter. None only if `choose_chunk_steps` gave it.
+
+        Yields
+        ------
+        Chunk
+            One chunk after another, up to ``n_steps``.
+
+        Raises
+        ------
+        SimulatorError
+            If the simulator is set up so that it cannot run in chunks of time.
+        """
+
+
+@contextlib.contextmanager
+def _seeded(net, seed):
+    """Build with the seed as the network's own: initial voltages are drawn from it."""
+    before, net.seed = net.seed, seed
+    try:
+        yield
+    finally:
+        net.seed = before
+
+
+@register_backend(lambda: Simulator)
+class AllStepsBackend(Backend):
+    """`nengo_cam.Simulator`: a minibatch at a time, all steps of a chunk at once."""
+
+    name = "nengo_cam.Simulator"
+
+    def choose_chunk_steps(self, n_steps, step_bytes):
+        """Leave the choice to the simulator, which knows what its operators hold; see the base class."""
+
+    def _reset(self):
+        self.sim.reset(include_probes=False)
+
+    def run(self, images, n_steps, chunk_steps):
+        self._reset()
+        start = 0
+        for values in self.sim.iter_steps(n_steps, {self.network.input: images}, chunk_steps):
+            chunk = self._chunk(start, values)
+            yield chunk
+            start = chunk.steps.stop
+
+
+@register_backend(lambda: compat.import_nengo_dl().Simulator)
+class NengoDLBackend(Backend):
+    """`nengo_dl.Simulator`: a minibatch at a time, in TensorFlow."""
+
+    name = "nengo_dl.Simulator"
+
+    def _reset(self):
+        self.sim.reset(include_trainable=False, include_probes=False)
+
+    def run(self, images, n_steps, chunk_steps):
+        if not self.sim.stateful:
+            raise SimulatorError(
+                "nengo_dl.Simulator: the network is set to stateful=False, so that every chunk of time would begin "
+                "at the start; expected True, got False. Leave the setting out."
+            )
+        if n_steps % self.sim.unroll or (n_steps > chunk_steps and chunk_steps % self.sim.unroll):
+            raise SimulatorError(
+                f"nengo_dl.Simulator: it runs {self.sim.unroll} steps at a time; expected n_steps and chunk_steps to "
+                f"be multiples of that, got {n_steps} and {chunk_steps}. Choose other numbers, or unroll_simulation=1."
+            )
+        self._reset()
+        for start in range(0, n_steps, chunk_steps):
+            stop = min(start + chunk_steps, n_steps)
+            frames = images[:, start:stop] if images.shape[1] > 1 else np.repeat(images, stop - start, axis=1)
+            values = self.sim.predict_on_batch({self.network.input: frames}, stateful=True)
+            chunk = self._chunk(start, values)
+            if not chunk.features.shape[1] == chunk.logits.shape[1] == stop - start:
+                raise SimulatorError(
+                    f"nengo_dl.Simulator: the probes kept {chunk.logits.shape[1]} of {stop - start} steps because the "
+                    "network is set to keep_history=False; expected all of them. Leave the setting out."
+                )
+            yield chunk
+
+
+@register_backend(lambda: nengo.Simulator)
+class NengoBackend(Backend):
+    """`nengo.Simulator`, the reference: one image after the other, in NumPy and double precision."""
+
+    name = "nengo.Simulator"
+
+    def __init__(self, network, simulator, *, minibatch_size, dt, seed, observe=()):
+        if network.tensor_nodes:
+            raise SimulatorError(
+                f"nengo.Simulator: it cannot run TensorFlow layers; expected native Nengo objects only, got the "
+                f"TensorNodes {list(network.tensor_nodes)}. Use nengo_dl.Simulator."
+            )
+        if not isinstance(simulator, type):
+            raise SimulatorError(
+                "nengo.Simulator: an open simulator cannot be fed with new images; expected the class, got an "
+                "instance. Call its network's freeze_params and pass simulator=nengo.Simulator."
+            )
+        super().__init__(network, simulator, minibatch_size=1, dt=dt, seed=seed, observe=observe)
+        self._frames = None
+
+    def _build(self):
+        node, blank = self.network.input, self.network.input.output
+        self._frames = np.zeros((1, node.size_out))
+        # The simulator keeps the function that it was built with; the node gets its own output back.
+        node.output = self._current_frame
+        try:
+            with compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
+                return self._simulator(self.network.net, dt=self.dt, seed=self.seed, progress_bar=False)
+        except NotImplementedError as err:
+            # Convolutions in three dimensions.
+            raise SimulatorError(
+                f"nengo.Simulator: it cannot run this network; expected what it has operators for, got: {err}. Use "
+                "nengo_cam.Simulator or nengo_dl.Simulator."
+            ) from err
+        finally:
+            node.output = blank
+
+    def _current_frame(self, t):
+        step = round(t / self.dt) - 1
+        return self._frames[min(max(step, 0), len(self._frames) - 1)]
+
+    def _reset(self):
+        self.sim.reset()
+
+    def run(self, images, n_steps, chunk_steps):
+        self._frames = np.asarray(images[0], dtype=float)
+        self._reset()
+        for start in range(0, n_steps, chunk_steps):
+            self.sim.run_steps(min(chunk_steps, n_steps - start), progress_bar=False)
+            probes = (self.network.features, self.network.logits, *self.observe)
+            values = {probe: self.sim.data[probe][None] for probe in probes}
+            self.sim.clear_probes()
+            yield self._chunk(start, values)
+
+
+def open_backend(network, simulator, *, minibatch_size, dt, seed, observe=()):
+    """Choose the backend for a simulator.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        What to run.
+    simulator : type or simulator
+        A simulator class, or an open `nengo_dl.Simulator` of ``network.net``.
+    minibatch_size : int
+        Images that run at a time.
+    dt : float
+        Time step [s]; an open simulator has to have the same.
+    seed : int or None
+        Seed. None means the network's own if it has one, else a random one; an open simulator keeps its own.
+    observe : sequence of nengo.Probe
+        Further probes of the network, whose data chunks hold. See `CAMNetwork.probed_neurons`.
+
+    Returns
+    -------
+    Backend
+        To be entered as a context.
+
+    Raises
+    ------
+    SimulatorError
+        If there is no backend for ``simulator``, or it is closed, or simulates another network, or cannot run this
+        one.
+    ParameterError
+        If ``dt`` or ``seed`` contradict an open simulator, or it has not the probes to observe.
+    """
+    is_class = isinstance(simulator, type)
+    classes = {lookup(): backend for lookup, backend in _BACKENDS.items()}
+    for cls in simulator.__mro__ if is_class else type(simulator).__mro__:
+        if cls in classes:
+            break
+    else:
+        names = sorted(backend.name for backend in classes.values())
+        raise SimulatorError(
+            f"simulator: expected a simulator class or an open simulator of {names}, got {simulator!r}. Pass one."
+        )
+    if not is_class:
+        _check_open_simulator(network, simulator, dt, seed, observe)
+        seed = simulator.seed
+    elif seed is None:
+        seed = network.net.seed
+    if seed is None:
+        seed = np.random.default_rng().integers(np.iinfo(np.int32).max)
+    return classes[cls](
+        network, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed), observe=observe
+    )
+
+
+def _check_open_simulator(network, simulator, dt, seed, observe):
+    if getattr(simulator, "closed", False):
+        raise SimulatorError("simulator: expected an open simulator, got a closed one. Call inside its `with` block.")
+    if simulator.model.toplevel is not network.net:
+        raise SimulatorError(
+            f"simulator: it simulates {simulator.model.toplevel!r}; expected the network of this CAMNetwork, got "
+            "another one. Build it with net.net."
+        )
+    for name, given, own in (("dt", dt, simulator.dt), ("seed", seed, simulator.seed)):
+        if given is not None and given != own:
+            raise ParameterError(
+                f"{name}: an open simulator keeps its own; expected {own!r}, got {given!r}. Pass {name}={own!r}."
+            )
+    if not set(observe) <= set(simulator.model.probes):
+        raise ParameterError(
+            "observe: an open simulator records only what it was built to record; expected its probes, got others. "
+            "Pass the simulator's class."
+        )

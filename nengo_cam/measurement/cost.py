@@ -1,0 +1,235 @@
+"""What a decision costs: spikes and synaptic operations, counted, beside the multiplications of the CNN.
+
+A *synaptic operation* is one spike that arrives at one synapse, where its weight is added to something; what counts as
+a synapse stands in `nengo_cam.measurement.synaptic_operations`.
+"""
+
+import numpy as np
+import xarray as xr
+
+from .. import compat
+from ..exceptions import ParameterError, ResultError
+from ..models.macs import cnn_macs
+from ..simulator import Simulator
+from .run import Run, whole_counts
+from .synaptic_operations import analog_fan_out, fan_out
+
+__all__ = ["cost_until", "energy", "measure_cost"]
+
+_PER_STEP = "operations per step"
+
+
+def measure_cost(
+    network, images, *, n_steps=100, simulator=Simulator, minibatch_size=None, dt=0.001, seed=None, progress_bar=True
+):
+    """Run images through a network, and count spikes and synaptic operations.
+
+    Memory grows with the network and with the result, not with neurons times steps.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        A converted network.
+    images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
+        Images, or moving ones.
+    n_steps : int
+        Time steps.
+    simulator : type
+        `nengo_cam.Simulator`, ``nengo_dl.Simulator``, ``nengo.Simulator`` or a subclass.
+    minibatch_size, dt, seed, progress_bar
+        As for `nengo_cam.spiking_cam`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``spikes`` (image, time, layer): of all neurons of a layer in a step; a spike of either sign counts.
+        ``synaptic_operations`` (image, time, layer): those that these spikes cause, each spike as many as its own
+        neuron has synapses. ``neurons`` and ``synapses`` (layer): how many there are. ``analog_operations`` (source):
+        what values that are no spikes cost in each step, those of the image and of layers that do not spike; a still
+        image need pay only once. ``macs`` (cnn_layer): multiplications of the CNN for one image, see
+        `nengo_cam.models.macs`. Biases are not counted.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``network`` is not a `CAMNetwork`.
+    ImageError
+        If ``images`` does not fit the network, is empty, or holds NaN or infinity.
+    ParameterError
+        If ``n_steps`` or ``minibatch_size`` is not a whole number of at least 1, ``dt`` is not positive, or ``seed`` is
+        not a seed.
+    SimulatorError
+        If ``simulator`` is unknown, an open simulator, or cannot run the network; or if activity is beyond the range of
+        numbers, or there are more spikes than can be counted.
+    UnsupportedModelError
+        If the synapses cannot be counted; see `nengo_cam.measurement.synaptic_operations`.
+
+    Warns
+    -----
+    InputRangeWarning
+        If images lie far outside the range of the images that the network was calibrated on.
+
+    Examples
+    --------
+    >>> cost = ncam.measure_cost(net, images, n_steps=20, seed=0, progress_bar=False)
+    >>> bool((cost.synaptic_operations.sum(("time", "layer")) < 20 * cost.macs.sum()).all())  # spikes are sparse
+    True
+    """
+    run = Run(
+        network, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
+        progress_bar=progress_bar, observe_neurons=True,
+    )  # fmt: skip
+    fans = list(fan_out(network).values())
+    counts = np.zeros((2, len(run.images), n_steps, len(run.layers)), np.int64)
+    with run:
+        for rows, chunk in run.chunks():
+            for i, (output, height, fan) in enumerate(zip(chunk.observed, run.heights, fans)):
+                # Image by image: in double precision, which holds the sums exactly, a chunk is large.
+                for row, values in zip(range(rows.start, rows.stop), output):
+                    spikes = np.abs(np.rint(values / height)).astype(float)
+                    counts[:, row, chunk.steps, i] = whole_counts([spikes.sum(axis=1), spikes @ fan])
+    measured = ("image", "time", "layer")
+    variables = {
+        "spikes": (measured, counts[0], {"units": "spikes per step", "long_name": "spikes"}),
+        "synaptic_operations": (measured, counts[1], {"units": _PER_STEP, "long_name": "synaptic operations"}),
+    }
+    coords = {
+        "image": np.arange(len(run.images)),
+        "time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"}),
+    }
+    attrs = {
+        "model": network.head.model,
+        **run.provenance,
+        "synapse": str(network.synapse),
+        **compat.package_versions(),
+    }
+    return xr.Dataset(variables, coords, attrs).merge(_structure(network, fans), combine_attrs="override")
+
+
+def _structure(network, fans):
+    """Count what does not depend on the images."""
+    layers = network.spiking_layers
+    analog, macs = analog_fan_out(network), cnn_macs(network.converter.model)
+    columns = {
+        "neurons": ("layer", [ensemble.n_neurons for ensemble in layers.values()], "1", "neurons"),
+        "synapses": ("layer", [fan.sum() for fan in fans], "1", "synapses that lead on"),
+        "analog_operations": (
+            "source", [fan.sum() for fan in analog.values()], _PER_STEP, "operations on values that are no spikes",
+        ),
+        "macs": ("cnn_layer", list(macs.values()), "operations per image", "multiplications of the CNN"),
+    }  # fmt: skip
+    variables = {
+        name: (dim, np.array(values, np.int64), {"units": units, "long_name": long_name})
+        for name, (dim, values, units, long_name) in columns.items()
+    }
+    return xr.Dataset(variables, {"layer": list(layers), "source": list(analog), "cnn_layer": list(macs)})
+
+
+def cost_until(cost, time):
+    """Sum costs over the steps up to a time, such as that of the decision.
+
+    Parameters
+    ----------
+    cost : xarray.Dataset
+        Made by `measure_cost`, or by `energy` of that.
+    time : float or xarray.DataArray with dim image
+        Last time that counts, for all images or for each [s]; NaN for images that never decide.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same without ``time``, in units per image; NaN for images whose time is NaN. ``until`` (image) holds it.
+
+    Raises
+    ------
+    ResultError
+        If ``cost`` has no time dimension.
+    ParameterError
+        If ``time`` is negative, or does not fit the images.
+
+    Examples
+    --------
+    >>> cost = ncam.measure_cost(net, images, n_steps=40, seed=0, progress_bar=False)
+    >>> until = ncam.cost_until(cost, ncam.decision_latency(ncam.cumulative(spiking)).latency)
+    >>> bool((until.spikes <= cost.spikes.sum("time")).all())
+    True
+    """
+    if not isinstance(cost, xr.Dataset) or "time" not in cost.dims:
+        got = f"dims {tuple(cost.dims)}" if hasattr(cost, "dims") else type(cost).__name__
+        raise ResultError(f"cost: expected a Dataset with a time dimension, got {got}. Pass what measure_cost gives.")
+    last = time if isinstance(time, xr.DataArray) else xr.DataArray(time)
+    if last.dims not in ((), ("image",)) or last.size not in (1, cost.sizes["image"]) or bool((last < 0).any()):
+        raise ParameterError(
+            f"time: expected seconds, one for all images or a DataArray with dim 'image' and {cost.sizes['image']} "
+            f"values, none negative, got dims {last.dims} and shape {last.shape}. Pass a latency."
+        )
+    last = last.drop_vars([name for name in last.coords if name != "image"])
+    # Times are products of whole numbers and dt, so half a step of tolerance.
+    counted = (cost.time <= last + cost.attrs["dt"] / 2).where(last.notnull())
+    result = cost.drop_dims("time")
+    for name, values in cost.data_vars.items():
+        units = values.attrs.get("units", "")
+        if units.endswith("per step"):
+            # What every step costs alike has no time.
+            total = (values * counted).sum("time", skipna=False)
+            result[name] = total.assign_attrs(values.attrs, units=units.replace("per step", "per image"))
+    return result.assign_coords(until=last).assign_attrs(cost.attrs)
+
+
+def energy(cost, *, per_operation, per_mac, per_spike=0.0, per_update=0.0):
+    r"""Turn counts into joules, by figures that the user gives.
+
+    In each step :math:`E = n_\mathrm{operations}\, e_\mathrm{operation} + n_\mathrm{spikes}\, e_\mathrm{spike} +
+    n_\mathrm{neurons}\, e_\mathrm{update}`; for the CNN :math:`E = n_\mathrm{MAC}\, e_\mathrm{MAC}` per image. There
+    is nothing else in it: no memory, no communication, no leakage, and no operations on values that are no spikes,
+    unless they are in the figures.
+
+    Parameters
+    ----------
+    cost : xarray.Dataset
+        Made by `measure_cost`.
+    per_operation, per_mac : float
+        Energy of a synaptic operation, and of a multiplication of the CNN [J].
+    per_spike : float
+        Energy of sending a spike off [J].
+    per_update : float
+        Energy of a neuron in each step, whether it spikes or not [J].
+
+    Returns
+    -------
+    xarray.Dataset
+        ``energy`` (image, time, layer) [J per step] and ``cnn_energy`` (cnn_layer) [J per image].
+
+    Raises
+    ------
+    ResultError
+        If ``cost`` does not hold the counts.
+    ParameterError
+        If a figure is negative or not finite.
+
+    Examples
+    --------
+    >>> cost = ncam.measure_cost(net, images, n_steps=20, seed=0, progress_bar=False)
+    >>> joules = ncam.energy(cost, per_operation=1e-12, per_mac=4e-12)  # figures of your hardware
+    >>> bool(np.allclose(joules.energy, 1e-12 * cost.synaptic_operations))
+    True
+    """
+    figures = {"per_operation": per_operation, "per_mac": per_mac, "per_spike": per_spike, "per_update": per_update}
+    for name, value in figures.items():
+        if np.ndim(value) or isinstance(value, (str, bool)) or not (np.isfinite(value) and value >= 0):
+            raise ParameterError(
+                f"{name}: expected joules, a finite number of at least 0, got {value!r}. Look it up for your hardware."
+            )
+    wanted = ("synaptic_operations", "spikes", "neurons", "macs")
+    missing = [name for name in wanted if name not in getattr(cost, "data_vars", ())]
+    if missing or "time" not in cost.dims:
+        raise ResultError(
+            f"cost: expected a Dataset with {', '.join(wanted)} over time, got no {missing or ['time']}. Pass what "
+            "measure_cost gives."
+        )
+    spiking = cost.synaptic_operations * per_operation + cost.spikes * per_spike + cost.neurons * per_update
+    variables = {
+        "energy": spiking.assign_attrs(units="J per step", long_name="energy"),
+        "cnn_energy": (cost.macs * per_mac).assign_attrs(units="J per image", long_name="energy of the CNN"),
+    }
+    return xr.Dataset(variables, attrs={**cost.attrs, **{name: float(value) for name, value in figures.items()}})

@@ -1,0 +1,142 @@
+"""Networks as callables from images to scores: the CNN, and the spiking network that decides at a given time."""
+
+import numbers
+
+import nengo
+import numpy as np
+
+from ..checks.images import check_images
+from ..checks.parameters import check_count, check_positive
+from ..conversion.convert import CAMNetwork
+from ..exceptions import ParameterError
+from ..models.head import find_head
+from ..models.outputs import apply_activation
+from ..models.simplify import inference_model, reduced_logits
+from ..simulator import Simulator
+from .run import Run, check_run
+
+__all__ = ["rate_predict", "spiking_predict"]
+
+
+def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
+    """Make a callable that gives the scores of the CNN.
+
+    Parameters
+    ----------
+    net_or_model : CAMNetwork or tf.keras.Model
+        A converted network, for the Keras model that it came from, as that was at conversion; or such a model.
+    probabilities : bool
+        Whether to apply the model's own softmax or sigmoid; a model without one gives logits all the same.
+    minibatch_size : int
+        Images that run at a time.
+
+    Returns
+    -------
+    callable
+        From images (N, Y, X, channels) to scores (N, L).
+
+    Raises
+    ------
+    ModelTypeError, HeadError
+        If it is not a Keras model with a GAP head.
+    UnsupportedModelError
+        If it holds something that cannot be rewritten.
+    ImageError
+        If images do not fit the model; raised when the callable is called.
+    ParameterError
+        If ``minibatch_size`` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> predict = ncam.rate_predict(model)
+    >>> bool(np.allclose(predict(images), model.predict(images, verbose=0), atol=1e-5))
+    True
+    """
+    check_count("minibatch_size", minibatch_size)
+    if isinstance(net_or_model, CAMNetwork):
+        model, head = net_or_model.converter.model, net_or_model.head
+    else:
+        model, head = inference_model(net_or_model), find_head(net_or_model)
+
+    def predict(images):
+        images = check_images(images, head.input_shape)
+        logits = reduced_logits(model, images, minibatch_size).astype(float)
+        return apply_activation(head.activation, logits) if probabilities else logits
+
+    return predict
+
+
+def spiking_predict(
+    net,
+    *,
+    n_steps,
+    synapse=None,
+    probabilities=True,
+    simulator=Simulator,
+    minibatch_size=None,
+    dt=0.001,
+    seed=None,
+):
+    """Make a callable that runs a converted network and gives its scores at a given time.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        Made by `nengo_cam.convert`.
+    n_steps : int
+        Time steps after which the network decides.
+    synapse : nengo.synapses.Synapse, float or None
+        Filter on the logits, whose value at the last step counts; a float is the time constant of a lowpass [s]. None
+        takes the mean over all steps.
+    probabilities : bool
+        Whether to apply the model's own softmax or sigmoid to the logits; a model without one gives logits all the
+        same.
+    simulator, minibatch_size, dt, seed
+        As for `nengo_cam.spiking_cam`. Without a seed every call draws another one.
+
+    Returns
+    -------
+    callable
+        From images (N, Y, X, channels) to scores (N, L).
+
+    Raises
+    ------
+    ModelTypeError
+        If ``net`` is not a `CAMNetwork`.
+    ImageError
+        If images do not fit the network; raised when the callable is called.
+    ParameterError
+        If an argument is out of its range.
+    SimulatorError
+        If ``simulator`` is unknown or cannot run the network, or if activity is beyond the range of numbers; raised
+        when the callable is called.
+
+    Examples
+    --------
+    >>> predict = ncam.spiking_predict(net, n_steps=40, seed=0)
+    >>> predict(images).argmax(axis=1).tolist() == classes.tolist()
+    True
+    """
+    check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name="net")
+    if isinstance(synapse, numbers.Real):
+        check_positive("synapse", synapse, unit="seconds")
+        synapse = nengo.Lowpass(float(synapse))
+    elif not (synapse is None or isinstance(synapse, nengo.synapses.Synapse)):
+        raise ParameterError(
+            f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try "
+            "synapse=0.02."
+        )
+
+    def predict(images):
+        run = Run(
+            net, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
+            progress_bar=False, name="net",
+        )  # fmt: skip
+        logits = np.empty((len(run.images), n_steps, net.head.n_labels))
+        with run:
+            for rows, chunk in run.chunks():
+                logits[rows, chunk.steps] = chunk.logits
+        logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
+        return apply_activation(net.head.activation, logits) if probabilities else logits
+
+    return predict

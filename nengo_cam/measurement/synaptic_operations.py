@@ -1,0 +1,182 @@
+"""Synapses that lead on from each neuron of a converted network.
+
+A *synapse* is a way along weights that are not zero from one neuron to another neuron or to an output. Nodes that only
+pass values on (pooling, sums, selections) are no stations: they are linear, so a spike goes through them to what lies
+behind, as it does on hardware that has nothing but neurons and synapses. A neuron that reaches another on two ways, by
+windows of pooling that overlap or by two branches that are added, has two synapses there.
+"""
+
+import nengo
+import numpy as np
+
+from ..conversion.convert import CAMNetwork
+from ..conversion.report import call_name
+from ..exceptions import ModelTypeError, UnsupportedModelError
+from ..models.macs import window_padding
+
+__all__ = ["SynapseCounter", "analog_fan_out", "fan_out"]
+
+
+def fan_out(network):
+    """Count the synapses that lead on from each neuron that spikes.
+
+    Exact at the edges: where a window hangs over the edge of the map, or strides leave cells out, neurons have fewer.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        A converted network.
+
+    Returns
+    -------
+    dict of {str: ndarray of shape (neurons,)}
+        Synapses of each neuron, by the name of the layer; neurons in the order in which they lie in the layer's output.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``network`` is not a `CAMNetwork`.
+    UnsupportedModelError
+        If spikes go into a TensorNode, a function or a transform whose weights are not known.
+    """
+    counter = _counter(network)
+    return {name: counter.from_neurons(ensemble).astype(np.int64) for name, ensemble in network.spiking_layers.items()}
+
+
+def analog_fan_out(network):
+    """Count the synapses that lead on from each element of what gives out values instead of spikes.
+
+    Parameters
+    ----------
+    network : CAMNetwork
+        A converted network.
+
+    Returns
+    -------
+    dict of {str: ndarray of shape (size,)}
+        Those of the image, by the name of the input, and of layers of neurons that do not spike.
+
+    Raises
+    ------
+    ModelTypeError, UnsupportedModelError
+        As for `fan_out`.
+    """
+    counter = _counter(network)
+    rate = [ensemble for ensemble in network.net.all_ensembles if not ensemble.neuron_type.spiking]
+    return {
+        call_name(network.input.label): counter.through(network.input).astype(np.int64),
+        **{call_name(ensemble.label): counter.from_neurons(ensemble).astype(np.int64) for ensemble in rate},
+    }
+
+
+def _counter(network):
+    if not isinstance(network, CAMNetwork):
+        raise ModelTypeError(
+            f"network: expected a CAMNetwork, got {type(network).__module__}.{type(network).__name__}. Convert the "
+            "Keras model with nengo_cam.convert."
+        )
+    return SynapseCounter(network.net, network.model.name)
+
+
+class SynapseCounter:
+    """Counts synapses from the targets back: a vector of counts goes through each transform transposed.
+
+    Parameters
+    ----------
+    net : nengo.Network
+        A network without cycles of nodes.
+    name : str
+        What to call it in errors.
+    """
+
+    def __init__(self, net, name):
+        self._name = name
+        self._outgoing = {}
+        for connection in net.all_connections:
+            self._outgoing.setdefault(connection.pre_obj, []).append(connection)
+        self._known = {}
+
+    def from_neurons(self, ensemble):
+        """Count the synapses of each neuron (neurons,)."""
+        if self._outgoing.get(ensemble):
+            self._refuse(f"values are decoded from {ensemble.label!r}", "connections from neurons", "an ensemble")
+        return self.through(ensemble.neurons)
+
+    def through(self, obj):
+        """Count the synapses behind each element that an object gives out (size,)."""
+        if obj not in self._known:
+            counts = np.zeros(obj.size_out)
+            for connection in self._outgoing.get(obj, ()):
+                if connection.function is not None:
+                    self._refuse(f"a function is computed from {obj!r}", "weights", "a function")
+                arriving = self._arriving(connection.post_obj)[connection.post_slice]
+                np.add.at(counts, connection.pre_slice, self._transposed(connection.transform, arriving))
+            self._known[obj] = counts
+        return self._known[obj]
+
+    def _arriving(self, target):
+        """Count the synapses that an element coming in means: one at a neuron or an output, else what lies behind."""
+        if isinstance(target, nengo.ensemble.Neurons):
+            return np.ones(target.size_in)
+        if not isinstance(target, nengo.Node) or target.output is not None:
+            kind = type(target).__name__
+            self._refuse(f"{getattr(target, 'label', target)!r} computes a function", "neurons and weights", kind)
+        return self.through(target) if target in self._outgoing else np.ones(target.size_in)
+
+    def _transposed(self, transform, arriving):
+        """Take counts from what a transform gives out to what it takes, each weight that is not zero as 1."""
+        kind = type(transform)
+        if kind is nengo.transforms.NoTransform:
+            return arriving
+        if kind not in (nengo.Dense, nengo.Sparse, nengo.Convolution, nengo.ConvolutionTranspose):
+            known = "Dense, Sparse, Convolution or ConvolutionTranspose"
+            self._refuse("the weights of a transform are not known", known, kind.__name__)
+        weights = transform.sample(rng=np.random.RandomState(0))
+        if kind is nengo.Sparse:
+            matrix = weights.toscipy() if hasattr(weights, "toscipy") else weights
+            return (matrix != 0).astype(float).T @ arriving
+        present = (np.asarray(weights) != 0).astype(float)
+        if kind is nengo.Dense:
+            return present.T @ arriving if present.ndim == 2 else present * arriving
+        return _convolution_transposed(transform, present, arriving)
+
+    def _refuse(self, what, expected, got):
+        raise UnsupportedModelError(
+            f"network of {self._name!r}: {what}, so that synapses cannot be counted; expected {expected}, got {got}. "
+            "Replace the layer by one that becomes native, see net.report."
+        )
+
+
+def _convolution_transposed(transform, present, arriving):
+    """Do so for a convolution or a transposed one, window cell by window cell."""
+    is_transposed = isinstance(transform, nengo.ConvolutionTranspose)
+    shape_in, shape_out = transform.input_shape, transform.output_shape
+    values = arriving.reshape(shape_out.shape)
+    if not transform.channels_last:
+        values = np.moveaxis(values, 0, -1)
+    larger, smaller = (s.spatial_shape for s in ((shape_out, shape_in) if is_transposed else (shape_in, shape_out)))
+    padding = [
+        window_padding(*axis, transform.padding)
+        for axis in zip(larger, smaller, transform.kernel_size, transform.strides)
+    ]
+    widths = [(before, max(behind, 0)) for before, behind in padding]
+    n_groups = getattr(transform, "groups", 1)
+    # Filters of a group stand side by side.
+    present = present.reshape(*present.shape[:-1], n_groups, -1)
+    if is_transposed:
+        values = np.pad(values, [*widths, (0, 0)])
+        counts = np.zeros((*smaller, shape_in.n_channels))
+    else:
+        counts = np.zeros((*(n + sum(width) for n, width in zip(larger, widths)), shape_in.n_channels))
+    for cell in np.ndindex(*transform.kernel_size):
+        window = tuple(
+            slice(first, first + (n - 1) * stride + 1, stride)
+            for first, n, stride in zip(cell, smaller, transform.strides)
+        )
+        targets = values[window] if is_transposed else values
+        targets = targets.reshape(*smaller, n_groups, -1)
+        sources = np.einsum("...gf,cgf->...gc", targets, present[cell]).reshape(*smaller, -1)
+        counts[() if is_transposed else window] += sources
+    if not is_transposed:
+        counts = counts[tuple(slice(width[0], width[0] + n) for width, n in zip(widths, larger))]
+    return (counts if transform.channels_last else np.moveaxis(counts, -1, 0)).ravel()

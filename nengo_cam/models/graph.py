@@ -1,0 +1,215 @@
+"""A Keras model as a flat list of layer calls, nested models opened.
+
+Head search and simplification both ask "what feeds this?" and "what does this feed?". `flatten` answers once: every
+tensor gets a number, every call of a layer says which numbers it takes and gives.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+from .. import compat
+from ..exceptions import ModelTypeError
+from .keras3 import as_keras2
+from .operator_layers import as_layer
+
+__all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ref:
+    """Stands for a symbolic tensor in the arguments of a layer call."""
+
+    key: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCall:
+    """One call of one layer.
+
+    Attributes
+    ----------
+    layer : tf.keras.layers.Layer
+        The layer of the source model, or in place of an operator the layer that does the same.
+    name : str
+        Its name, with the names of the models around it in front where it would not be unique.
+    args, kwargs
+        Arguments of the call, a `Ref` in place of each symbolic tensor. ``training`` comes from the call of the nested
+        model if the layer's own call does not say.
+    inputs, outputs : tuple of int
+        Keys of the tensors that go in and come out.
+    output_shapes : tuple of tuple
+        Shape of each output, batch axis first.
+    """
+
+    layer: Any
+    name: str
+    args: tuple
+    kwargs: dict
+    inputs: tuple
+    outputs: tuple
+    output_shapes: tuple
+
+    @property
+    def kind(self):
+        """Class name of the layer."""
+        return type(self.layer).__name__
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatModel:
+    """All layer calls of a model in the order in which they run.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    input_shapes : dict of {int: tuple}
+        Shape of each input tensor by its key, batch axis first.
+    input_names : dict of {int: str}
+        Name of each input by its key.
+    calls : tuple of LayerCall
+        The calls, inputs not among them.
+    outputs : tuple of int
+        Keys of the model's outputs.
+    """
+
+    name: str
+    input_shapes: dict
+    input_names: dict
+    calls: tuple
+    outputs: tuple
+
+    def producer(self, key):
+        """Return the call that makes a tensor, or None for an input of the model."""
+        return self._producers.get(key)
+
+    @functools.cached_property
+    def _producers(self):
+        return {key: call for call in self.calls for key in call.outputs}
+
+    def shape(self, key):
+        """Return the shape of a tensor, batch axis first."""
+        call = self.producer(key)
+        return self.input_shapes[key] if call is None else call.output_shapes[call.outputs.index(key)]
+
+
+def check_model(model):
+    """Check that ``model`` is a Keras model with a graph of layers.
+
+    Parameters
+    ----------
+    model : object
+        Whatever the user gave.
+
+    Raises
+    ------
+    ModelTypeError
+        If it is something else, a subclassed model or a Sequential model that is not built.
+    """
+    tf = compat.import_tensorflow()
+    if not isinstance(model, tf.keras.Model):
+        raise ModelTypeError(
+            f"model: expected a tf.keras.Model, got {type(model).__module__}.{type(model).__name__}. "
+            "Pass the Keras model itself."
+        )
+    if compat.is_functional(model):
+        return
+    if isinstance(model, tf.keras.Sequential):
+        raise ModelTypeError(
+            f"model {model.name!r}: the Sequential model does not know its input shape; expected a built model, got "
+            "one without inputs. Begin it with tf.keras.Input(shape)."
+        )
+    raise ModelTypeError(
+        f"model {model.name!r}: its layers cannot be read; expected a Functional or Sequential model, got the "
+        f"subclassed model {type(model).__name__}. Build it with the functional API."
+    )
+
+
+def flatten(model):
+    """List the layer calls of a model, those of nested models in place of the nested model.
+
+    Operators and functions such as ``x + y`` are listed as the Keras layer that does the same, if there is one.
+
+    Parameters
+    ----------
+    model : tf.keras.Model or keras.Model
+        Functional or built Sequential model; one of Keras 3 is rebuilt, see `nengo_cam.models.keras3`.
+
+    Returns
+    -------
+    FlatModel
+        The calls.
+
+    Raises
+    ------
+    ModelTypeError
+        If ``model`` is not such a model, see `check_model`.
+    UnsupportedModelError
+        If it is one of Keras 3 and cannot be rebuilt.
+    """
+    model = as_keras2(model)
+    check_model(model)
+    tracer = _Tracer()
+    inputs = {tracer.new_key(): tensor for tensor in model.inputs}
+    outputs = tracer.trace(model, list(inputs), scope=())
+    return FlatModel(
+        name=model.name,
+        input_shapes={key: tuple(tensor.shape) for key, tensor in inputs.items()},
+        input_names={key: tensor._keras_history.layer.name for key, tensor in inputs.items()},
+        calls=tuple(tracer.calls),
+        outputs=tuple(outputs),
+    )
+
+
+class _Tracer:
+    """Walks through a model and the models nested in it, numbering tensors."""
+
+    def __init__(self):
+        self.calls = []
+        self._layer_of_name = {}
+        self._n_keys = 0
+
+    def new_key(self):
+        self._n_keys += 1
+        return self._n_keys - 1
+
+    def trace(self, model, input_keys, scope, training=None):
+        """Append the calls of ``model``, fed by the tensors ``input_keys``; return the keys of its outputs."""
+        tf = compat.import_tensorflow()
+        keys = {compat.tensor_key(tensor): key for tensor, key in zip(model.inputs, input_keys)}
+        for node in compat.model_nodes(model):
+            outputs = tf.nest.flatten(node.outputs)
+            if node.is_input or all(compat.tensor_key(tensor) in keys for tensor in outputs):
+                continue
+            layer, given = as_layer(node)
+            call = (tuple(node.call_args), dict(node.call_kwargs)) if layer is None else ((given,), {})
+            args, kwargs = tf.nest.map_structure(
+                lambda value: Ref(keys[compat.tensor_key(value)]) if compat.is_symbolic(value) else value, call
+            )
+            if training:
+                kwargs.setdefault("training", training)
+            inputs = [leaf.key for leaf in tf.nest.flatten((args, kwargs)) if isinstance(leaf, Ref)]
+            if compat.is_functional(node.layer):
+                output_keys = self.trace(
+                    node.layer, inputs, (*scope, node.layer.name), kwargs.get("training") or training
+                )
+            else:
+                output_keys = [self.new_key() for _ in outputs]
+                shapes = tuple(tuple(tensor.shape) for tensor in outputs)
+                name = self._unique_name(node.layer, scope)
+                layer = node.layer if layer is None else layer
+                self.calls.append(LayerCall(layer, name, args, kwargs, tuple(inputs), tuple(output_keys), shapes))
+            keys.update(zip(map(compat.tensor_key, outputs), output_keys))
+        return [keys[compat.tensor_key(tensor)] for tensor in model.outputs]
+
+    def _unique_name(self, layer, scope):
+        """Name a layer; two layers of two models may bear the same name, one layer called twice keeps its own."""
+        for depth in range(len(scope) + 1):
+            name = "_".join((*scope[len(scope) - depth :], layer.name))
+            if self._layer_of_name.setdefault(name, layer) is layer:
+                return name
+        suffix = 2
+        while self._layer_of_name.setdefault(f"{name}_{suffix}", layer) is not layer:
+            suffix += 1
+        return f"{name}_{suffix}"

@@ -1,0 +1,64 @@
+"""ReLU with a largest activation, one for each channel."""
+
+import functools
+
+import numpy as np
+
+from ... import compat
+
+__all__ = ["clipped_relu", "max_value_of"]
+
+
+@functools.cache
+def clipped_relu():
+    """Make the Keras layer class that clips each channel at a value of its own; one class, made when first asked for.
+
+    Returns
+    -------
+    type
+        Layer class whose only option of its own is ``max_value``, numbers along the last axis.
+    """
+    tf = compat.import_tensorflow()
+
+    class ClippedReLU(tf.keras.layers.Layer):
+        """Compute min(max(x, 0), max_value)."""
+
+        def __init__(self, max_value, **kwargs):
+            super().__init__(**kwargs)
+            self.max_value = tuple(float(value) for value in max_value)
+
+        def call(self, inputs):
+            return tf.minimum(tf.nn.relu(inputs), tf.constant(self.max_value, inputs.dtype))
+
+        def get_config(self):
+            return {**super().get_config(), "max_value": self.max_value}
+
+    return ClippedReLU
+
+
+def max_value_of(layer):
+    """Tell where the ReLU that a layer ends in is clipped.
+
+    Parameters
+    ----------
+    layer : tf.keras.layers.Layer
+        Any layer.
+
+    Returns
+    -------
+    float or ndarray of shape (channels,), or None
+        Largest activation, of all channels or of each; infinite for plain ReLU. None if the layer does not end in a
+        ReLU, or if that has another threshold than zero, a slope below it, or a largest activation of zero.
+    """
+    tf = compat.import_tensorflow()
+    if isinstance(layer, clipped_relu()):
+        return np.array(layer.max_value)
+    if isinstance(layer, tf.keras.layers.ReLU):
+        if layer.threshold != 0 or layer.negative_slope != 0 or layer.max_value == 0:
+            return None
+        # Keras keeps it in single precision; what was written is the shortest number that rounds to it.
+        return np.inf if layer.max_value is None else float(str(layer.max_value))
+    activation = getattr(layer, "activation", None)
+    if activation is tf.nn.relu6:
+        return 6.0
+    return np.inf if activation in (tf.keras.activations.relu, tf.nn.relu) else None

@@ -1,0 +1,156 @@
+"""How far a rewritten model is from its source."""
+
+import inspect
+
+import numpy as np
+
+from ... import compat
+from ...exceptions import UnsupportedModelError
+from ..affine import Affine, affine_of
+from ..graph import Ref
+from ..head import INFERENCE_IDENTITIES
+from ..outputs import apply_activation, relative_difference
+
+__all__ = ["check_equivalence"]
+
+_N_IMAGES = 2
+# Rounding gives about 1e-6, in half precision 1e-3; a wrong weight gives about 1.
+_TOLERANCE, _HALF_TOLERANCE = 1e-4, 5e-2
+
+
+def check_equivalence(model, flat, head, rewriting, reduced, tensors):
+    """Check that a rewritten model gives what its source gives, on random images.
+
+    Compared are the features, the logits, and the output with the head's activation applied. Where the first layers
+    multiply and add, as Rescaling and Normalization do, the images are such that these give numbers from 0 to 1;
+    otherwise the images themselves are from 0 to 1.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        The source.
+    flat : nengo_cam.models.graph.FlatModel
+        The same, flat.
+    head : nengo_cam.models.head.HeadCalls
+        Its head.
+    rewriting : Rewriting
+        What became of it.
+    reduced : tf.keras.Model
+        The model that was made of it.
+    tensors : dict
+        Symbolic tensors of ``reduced`` by key.
+
+    Returns
+    -------
+    float
+        Largest difference, as a fraction of the largest feature, logit or output.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If it is more than rounding; names the layer after which the two differ.
+    """
+    tf = compat.import_tensorflow()
+    images = _images(model, flat)
+    features = _run(flat, images, [head.features])[head.features]
+    n = len(images)
+    logits = _pooled(features, head) @ head.kernel + head.bias
+    output = np.reshape(model(images, training=False), (n, -1))
+    probe = tf.keras.Model(reduced.inputs, [tensors[rewriting.features], reduced.outputs[0]])
+    got_features, got_logits = (np.asarray(values, float) for values in probe(tf.cast(images, "float32")))
+    got_logits = got_logits.reshape(n, -1)
+    if _is_channels_first(head):
+        features = np.moveaxis(features, 1, -1)
+    pairs = ((got_features, features), (got_logits, logits), (apply_activation(head.activation, got_logits), output))
+    difference = max(relative_difference(got, expected) for got, expected in pairs)
+    allowed = _tolerance(flat)
+    # Not "difference > allowed": NaN must fail.
+    if not difference <= allowed:
+        where = _first_difference(flat, head, rewriting, reduced, images, allowed)
+        raise UnsupportedModelError(
+            f"model {flat.name!r}: after {where} the model that was simplified differs from its source on random "
+            f"images; expected features, logits and output within {allowed:.0e} of the largest, got {difference:.1e}. "
+            "Replace the layer."
+        )
+    return difference
+
+
+def _images(model, flat):
+    """Make images in the range that the model takes."""
+    (dtype,) = (tensor.dtype for tensor in model.inputs)
+    ((key, (batch, *shape)),) = flat.input_shapes.items()
+    rng = np.random.default_rng(0)
+    images = rng.random((batch or _N_IMAGES, *shape))
+    if not dtype.is_floating:
+        return compat.import_tensorflow().cast(256 * images, dtype)
+    return compat.import_tensorflow().cast(_preprocessing(flat, key).inverse(images), dtype)
+
+
+def _preprocessing(flat, key):
+    """Return the factors and offsets that the model begins with, taken together."""
+    total = Affine.of(1, 0, flat.shape(key)[-1])
+    for call in flat.calls:
+        if key in call.inputs:
+            affine = affine_of(call.layer, flat.shape(key)) if len(call.inputs) == 1 else None
+            if affine is None and call.kind not in INFERENCE_IDENTITIES:
+                break
+            total = total if affine is None else total.then(affine)
+            key = call.outputs[0]
+    return total
+
+
+def _run(flat, images, keys):
+    """Run the source's own layers one by one, and return the values of some tensors by key."""
+    tf = compat.import_tensorflow()
+    ((input_key, _),) = flat.input_shapes.items()
+    last_use = {key: number for number, call in enumerate(flat.calls) for key in call.inputs}
+    values, found = {input_key: tf.convert_to_tensor(images)}, {}
+    for number, call in enumerate(flat.calls):
+        args, kwargs = tf.nest.map_structure(
+            lambda value: values[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
+        )
+        if kwargs.get("training") is None and "training" in inspect.signature(call.layer.call).parameters:
+            kwargs = {**kwargs, "training": False}
+        values.update(zip(call.outputs, tf.nest.flatten(call.layer(*args, **kwargs))))
+        found.update({key: np.asarray(values[key], float) for key in call.outputs if key in keys})
+        for key in call.inputs:
+            if last_use[key] == number:
+                values.pop(key, None)
+    found.update({key: np.asarray(images, float) for key in keys if key == input_key})
+    return found
+
+
+def _first_difference(flat, head, rewriting, reduced, images, allowed):
+    """Name the first layer after which a model and its source differ."""
+    tf = compat.import_tensorflow()
+    # What is left out or folded has no key in the one or the other.
+    located = rewriting.locate(reduced)
+    calls = {number: flat.calls[number] for number in located}
+    ends = {step.calls[0]: step.output for step in rewriting.steps if step.calls}
+    numbers = [number for number in sorted(located) if flat.producer(ends[number]) is not None]
+    expected = _run(flat, images, [ends[number] for number in numbers])
+    probe = tf.keras.Model(reduced.inputs, [located[number] for number in numbers])
+    for number, got in zip(numbers, tf.nest.flatten(probe(tf.cast(images, "float32")))):
+        reference = expected[ends[number]]
+        if _is_channels_first(head) and reference.ndim > 2:
+            reference = np.moveaxis(reference, 1, -1)
+        if not relative_difference(np.asarray(got, float), reference) <= allowed:
+            return f"{calls[number].kind} {calls[number].name!r}"
+    return "the readout"
+
+
+def _pooled(features, head):
+    """Return means over positions (N, K)."""
+    first = 2 if _is_channels_first(head) else 1
+    return features.mean(axis=tuple(range(first, first + features.ndim - 2)))
+
+
+def _is_channels_first(head):
+    """Tell whether the source has its channels on the first axis; the rewritten model never has."""
+    return getattr(head.pooling.layer, "data_format", None) == "channels_first"
+
+
+def _tolerance(flat):
+    halves = ("bfloat16", "float16")
+    is_half = any(getattr(call.layer, "compute_dtype", None) in halves for call in flat.calls)
+    return _HALF_TOLERANCE if is_half else _TOLERANCE

@@ -1,0 +1,176 @@
+"""The input images behind the maps: which one belongs to a map, and how it is shown."""
+
+import operator
+
+import numpy as np
+
+from ..exceptions import ImageError
+
+__all__ = ["as_images", "displayed", "frame_indices", "gray", "image_index"]
+
+
+def as_images(images, input_shape=None):
+    """Check a stack of images.
+
+    Parameters
+    ----------
+    images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C)
+        Images, or films of T frames.
+    input_shape : sequence of int, optional
+        Shape (Y, X, C) or (Y, X) that the maps were computed from.
+
+    Returns
+    -------
+    ndarray of shape (N, T, Y, X, C)
+        The same with all its axes; T is 1 for still images. Not copied.
+
+    Raises
+    ------
+    ImageError
+        If the shape or the type does not fit.
+    """
+    images = np.asarray(images)
+    if images.dtype.kind not in "buif":
+        raise ImageError(f"images: not numbers; expected a numeric array, got dtype {images.dtype}. Convert it first.")
+    if images.ndim not in (3, 4, 5) or images.size == 0:
+        raise ImageError(
+            f"images: wrong shape; expected (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), got {images.shape}. "
+            "Add the missing axis, e.g. images[None] for a single image."
+        )
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim == 4:
+        images = images[:, None]
+    if input_shape is not None and images.shape[2:4] != tuple(input_shape[:2]):
+        raise ImageError(
+            f"images: wrong number of pixels; expected {tuple(input_shape[:2])} (Y, X) as the maps were computed "
+            f"from, got {images.shape[2:4]}. Pass the images that went into the network."
+        )
+    return images
+
+
+def image_index(n_images, n_maps, position, coordinate):
+    """Find the image that belongs to a map.
+
+    As many images as maps are matched one to one; otherwise the images are taken to be the full set, and the map's
+    ``image`` coordinate says which one of them it is.
+
+    Parameters
+    ----------
+    n_images : int
+        Number of images given.
+    n_maps : int
+        Number of images in the Dataset.
+    position : int
+        Position of the map in the Dataset.
+    coordinate : int
+        Value of the ``image`` coordinate there.
+
+    Returns
+    -------
+    int
+        Index into the images.
+
+    Raises
+    ------
+    ImageError
+        If there is no such image.
+    """
+    if n_images == n_maps:
+        return position
+    try:
+        index = operator.index(coordinate)
+    except TypeError:
+        index = -1
+    if not 0 <= index < n_images:
+        raise ImageError(
+            f"images: none for the image coordinate {coordinate!r}; expected {n_maps} images or all that the maps "
+            f"were selected from, got {n_images}. Pass one image per map or the full set."
+        )
+    return index
+
+
+def frame_indices(n_frames, times, dt):
+    """Find the frame of a film that was shown at each time step.
+
+    As many frames as steps are matched one to one; otherwise the frames are taken to be those of the whole
+    simulation, one per step of ``dt``.
+
+    Parameters
+    ----------
+    n_frames : int
+        Number of frames; 1 for a still image.
+    times : ndarray of shape (T,)
+        Times of the maps, where ``times[i] = (i + 1) * dt`` in a whole simulation [s].
+    dt : float
+        Length of a step [s].
+
+    Returns
+    -------
+    ndarray of shape (T,)
+        Indices of frames.
+
+    Raises
+    ------
+    ImageError
+        If the film is too short.
+    """
+    if n_frames == 1:
+        return np.zeros(len(times), dtype=int)
+    if n_frames == len(times):
+        return np.arange(n_frames)
+    indices = np.rint(np.asarray(times) / dt).astype(int) - 1
+    if indices.min() < 0 or indices.max() >= n_frames:
+        raise ImageError(
+            f"images: the film does not fit the maps; expected {len(times)} frames or one per step up to "
+            f"step {indices.max() + 1}, got {n_frames}. Pass the film that went into the network."
+        )
+    return indices
+
+
+def displayed(film):
+    """Stretch an image to the range of the display.
+
+    Parameters
+    ----------
+    film : array_like of shape (..., Y, X, C)
+        One image, or the frames of one film, in any units.
+
+    Returns
+    -------
+    ndarray of shape (..., Y, X) or (..., Y, X, 3)
+        Values in [0, 1], stretched by the smallest and largest value of the whole array; a constant image is 0.
+        Three channels are colors; any other number of channels becomes their mean, in gray.
+
+    Raises
+    ------
+    ImageError
+        If a value is not finite.
+    """
+    film = np.asarray(film, dtype=float)
+    if not np.all(np.isfinite(film)):
+        raise ImageError("image: some pixels are not finite; expected numbers, got NaN or inf. Replace them first.")
+    if film.shape[-1] != 3:
+        film = film.mean(axis=-1)
+    low, high = film.min(), film.max()
+    return (film - low) / (high - low) if high > low else np.zeros_like(film)
+
+
+def gray(picture):
+    """Reduce a displayed picture to its brightness, so that color is left to the map above it.
+
+    Parameters
+    ----------
+    picture : ndarray of shape (Y, X) or (Y, X, 3)
+        Values in [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (Y, X)
+        Values in [0, 1]. Colors are weighted as in Rec. 601 [1]_.
+
+    References
+    ----------
+    .. [1] ITU-R Recommendation BT.601-7 (2011), section 2.5.1.
+    """
+    return picture @ np.array([0.299, 0.587, 0.114]) if picture.ndim == 3 else picture

@@ -1,0 +1,107 @@
+"""A film of spiking maps beside the rate map, over the logits as they grow."""
+
+import operator
+
+from ...exceptions import ParameterError
+from ..overlay import check_alpha
+from ..scale import check_scale
+from ..score_curve import check_scores, score_curve
+from ..selection import select_scenes
+from .animation import CAMAnimation, check_fps
+from .layout import lay_out
+
+__all__ = ["animate"]
+
+
+def animate(
+    spiking, rate=None, images=None, *, scores=None, metric=None, image=0, label=None, scale="shared", fps=20,
+    stride=1, cmap="RdBu_r", alpha=0.65, fig=None, progress_bar=True,
+):  # fmt: skip
+    """Make a film of the maps of one or more images over the time of the simulation.
+
+    Each image has its spiking map, the rate map beside it, and below them the logits of all labels up to the current
+    time, and scores if there are some. Their axes stay the same over the film.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Result of `nengo_cam.spiking_cam`: ``cam`` (image, time, label, y, x) and ``logits`` (image, time, label)
+        [logit], time [s], y and x [pixel].
+    rate : xarray.Dataset, optional
+        Result of `nengo_cam.rate_cam`: the same without time.
+    images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
+        Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in. A film
+        plays along with the maps.
+    scores : xarray.Dataset, optional
+        Result of `nengo_cam.compare` for these images, labels and times: drawn over time below the logits. Where a
+        score is undefined (NaN), its curve has a gap. If other maps were compared than are shown, say their running
+        mean, a note tells so.
+    metric : str, optional
+        Which of the scores; by default the first.
+    image : int or sequence of int
+        Positions along the dim ``image`` of ``spiking``, drawn side by side.
+    label : int or str, optional
+        Label of the maps; by default the one with the largest logit at the last step, for each image.
+    scale : {"shared", "image", "frame"} or (float, float)
+        How far the colors reach, see `nengo_cam.plotting.scale.color_limits`. ``"shared"``: one limit over time,
+        over all images drawn, and over spiking and rate maps. It is the largest magnitude in the rate maps, or in the
+        spiking maps of the last step if there are no rate maps; what goes beyond it is drawn in the outermost color
+        and the color bar has pointed ends. ``"image"``: the same for each image. ``"frame"``: each map its own.
+        Or ``(vmin, vmax)`` [logit].
+    fps : float
+        Frames per second.
+    stride : int
+        Steps from one frame to the next. The last step is always the last frame.
+    cmap : str or matplotlib.colors.Colormap
+        Diverging color map.
+    alpha : float
+        Opacity of the maps in [0, 1].
+    fig : matplotlib.figure.Figure, optional
+        Where to draw, best with ``layout="constrained"``. By default a new figure, whose layout is computed once.
+    progress_bar : bool
+        Whether saving shows its progress.
+
+    Returns
+    -------
+    CAMAnimation
+        The film. Nothing but its first frame is drawn yet.
+
+    Raises
+    ------
+    ResultError
+        If a Dataset lacks something, the two are swapped or do not fit each other, or the scores do not fit the maps.
+    LabelError
+        If there is no such label.
+    ImageError
+        If the images do not fit the maps.
+    ParameterError
+        If ``image``, ``metric``, ``scale``, ``fps``, ``stride``, ``cmap`` or ``alpha`` is out of range, or there is a
+        ``metric`` without ``scores``.
+
+    Examples
+    --------
+    >>> film = ncam.animate(ncam.cumulative(spiking), rate, images, image=[0, 1], stride=10, progress_bar=False)
+    >>> film.save("cam.gif")  # an .mp4 needs FFmpeg
+    """
+    check_scale(scale)
+    check_alpha(alpha)
+    check_fps(fps)
+    scenes = select_scenes(spiking, rate, images, image, label)
+    scores = check_scores(scores, metric)
+    curves = None if scores is None else [score_curve(scores, scene) for scene in scenes]
+    steps = _frame_steps(len(scenes[0].times), stride)
+    # Before there is a film, which takes the first drawing of its figure for the start of the show.
+    fig, panels, _ = lay_out(scenes, curves, steps=steps, scale=scale, cmap=cmap, alpha=alpha, fig=fig)
+    film = CAMAnimation(fig, panels, steps, fps=fps, progress_bar=progress_bar)
+    film.draw(steps[0])
+    return film
+
+
+def _frame_steps(n_steps, stride):
+    try:
+        valid = operator.index(stride) >= 1
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ParameterError(f"stride: not a number of steps; expected an int of at least 1, got {stride!r}. Try 1.")
+    return list(range((n_steps - 1) % stride, n_steps, stride))

@@ -1,0 +1,104 @@
+"""What rules are told when a simulator is built, and what they are told when it runs."""
+
+import numpy as np
+
+from ..exceptions import SimulatorError
+
+__all__ = ["Build", "Chunk"]
+
+
+class Build:
+    """What is known when a simulator is built.
+
+    Attributes
+    ----------
+    dt : float
+        Time step [s].
+    dtype : numpy.dtype
+        Precision of all signals.
+    minibatch_size : int
+        Number of items that run at a time.
+    exact : bool
+        Whether results have to be the same, bit by bit, for any number of steps and items at a time: in double
+        precision. Single precision is for speed.
+    """
+
+    def __init__(self, dt, dtype, minibatch_size, operators):
+        self.dt = dt
+        self.dtype = np.dtype(dtype)
+        self.minibatch_size = minibatch_size
+        self.exact = self.dtype == np.float64
+        self._read = {id(signal.base) for op in operators for signal in op.reads}
+        self._written = {id(s.base): op for op in operators for s in op.sets + op.incs + op.updates}
+
+    def is_read(self, signal):
+        """Whether any operator reads a signal or a part of it."""
+        return id(signal.base) in self._read
+
+    def constant(self, signal):
+        """Give the value of a signal that has to be constant.
+
+        Raises
+        ------
+        SimulatorError
+            If an operator writes it.
+        """
+        if id(signal.base) in self._written:
+            writer = self._written[id(signal.base)]
+            raise SimulatorError(
+                f"signal {signal.name!r}: weights have to be constant; expected no operator that changes them, got "
+                f"{writer}. Use nengo_dl.Simulator."
+            )
+        return np.asarray(signal.initial_value, self.dtype)
+
+
+class Chunk:
+    """Consecutive time steps.
+
+    Parameters
+    ----------
+    start : int
+        Number of steps before the first.
+    n_steps : int
+        Number of steps.
+    dt : float
+        Time step [s].
+    places : dict of {int: ndarray of shape (batch, n_steps, size)}, optional
+        By the id of a rule, where its first output will be recorded.
+
+    Attributes
+    ----------
+    times : ndarray of shape (n_steps,)
+        Simulation time of each step [s], in double precision; the first step of all has ``dt``.
+    """
+
+    def __init__(self, start, n_steps, dt, places=None):
+        self.start = start
+        self.n_steps = n_steps
+        self._places = places or {}
+        self.times = np.arange(start + 1, start + n_steps + 1) * dt
+
+    def storage(self, rule, shape, dtype):
+        """Give a rule an array for its first output: where it will be recorded, if it is recorded as it is.
+
+        Parameters
+        ----------
+        rule : Rule
+            Who asks.
+        shape : tuple of int
+            What it needs, (batch, steps, size).
+        dtype : numpy.dtype
+            Precision.
+
+        Returns
+        -------
+        ndarray
+            Not initialized.
+        """
+        place = self._places.get(id(rule))
+        return place if place is not None and place.shape == shape else np.empty(shape, dtype)
+
+    @property
+    def stop(self):
+        """Number of steps after the last."""
+        return self.start + self.n_steps

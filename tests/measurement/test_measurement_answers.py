@@ -1,0 +1,175 @@
+import linecache
+import warnings
+
+import nengo
+import numpy as np
+import pytest
+
+import nengo_cam as ncam
+from nengo_cam.exceptions import AnswerWarning
+from nengo_cam.measurement import answers
+
+SIMULATORS = [ncam.Simulator, ncam.compat.import_nengo_dl().Simulator, nengo.Simulator]
+
+
+def run(net, images, **options):
+    return ncam.spiking_cam(net, images, **{"n_steps": 20, "seed": 0, "progress_bar": False, **options})
+
+
+@pytest.fixture(scope="module")
+def net(small_model, images):
+    return ncam.convert(small_model, calibrate_on=images)
+
+
+@pytest.fixture(scope="module")
+def otherwise(make_model, images):
+    """A network whose rate neurons saturate, so that it answers otherwise than its CNN, for some images or all."""
+    model = make_model()
+    # The smallest bias decides what a network without activity answers.
+    kernel, bias = model.get_layer("readout").get_weights()
+    scores = model.predict(images, verbose=0).argmax(axis=1)
+    bias[:] = -1
+    bias[(scores[0] + 1) % 3] = 0
+    model.get_layer("readout").set_weights([100 * kernel, bias])
+    return ncam.convert(model, scale_firing_rates=1e-3)
+
+
+def settled(logits):
+    return logits[:, logits.shape[1] // 2 :].mean(axis=1).argmax(axis=1)
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("options", [{}, {"chunk_steps": 3, "minibatch_size": 2}, {"n_steps": 7}])
+def test_both_answers_are_in_the_result(net, small_model, images, simulator, options):
+    result = run(net, images, simulator=simulator, **options)
+    assert result.answer.values.tolist() == settled(result.logits.values).tolist()
+    # Through Keras itself, whose probabilities are the softmax of the logits.
+    probabilities = small_model.predict(images, verbose=0)
+    exponentials = np.exp(result.cnn_logits.values.astype(float))
+    np.testing.assert_allclose(exponentials / exponentials.sum(axis=1, keepdims=True), probabilities, rtol=1e-4)
+    np.testing.assert_allclose(result.cnn_logits, ncam.rate_cam(small_model, images).logits, rtol=1e-4, atol=1e-5)
+    assert result.cnn_answer.values.tolist() == probabilities.argmax(axis=1).tolist()
+
+
+def test_answers_are_those_of_all_labels_by_name(net, images):
+    names = ["cat", "dog", "bird"]
+    everything = run(net, images)
+    some = run(net, images, labels="dog", label_names=names)
+    assert some.cnn_logits.sizes == {"image": 5, "label": 1}
+    np.testing.assert_array_equal(some.cnn_logits[:, 0], everything.cnn_logits[:, 1])
+    for variable in ("answer", "cnn_answer"):
+        assert some[variable].values.tolist() == [names[i] for i in everything[variable].values]
+
+
+def test_input_that_moves_has_an_answer_of_the_cnn_at_each_step(small_model, images):
+    net = ncam.convert(small_model, neurons=None)
+    result = run(net, images[None], n_steps=5)
+    frames = ncam.rate_cam(small_model, images[None]).logits.values
+    np.testing.assert_allclose(result.cnn_logits, frames, rtol=1e-4, atol=1e-5)
+    assert result.cnn_answer.values.tolist() == settled(frames).tolist()
+    kept = run(net, images[None], n_steps=5, times=[0.002, 0.005])
+    means = [frames[:, :2].mean(axis=1), frames.mean(axis=1)]
+    np.testing.assert_allclose(kept.cnn_logits, np.stack(means, axis=1), rtol=1e-4, atol=1e-5)
+    # Filtered as the network's own: the bias is there from the start.
+    smoothed = ncam.smooth(result, 0.002)
+    caused = nengo.Lowpass(0.002).filt(frames - result.bias.values, dt=0.001, axis=1, y0=0)
+    np.testing.assert_allclose(smoothed.cnn_logits, caused + result.bias.values, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("activation", "answered"), [("sigmoid", True), ("linear", False)])
+def test_a_single_label_is_answered_by_yes_and_no(make_model, images, activation, answered):
+    model = make_model(n_labels=1, activation=activation)
+    net = ncam.convert(model, neurons=None)
+    kernel, bias = model.get_layer("readout").get_weights()
+    logits = ncam.rate_cam(model, images).logits.values
+    # Half of the images on either side.
+    model.get_layer("readout").set_weights([kernel, bias - np.median(logits)])
+    net = ncam.convert(model, neurons=None)
+    result = run(net, images, n_steps=2)
+    assert ("answer" in result) is answered
+    if answered:
+        probabilities = model.predict(images, verbose=0)[:, 0]
+        assert result.cnn_answer.values.tolist() == (probabilities > 0.5).astype(int).tolist()
+        assert set(result.answer.values.tolist()) == {0, 1}
+
+
+def test_another_answer_is_warned_of_at_the_line_of_the_user(otherwise, images):
+    names = ["cat", "dog", "bird"]
+    with pytest.warns() as caught:
+        result = run(otherwise, images, label_names=names)
+    (warning,) = (entry for entry in caught if entry.category is AnswerWarning)
+    assert warning.filename == __file__
+    assert "return ncam.spiking_cam(" in linecache.getline(__file__, warning.lineno)
+    message = str(warning.message)
+    differing = np.flatnonzero(result.answer.values != result.cnn_answer.values)
+    assert len(differing) > 0
+    assert f"for {len(differing)} of 5 images (mean of the last half of 20 steps" in message
+    first = differing[0]
+    assert f"image {first}: {result.answer.values[first]} instead of {result.cnn_answer.values[first]}" in message
+    assert "Likely, its firing rates were not calibrated. Convert with calibrate_on=images" in message
+
+
+def test_no_warning_if_it_is_not_asked_for_or_a_few_differ(net, otherwise, images, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AnswerWarning)
+        warnings.simplefilter("ignore", ncam.exceptions.SilentFeaturesWarning)
+        quiet = run(otherwise, images, check_answers=False)
+        assert not {"answer", "cnn_answer", "cnn_logits"} & set(quiet)
+        # A share that is just reached.
+        monkeypatch.setattr(answers, "DIFFERING_SHARE", 1.0)
+        run(otherwise, images)
+
+
+def test_the_cnn_is_not_run_if_nobody_asks(net, images, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("the CNN was run")
+
+    monkeypatch.setattr(ncam.CAMNetwork, "cnn_logits", never)
+    run(net, images, check_answers=False)
+    with pytest.raises(AssertionError, match="the CNN was run"):
+        run(net, images)
+
+
+CAUSES = [
+    ({"neurons": None}, "nothing in it spikes", "Convert the model again"),
+    ({"neurons": nengo.SpikingRectifiedLinear()}, "rectifies its input at every step", "IntegrateAndFire()"),
+    ({"scale_firing_rates": 200}, "not calibrated", "calibrate_on=images"),
+    ({"neurons": nengo.LIF(), "calibrate": True}, "the rates of LIF are not those of a ReLU", "IntegrateAndFire()"),
+    ({"calibrate": True, "target_rate": 100}, "strong activity makes 5 spikes in 50 steps", "target_rate=1000"),
+    ({"calibrate": True, "target_rate": 800}, "strong activity makes 40 spikes in 50 steps", "target_rate=1600"),
+]
+
+
+@pytest.mark.parametrize(("options", "cause", "remedy"), CAUSES)
+def test_the_cause_follows_from_how_the_network_was_converted(small_model, images, options, cause, remedy):
+    options = dict(options)
+    if options.pop("calibrate", False):
+        options["calibrate_on"] = images
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ncam.exceptions.CAMWarning)
+        net = ncam.convert(small_model, **options)
+    found = answers.likely_cause(net, n_steps=50, dt=0.001)
+    assert cause in found.clause
+    assert remedy in found.remedy
+
+
+def test_deep_networks_of_unsigned_spikes_are_told_to_take_signed_ones(make_model, images):
+    net = ncam.convert(make_model(channels=(3,) * 9), calibrate_on=images)
+    cause = answers.likely_cause(net, n_steps=100, dt=0.001)
+    assert cause.clause.startswith("9 layers of IntegrateAndFire are too many to settle in time, and strong activity")
+    assert "makes 20 spikes" in cause.clause
+    assert cause.remedy == "Convert with neurons=nengo_cam.SignedIntegrateAndFire(), target_rate=1000"
+    cause = answers.likely_cause(net, n_steps=1000, dt=0.001)
+    assert "spikes" not in cause.clause
+    assert "target_rate" not in cause.remedy
+    signed = ncam.convert(make_model(channels=(3,) * 9), calibrate_on=images, neurons=ncam.SignedIntegrateAndFire())
+    assert "too many" not in answers.likely_cause(signed, n_steps=100, dt=0.001).clause
+
+
+def test_tensor_nodes_without_a_synapse_are_named(tf, make_model, images):
+    layers = tf.keras.layers
+    model = make_model(layers.MaxPooling2D(name="pool"), layers.GlobalAveragePooling2D(), layers.Dense(3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ncam.exceptions.NonSpikingWarning)
+        net = ncam.convert(model, calibrate_on=images)
+    assert "the TensorNodes ['pool'] see single spikes" in answers.likely_cause(net, n_steps=9, dt=0.001).clause

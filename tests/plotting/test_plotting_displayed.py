@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from nengo_cam.exceptions import ImageError
+from nengo_cam.plotting.displayed import as_images, displayed, frame_indices, gray, image_index
+
+
+@pytest.mark.parametrize(
+    ("shape", "full"),
+    [((2, 5, 6), (2, 1, 5, 6, 1)), ((2, 5, 6, 3), (2, 1, 5, 6, 3)), ((2, 7, 5, 6, 3), (2, 7, 5, 6, 3))],
+)
+def test_axes(shape, full):
+    images = np.arange(np.prod(shape)).reshape(shape)
+    found = as_images(images, [5, 6, 1])
+    assert found.shape == full
+    np.testing.assert_array_equal(found.ravel(), images.ravel())
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (0, 5, 6), (1, 1, 1, 5, 6, 1)])
+def test_wrong_number_of_axes(shape):
+    with pytest.raises(ImageError, match=r"expected \(N, Y, X\), \(N, Y, X, C\) or \(N, T, Y, X, C\)"):
+        as_images(np.zeros(shape))
+
+
+def test_wrong_number_of_pixels():
+    with pytest.raises(ImageError, match=r"expected \(5, 6\) \(Y, X\) .* got \(6, 5\)"):
+        as_images(np.zeros((1, 6, 5)), [5, 6, 1])
+
+
+def test_words_are_no_images():
+    with pytest.raises(ImageError, match="images: not numbers"):
+        as_images([[["a"]]])
+
+
+def test_same_number_is_matched_by_position_and_the_full_set_by_coordinate():
+    assert image_index(n_images=2, n_maps=2, position=1, coordinate=7) == 1
+    assert image_index(n_images=9, n_maps=2, position=1, coordinate=7) == 7
+
+
+@pytest.mark.parametrize("coordinate", [9, -1, "cat.png"])
+def test_no_image_for_the_coordinate(coordinate):
+    with pytest.raises(ImageError, match=f"none for the image coordinate {coordinate!r}; .* got 9"):
+        image_index(n_images=9, n_maps=2, position=1, coordinate=coordinate)
+
+
+def test_frames_of_a_film():
+    times = np.array([0.004, 0.006])
+    assert frame_indices(1, times, 0.002).tolist() == [0, 0]
+    assert frame_indices(2, times, 0.002).tolist() == [0, 1]
+    assert frame_indices(3, times, 0.002).tolist() == [1, 2]
+    with pytest.raises(ImageError, match="one per step up to step 6, got 5"):
+        frame_indices(5, times, 0.001)
+
+
+def test_stretched_to_its_own_range():
+    np.testing.assert_allclose(displayed([[[-2], [0]], [[2], [6]]]), [[0, 0.25], [0.5, 1]])
+    assert np.all(displayed(np.full((2, 2, 1), 7)) == 0)
+
+
+def test_channels():
+    image = np.arange(2 * 2 * 3, dtype=float).reshape(2, 2, 3)
+    np.testing.assert_allclose(displayed(image), image / 11)
+    np.testing.assert_allclose(displayed(image[..., :2]), image[..., :2].mean(-1) / 9 - 0.5 / 9)
+
+
+def test_gray_keeps_the_brightness_of_gray():
+    np.testing.assert_allclose(gray(np.full((1, 1, 3), 0.4)), 0.4)
+    assert gray(np.array([[[0.0, 1, 0]]])) > gray(np.array([[[0.0, 0, 1]]]))
+    picture = np.zeros((2, 2))
+    assert gray(picture) is picture
+
+
+def test_pixels_that_are_not_finite():
+    with pytest.raises(ImageError, match="some pixels are not finite"):
+        displayed([[[0.0], [np.nan]]])
