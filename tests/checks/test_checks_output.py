@@ -255,6 +255,8 @@ import os, signal, sys, threading
 from nengo_cam.checks.output import atomic_folder, atomic_path
 kind, path, name = sys.argv[1:]
 number = getattr(signal, name)
+# Whoever runs the tests may ignore it, as nohup does, and hands that on.
+signal.signal(number, signal.SIG_DFL)
 if kind == "ignored":
     signal.signal(number, signal.SIG_IGN)
 if kind == "handled":
