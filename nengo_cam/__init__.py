@@ -7,7 +7,7 @@ Importing this package is cheap: TensorFlow and Nengo load with the first name t
 import lazy_loader as _lazy
 
 from . import compat as _compat
-from .version import __version__
+from .version import __version__ as __version__
 
 _compat.prepare()
 

@@ -36,7 +36,7 @@ IMPOSSIBLE = {
         for error in ("HeadError", "ModelTypeError", "UnsupportedModelError")
     },
     ("measurement.calibration_curve.calibration_curve", "ResultError"): "it reduces its own result, once",
-    ("measurement.cam.rate_cam", "ChannelMismatchError"): "features and kernel are of one model",
+    ("measurement.cam.rate_cam", "ChannelMismatchError"): "features and kernel fit",
     ("conversion.convert.CAMNetwork.verify", "HeadError"): "a network has a head",
     ("conversion.convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
     ("conversion.convert.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",
