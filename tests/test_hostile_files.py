@@ -561,6 +561,36 @@ def test_circles_of_links_end(saved, model, tmp_path):
     assert load_keras_model(tmp_path / "model.h5").count_params() == model.count_params()
 
 
+def test_trusted_files_may_point_to_others(saved, model, tmp_path):
+    # As the error that refuses them says.
+    path = tmp_path / "model.h5"
+    write(path, saved, saved[1], with_soft_link)
+    with pytest.raises(UnsafeFileError, match="a link to another place, .* or pass --unsafe"):
+        load_keras_model(path)
+    assert load_keras_model(path, unsafe=True).count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("half", ["\\ud800", "\\uDFFF"])
+def test_halves_of_characters(half, suffix, saved, canary, tmp_path):
+    # They could stand in any message of Keras, which then could not be printed.
+    for key in ("name", "padding"):
+        description = copy.deepcopy(saved[1])
+        layer_of(description, "conv")["config"][key] = "HALF"
+        write(tmp_path / f"model{suffix}", saved, json.dumps(description).replace("HALF", half))
+        refuse(load_keras_model, tmp_path / f"model{suffix}", InputFileError, "surrogates not allowed", canary)
+
+
+def test_whole_characters_are_text(saved, tmp_path):
+    # Outside of the basic plane JSON writes two halves.
+    description = copy.deepcopy(saved[1])
+    description["config"]["name"] = "\N{CAT FACE}"
+    text = json.dumps(description)
+    assert "\\ud83d" in text
+    write(tmp_path / "model.h5", saved, text)
+    assert load_keras_model(tmp_path / "model.h5").name == "\N{CAT FACE}"
+
+
 # SavedModels
 
 
