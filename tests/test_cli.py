@@ -119,6 +119,29 @@ def test_pixels_of_unknown_range_are_asked_about(run, tmp_path, saved_model):
 
 
 @pytest.mark.parametrize(
+    ("pixels", "got"),
+    [
+        (np.full((1, 8, 6, 2), 65535, np.uint16), "from 65535 to 65535"),
+        (np.linspace(-3.0, 200, 96).reshape(1, 8, 6, 2), "from -3 to 200"),
+        (np.linspace(0, 2550, 96).reshape(1, 8, 6, 2), "from 0 to 2550"),
+    ],
+)
+def test_pixels_of_another_range_are_refused(run, tmp_path, saved_model, pixels, got):
+    np.save(tmp_path / "a.npy", pixels)
+    text = run("inspect", saved_model, "--images", tmp_path / "a.npy", "--rescale", "0,1", code=1)
+    assert f"pixels from 0 to 255; expected such, got numbers {got}" in text
+
+
+def test_results_that_are_too_large_are_said_in_words_of_the_command(run, tmp_path, saved_model, images):
+    np.save(tmp_path / "images.npy", images)
+    text = run("animate", saved_model, tmp_path / "images.npy", "--steps", 10**12, "--out", tmp_path / "a.gif", code=1)
+    assert re.search(r"result: maps of .* take [\d,]+ (TB|PB)", text)
+    assert "got more. Run fewer --steps or fewer images, or film one --label." in text
+    assert "labels=" not in text
+    assert not (tmp_path / "a.gif").exists()
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--out", "{tmp}/no/cam.gif"], "does not exist. Create it first"),
@@ -130,6 +153,7 @@ def test_pixels_of_unknown_range_are_asked_about(run, tmp_path, saved_model):
         (["--seed", "-1"], "seed: expected a whole number"),
         (["--scale-firing-rates", "0"], "scale_firing_rates: expected a positive number"),
         (["--dt", "0"], "dt: expected a positive number"),
+        (["--scale-firing-rates", "9", "--calibrate-on", "{tmp}/images.npy"], "--calibrate-on: nothing is calibrated"),
         (["--synapse", "-1"], "synapse: expected"),
         (["--target-rate", "-3"], "target_rate: expected a positive number"),
     ],
@@ -428,6 +452,19 @@ def test_neurons_that_reports_and_warnings_recommend_can_be_chosen():
     named = set(re.findall(r"\b[A-Z]\w*(?:Fire|Linear|LIF)\b", " ".join(sources)))
     assert named
     assert named <= set(NEURONS)
+
+
+def test_names_are_no_commands_to_the_terminal(run, tmp_path, saved_model, images):
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "names.txt").write_text("".join(f"\x1b[31m{i}\x07{500 * 'x'}\n" for i in "abc"))
+    names = ("--label-names", tmp_path / "names.txt")
+    out = ("--out", tmp_path / "a.gif", "--quiet", "--steps", 3)
+    text = run("animate", saved_model, tmp_path / "images.npy", *names, *out, stream="stderr")
+    (line,) = re.findall(r"image 0 \(images.npy\): .*", text)
+    assert re.search("answers? �\\[31m[abc]�xx+…", line)
+    assert len(line) < 300
+    assert "\x1b" not in text
+    assert "\x07" not in text
 
 
 def test_labels_are_named_in_words_of_the_command(run, tmp_path, saved_model, images):

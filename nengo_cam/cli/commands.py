@@ -8,7 +8,7 @@ import warnings
 import click
 
 from .. import agreement, comparison_report, compat, plotting
-from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, OutputPathError
+from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, OutputPathError, ResultSizeError
 from ..files import atomic_path, check_writable, make_folder
 from ..plotting.checks import check_rate
 from ..version import __version__
@@ -36,6 +36,11 @@ class _Commands(click.Group):
         warnings.showwarning = _show_warning
         try:
             return super().invoke(ctx)
+        except ResultSizeError as err:
+            # It speaks of the arguments of a function.
+            problem = str(err).partition(", got more.")[0]
+            remedy = "Run fewer --steps or fewer images, or film one --label."
+            raise click.ClickException(f"{problem}, got more. {remedy}") from err
         except CAMError as err:
             raise click.ClickException(str(err)) from err
         except KeyboardInterrupt as err:
@@ -237,7 +242,7 @@ def compare(model, images, out, shown, metric, threshold, raw, label, **options)
         job.images,
         features=features,
         shown=shown,
-        label=None if chosen is None else rate["label"].values[chosen].item(),
+        label=None if chosen is None else rate["label"].values.tolist()[chosen],
         metric=metric,
         threshold=threshold,
     )

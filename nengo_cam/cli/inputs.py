@@ -13,6 +13,8 @@ from .options import RANGES, convert_options
 
 __all__ = ["Job", "check_run_options", "prepare"]
 
+_BRIGHTEST = 255
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Job:
@@ -107,6 +109,11 @@ def prepare(model, images, options):
         What was read.
     """
     check_run_options(options)
+    if options["scale_firing_rates"] is not None and options["calibrate_on"]:
+        raise ParameterError(
+            "--calibrate-on: nothing is calibrated with one scale for all layers; expected it without "
+            "--scale-firing-rates, got both. Leave one out."
+        )
     from .. import model_files
 
     label_names = options.get("label_names")
@@ -190,5 +197,10 @@ def _in_range(path, array, rescale):
             f"images {str(path)!r}: --rescale is for pixels from 0 to 255; expected such, got numbers up to "
             f"{array.max():g}. Leave it out or give 'none'."
         )
+    if array.size and (array.min() < 0 or array.max() > _BRIGHTEST):
+        raise ParameterError(
+            f"images {str(path)!r}: --rescale is for pixels from 0 to {_BRIGHTEST}; expected such, got numbers from "
+            f"{array.min():g} to {array.max():g}. Save them in this range, or in the model's own and give 'none'."
+        )
     low, high = map(float, rescale.split(","))
-    return array.astype("float32") / 255 * (high - low) + low
+    return array.astype("float32") / _BRIGHTEST * (high - low) + low
