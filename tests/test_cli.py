@@ -1,4 +1,5 @@
 import csv
+import errno
 import inspect
 import pathlib
 import re
@@ -452,6 +453,30 @@ def test_neurons_that_reports_and_warnings_recommend_can_be_chosen():
     named = set(re.findall(r"\b[A-Z]\w*(?:Fire|Linear|LIF)\b", " ".join(sources)))
     assert named
     assert named <= set(NEURONS)
+
+
+@pytest.mark.parametrize(("n_axes", "channels"), [(1, 1), (1, 3), (3, 1), (3, 2)])
+def test_images_of_one_and_three_axes(run, tmp_path, tf, n_axes, channels):
+    layers = tf.keras.layers
+    shape = (6, 7, 8)[:n_axes]
+    image = tf.keras.Input((*shape, channels))
+    x = getattr(layers, f"Conv{n_axes}D")(3, 3, activation="relu", name="conv")(image)
+    x = getattr(layers, f"GlobalAveragePooling{n_axes}D")()(x)
+    tf.keras.Model(image, layers.Dense(2)(x)).save(tmp_path / "m.keras")
+    images = np.random.default_rng(0).random((2, *shape, channels))
+    np.save(tmp_path / "a.npy", images[..., 0] if channels == 1 else images)
+    text = run("inspect", tmp_path / "m.keras", "--images", tmp_path / "a.npy", "--steps", 5)
+    assert "conv" in text
+
+
+def test_a_full_disk_is_said(run, tmp_path, saved_model, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    text = run("inspect", saved_model, "--out", tmp_path / "a.nc", code=1)
+    assert "Error: [Errno 28] No space left on device. Nothing half-written was left behind." in text
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_are_no_commands_to_the_terminal(run, tmp_path, saved_model, images):

@@ -1,5 +1,6 @@
 """What the command can be asked for."""
 
+import errno
 import logging
 import pathlib
 import time
@@ -43,6 +44,11 @@ class _Commands(click.Group):
             raise click.ClickException(f"{problem}, got more. {remedy}") from err
         except CAMError as err:
             raise click.ClickException(str(err)) from err
+        except OSError as err:
+            if err.errno == errno.EPIPE:
+                # Nobody listens any more; Click ends in silence.
+                raise
+            raise click.ClickException(f"{err}. Nothing half-written was left behind.") from err
         except KeyboardInterrupt as err:
             raise _Interrupted("interrupted; nothing half-written was left behind") from err
 

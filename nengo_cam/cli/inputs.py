@@ -150,7 +150,7 @@ def _read_images(paths, input_shape, options):
 
     from .. import model_files
 
-    size, fit, arrays, sources = input_shape[:2], options["fit"], [], []
+    size, fit, arrays, sources = input_shape[:-1], options["fit"], [], []
     how = {"fit": fit, "unsafe": options["unsafe"], "max_bytes": options["max_bytes"]}
     for path in paths:
         array = model_files.load_images(path, size=size, channels=input_shape[-1], **how)
