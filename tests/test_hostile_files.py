@@ -581,6 +581,12 @@ def test_halves_of_characters(half, suffix, saved, canary, tmp_path):
         refuse(load_keras_model, tmp_path / f"model{suffix}", InputFileError, "surrogates not allowed", canary)
 
 
+@pytest.mark.parametrize("name", ["model_config", "keras_version"])
+def test_attributes_that_are_no_text(name, saved, canary, tmp_path):
+    write(tmp_path / "model.h5", saved, saved[1], lambda file: file.attrs.__setitem__(name, np.bytes_(b"\xff{}")))
+    refuse(load_keras_model, tmp_path / "model.h5", InputFileError, "UnicodeDecodeError", canary)
+
+
 def test_whole_characters_are_text(saved, tmp_path):
     # Outside of the basic plane JSON writes two halves.
     description = copy.deepcopy(saved[1])
