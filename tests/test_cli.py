@@ -405,6 +405,24 @@ def test_a_film_bears_the_number_of_its_image(run, tmp_path, saved_model, images
     np.testing.assert_allclose(panel.scene.film, expected)
 
 
+def test_a_film_is_of_the_answer_that_is_said(run, tmp_path, saved_model, images, monkeypatch):
+    np.save(tmp_path / "images.npy", images)
+    drawn = {}
+    original = ncam.plotting.animate
+
+    def spy(spiking, rate, shown, **options):
+        # At the last step, another label takes over.
+        spiking["logits"][0, -1, (int(spiking["answer"][0]) + 1) % 3] = 1e6
+        drawn["film"] = original(spiking, rate, shown, **options)
+        return drawn["film"]
+
+    monkeypatch.setattr("nengo_cam.plotting.animate", spy)
+    out = ("--out", tmp_path / "a.gif", "--steps", 4, "--quiet", "--raw")
+    text = run("animate", saved_model, tmp_path / "images.npy", *out, stream="stderr")
+    said = re.search(r"(?:both networks answer|the spiking network answers) (\d)", text)[1]
+    assert drawn["film"].panels[0].scene.label == int(said)
+
+
 @pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.SilentFeaturesWarning")
 def test_answers_of_both_networks_are_said(run, tmp_path, make_model, images):
     """A network whose silent neurons answer the same for all images, and one that answers as its CNN."""

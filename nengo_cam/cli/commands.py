@@ -145,9 +145,10 @@ def animate(model, images, image, out, raw, label, **options):
     spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
     rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
     say_answers(job, net, spiking, [image])
-    film = plotting.animate(
-        spiking if raw else agreement.cumulative(spiking), rate, shown, progress_bar=progress_bar(options)
-    )
+    maps = spiking if raw else agreement.cumulative(spiking)
+    # The settled answer, which is what was said; a single step may have another, and a third would be in the title.
+    settled = spiking["answer"].values.tolist()[0] if len(spiking["label"]) > 1 else None
+    film = plotting.animate(maps, rate, shown, label=settled, progress_bar=progress_bar(options))
     film.save(out)
     click.echo(out)
     say_replaced([out], existed)
