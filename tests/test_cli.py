@@ -1,4 +1,5 @@
 import csv
+import errno
 import inspect
 import pathlib
 import re
@@ -119,6 +120,29 @@ def test_pixels_of_unknown_range_are_asked_about(run, tmp_path, saved_model):
 
 
 @pytest.mark.parametrize(
+    ("pixels", "got"),
+    [
+        (np.full((1, 8, 6, 2), 65535, np.uint16), "from 65535 to 65535"),
+        (np.linspace(-3.0, 200, 96).reshape(1, 8, 6, 2), "from -3 to 200"),
+        (np.linspace(0, 2550, 96).reshape(1, 8, 6, 2), "from 0 to 2550"),
+    ],
+)
+def test_pixels_of_another_range_are_refused(run, tmp_path, saved_model, pixels, got):
+    np.save(tmp_path / "a.npy", pixels)
+    text = run("inspect", saved_model, "--images", tmp_path / "a.npy", "--rescale", "0,1", code=1)
+    assert f"pixels from 0 to 255; expected such, got numbers {got}" in text
+
+
+def test_results_that_are_too_large_are_said_in_words_of_the_command(run, tmp_path, saved_model, images):
+    np.save(tmp_path / "images.npy", images)
+    text = run("animate", saved_model, tmp_path / "images.npy", "--steps", 10**12, "--out", tmp_path / "a.gif", code=1)
+    assert re.search(r"result: maps of .* take [\d,]+ (TB|PB)", text)
+    assert "got more. Run fewer --steps or fewer images, or film one --label." in text
+    assert "labels=" not in text
+    assert not (tmp_path / "a.gif").exists()
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--out", "{tmp}/no/cam.gif"], "does not exist. Create it first"),
@@ -130,6 +154,7 @@ def test_pixels_of_unknown_range_are_asked_about(run, tmp_path, saved_model):
         (["--seed", "-1"], "seed: expected a whole number"),
         (["--scale-firing-rates", "0"], "scale_firing_rates: expected a positive number"),
         (["--dt", "0"], "dt: expected a positive number"),
+        (["--scale-firing-rates", "9", "--calibrate-on", "{tmp}/images.npy"], "--calibrate-on: nothing is calibrated"),
         (["--synapse", "-1"], "synapse: expected"),
         (["--target-rate", "-3"], "target_rate: expected a positive number"),
     ],
@@ -376,8 +401,26 @@ def test_a_film_bears_the_number_of_its_image(run, tmp_path, saved_model, images
     run("animate", saved_model, tmp_path / "images.npy", "--image", 3, *out)
     (panel,) = drawn["film"].panels
     assert panel.map_axes[0].get_ylabel() == "image 3"
-    expected = ncam.plotting.pictures.displayed(ncam.plotting.pictures.as_images(images[3:4])[0])
+    expected = ncam.plotting.displayed.displayed(ncam.plotting.displayed.as_images(images[3:4])[0])
     np.testing.assert_allclose(panel.scene.film, expected)
+
+
+def test_a_film_is_of_the_answer_that_is_said(run, tmp_path, saved_model, images, monkeypatch):
+    np.save(tmp_path / "images.npy", images)
+    drawn = {}
+    original = ncam.plotting.animate
+
+    def spy(spiking, rate, shown, **options):
+        # At the last step, another label takes over.
+        spiking["logits"][0, -1, (int(spiking["answer"][0]) + 1) % 3] = 1e6
+        drawn["film"] = original(spiking, rate, shown, **options)
+        return drawn["film"]
+
+    monkeypatch.setattr("nengo_cam.plotting.animate", spy)
+    out = ("--out", tmp_path / "a.gif", "--steps", 4, "--quiet", "--raw")
+    text = run("animate", saved_model, tmp_path / "images.npy", *out, stream="stderr")
+    said = re.search(r"(?:both networks answer|the spiking network answers) (\d)", text)[1]
+    assert drawn["film"].panels[0].scene.label == int(said)
 
 
 @pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.SilentFeaturesWarning")
@@ -429,6 +472,43 @@ def test_neurons_that_reports_and_warnings_recommend_can_be_chosen():
     named = set(re.findall(r"\b[A-Z]\w*(?:Fire|Linear|LIF)\b", " ".join(sources)))
     assert named
     assert named <= set(NEURONS)
+
+
+@pytest.mark.parametrize(("n_axes", "channels"), [(1, 1), (1, 3), (3, 1), (3, 2)])
+def test_images_of_one_and_three_axes(run, tmp_path, tf, n_axes, channels):
+    layers = tf.keras.layers
+    shape = (6, 7, 8)[:n_axes]
+    image = tf.keras.Input((*shape, channels))
+    x = getattr(layers, f"Conv{n_axes}D")(3, 3, activation="relu", name="conv")(image)
+    x = getattr(layers, f"GlobalAveragePooling{n_axes}D")()(x)
+    tf.keras.Model(image, layers.Dense(2)(x)).save(tmp_path / "m.keras")
+    images = np.random.default_rng(0).random((2, *shape, channels))
+    np.save(tmp_path / "a.npy", images[..., 0] if channels == 1 else images)
+    text = run("inspect", tmp_path / "m.keras", "--images", tmp_path / "a.npy", "--steps", 5)
+    assert "conv" in text
+
+
+def test_a_full_disk_is_said(run, tmp_path, saved_model, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    text = run("inspect", saved_model, "--out", tmp_path / "a.nc", code=1)
+    assert "Error: [Errno 28] No space left on device. Nothing half-written was left behind." in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_are_no_commands_to_the_terminal(run, tmp_path, saved_model, images):
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "names.txt").write_text("".join(f"\x1b[31m{i}\x07{500 * 'x'}\n" for i in "abc"))
+    names = ("--label-names", tmp_path / "names.txt")
+    out = ("--out", tmp_path / "a.gif", "--quiet", "--steps", 3)
+    text = run("animate", saved_model, tmp_path / "images.npy", *names, *out, stream="stderr")
+    (line,) = re.findall(r"image 0 \(images.npy\): .*", text)
+    assert re.search("answers? �\\[31m[abc]�xx+…", line)
+    assert len(line) < 300
+    assert "\x1b" not in text
+    assert "\x07" not in text
 
 
 def test_labels_are_named_in_words_of_the_command(run, tmp_path, saved_model, images):

@@ -140,7 +140,10 @@ def _is_masked(images):
 def _ragged_remedy(images, input_shape):
     """Say whether these are images with their labels, or of several sizes."""
     n_axes = len(input_shape)
-    if len(images) == 2 and getattr(images[0], "shape", ())[-n_axes:] == input_shape:
+    shape = getattr(images[0], "shape", ())
+    # Not two images: labels have fewer axes than an image, or stand beside a batch.
+    are_labels = len(images) == 2 and (len(shape) > n_axes or getattr(images[1], "ndim", 1) < n_axes)
+    if are_labels and shape[-n_axes:] == input_shape:
         return "Pass the images without their labels: images[0]."
     if all(isinstance(item, (list, tuple)) and len(item) == 2 for item in images):
         return "Pass the images without their labels: [x for x, _ in images]."

@@ -1,5 +1,6 @@
 """What the command can be asked for."""
 
+import errno
 import logging
 import pathlib
 import time
@@ -9,7 +10,7 @@ import click
 
 from .. import compat, plotting
 from ..checks.output import atomic_path, check_writable, make_folder
-from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, OutputPathError
+from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, OutputPathError, ResultSizeError
 from ..plotting.results import check_rate
 from ..reports import comparison_report
 from ..scoring import agreement
@@ -38,8 +39,18 @@ class _Commands(click.Group):
         warnings.showwarning = _show_warning
         try:
             return super().invoke(ctx)
+        except ResultSizeError as err:
+            # It speaks of the arguments of a function.
+            problem = str(err).partition(", got more.")[0]
+            remedy = "Run fewer --steps or fewer images, or film one --label."
+            raise click.ClickException(f"{problem}, got more. {remedy}") from err
         except CAMError as err:
             raise click.ClickException(str(err)) from err
+        except OSError as err:
+            if err.errno == errno.EPIPE:
+                # Nobody listens any more; Click ends in silence.
+                raise
+            raise click.ClickException(f"{err}. Nothing half-written was left behind.") from err
         except KeyboardInterrupt as err:
             raise _Interrupted("interrupted; nothing half-written was left behind") from err
 
@@ -136,9 +147,10 @@ def animate(model, images, image, out, raw, label, **options):
     spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
     rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
     say_answers(job, net, spiking, [image])
-    film = plotting.animate(
-        spiking if raw else agreement.cumulative(spiking), rate, shown, progress_bar=progress_bar(options)
-    )
+    maps = spiking if raw else agreement.cumulative(spiking)
+    # The settled answer, which is what was said; a single step may have another, and a third would be in the title.
+    settled = spiking["answer"].values.tolist()[0] if len(spiking["label"]) > 1 else None
+    film = plotting.animate(maps, rate, shown, label=settled, progress_bar=progress_bar(options))
     film.save(out)
     click.echo(out)
     say_replaced([out], existed)
@@ -239,7 +251,7 @@ def compare(model, images, out, shown, metric, threshold, raw, label, **options)
         job.images,
         features=features,
         shown=shown,
-        label=None if chosen is None else rate["label"].values[chosen].item(),
+        label=None if chosen is None else rate["label"].values.tolist()[chosen],
         metric=metric,
         threshold=threshold,
     )

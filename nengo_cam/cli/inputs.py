@@ -13,6 +13,8 @@ from .options import RANGES, convert_options
 
 __all__ = ["Job", "check_run_options", "prepare"]
 
+_BRIGHTEST = 255
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Job:
@@ -107,6 +109,11 @@ def prepare(model, images, options):
         What was read.
     """
     check_run_options(options)
+    if options["scale_firing_rates"] is not None and options["calibrate_on"]:
+        raise ParameterError(
+            "--calibrate-on: nothing is calibrated with one scale for all layers; expected it without "
+            "--scale-firing-rates, got both. Leave one out."
+        )
     from ..models import files
 
     label_names = options.get("label_names")
@@ -143,7 +150,7 @@ def _read_images(paths, input_shape, options):
 
     from ..models import files
 
-    size, fit, arrays, sources = input_shape[:2], options["fit"], [], []
+    size, fit, arrays, sources = input_shape[:-1], options["fit"], [], []
     how = {"fit": fit, "unsafe": options["unsafe"], "max_bytes": options["max_bytes"]}
     for path in paths:
         array = files.load_images(path, size=size, channels=input_shape[-1], **how)
@@ -190,5 +197,10 @@ def _in_range(path, array, rescale):
             f"images {str(path)!r}: --rescale is for pixels from 0 to 255; expected such, got numbers up to "
             f"{array.max():g}. Leave it out or give 'none'."
         )
+    if array.size and (array.min() < 0 or array.max() > _BRIGHTEST):
+        raise ParameterError(
+            f"images {str(path)!r}: --rescale is for pixels from 0 to {_BRIGHTEST}; expected such, got numbers from "
+            f"{array.min():g} to {array.max():g}. Save them in this range, or in the model's own and give 'none'."
+        )
     low, high = map(float, rescale.split(","))
-    return array.astype("float32") / 255 * (high - low) + low
+    return array.astype("float32") / _BRIGHTEST * (high - low) + low

@@ -5,14 +5,21 @@ import numpy as np
 
 __all__ = ["say_answers", "say_replaced", "table"]
 
+# Letters of a name.
+_LONGEST = 80
+
 
 def say_answers(job, net, spiking, positions):
     """Print a line for each image: what the spiking network answers, and the CNN; and what helps where they differ."""
     if "answer" not in spiking:
         return
+    from ..plotting.text import plain
+
     answers, expected = (spiking[name].values.tolist() for name in ("answer", "cnn_answer"))
     for position, own, cnn in zip(positions, answers, expected):
-        where = f"image {position} ({job.sources[position]})"
+        # Names come from files, and could otherwise be commands to the terminal.
+        own, cnn = plain(own, _LONGEST), plain(cnn, _LONGEST)
+        where = f"image {position} ({plain(job.sources[position])})"
         same = "both networks answer" if own == cnn else f"the spiking network answers {own}, but the CNN"
         click.echo(f"{where}: {same} {cnn}", err=True)
     n_differing = int(np.sum(spiking["answer"].values != spiking["cnn_answer"].values))

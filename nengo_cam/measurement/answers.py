@@ -82,7 +82,7 @@ def _decide(logits, activation):
     return (logits[:, 0] > 0).astype(int) if activation == "sigmoid" else None
 
 
-def warn_of_answers(net, answers, names, *, n_steps, dt, stacklevel=3):
+def warn_of_answers(net, answers, names, *, n_steps, dt, trained=False, stacklevel=3):
     """Warn if a network answers otherwise than its CNN for more than `DIFFERING_SHARE` of the images.
 
     Parameters
@@ -97,6 +97,8 @@ def warn_of_answers(net, answers, names, *, n_steps, dt, stacklevel=3):
         Time steps that it ran.
     dt : float
         Time step [s].
+    trained : bool
+        Whether its readout has other weights than its CNN's.
     stacklevel : int
         Which caller the warning is for, as for `warnings.warn`.
 
@@ -114,7 +116,7 @@ def warn_of_answers(net, answers, names, *, n_steps, dt, stacklevel=3):
         for image in differing[:_NAMED]
     )
     more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
-    cause = likely_cause(net, n_steps=n_steps, dt=dt)
+    cause = likely_cause(net, n_steps=n_steps, dt=dt, trained=trained)
     warnings.warn(
         f"network of {net.model.name!r}: it answers otherwise than its CNN for {len(differing)} of "
         f"{len(answers.cnn_logits)} images (mean of the last half of {n_steps} steps; {listed}{more}), so their maps "
@@ -135,10 +137,13 @@ class Cause:
         What is likely, a clause without a full stop.
     options : dict of {str: object}
         Options of `nengo_cam.convert` that help; empty if none does.
+    instead : str
+        What to do if none does, an imperative without a full stop.
     """
 
     clause: str
     options: dict
+    instead: str = "Convert the model again"
 
     @property
     def remedy(self):
@@ -147,11 +152,11 @@ class Cause:
             name: f"nengo_cam.{value}()" if name == "neurons" else str(value) for name, value in self.options.items()
         }
         if not written:
-            return "Convert the model again"
+            return self.instead
         return f"Convert with {', '.join(f'{name}={value}' for name, value in written.items())}"
 
 
-def likely_cause(net, *, n_steps, dt):
+def likely_cause(net, *, n_steps, dt, trained=False):
     """Guess why a network answers otherwise than its CNN, from how it was converted.
 
     Parameters
@@ -162,6 +167,8 @@ def likely_cause(net, *, n_steps, dt):
         Time steps that it ran.
     dt : float
         Time step [s].
+    trained : bool
+        Whether its readout has other weights than its CNN's.
 
     Returns
     -------
@@ -169,6 +176,12 @@ def likely_cause(net, *, n_steps, dt):
         The cause, and what helps.
     """
     kind, n_layers = type(net.neurons).__name__, len(net.spiking_layers)
+    if trained:
+        return Cause(
+            "it was trained after conversion, as its readout has other weights than the CNN's",
+            {},
+            instead="Pass check_answers=False if it is meant to differ",
+        )
     if not n_layers:
         return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
     if net.rectifies_without_synapse:

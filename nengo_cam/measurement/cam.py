@@ -201,6 +201,7 @@ def spiking_cam(
     answers = AnswersRecorder(run)
     with run:
         kernel, bias = run.backend.readout_parameters()
+        trained = not (_is_close(kernel, net.head.kernel) and _is_close(bias, net.head.bias))
         for rows, chunk in run.chunks():
             result.add(rows, chunk, kernel)
             answers.add(rows, chunk)
@@ -224,7 +225,7 @@ def spiking_cam(
     if not check_answers:
         return dataset
     answered = answers.result()
-    warn_of_answers(net, answered, names, n_steps=n_steps, dt=dt)
+    warn_of_answers(net, answered, names, n_steps=n_steps, dt=dt, trained=trained)
     return dataset.assign(_answer_variables(answered, names, chosen, kept))
 
 
@@ -385,6 +386,11 @@ class _Recorder:
             self.arrays[name][rows, position] = total / end
             begin = end
         self._sums[name] = total + values[:, begin - steps.start :].sum(axis=1, dtype=float)
+
+
+def _is_close(weights, source):
+    """Tell whether weights of a readout are those of its CNN, up to rounding."""
+    return np.allclose(weights, source, rtol=1e-4, atol=1e-5 * np.abs(source).max(initial=0))
 
 
 def _nearest_steps(times, n_steps, dt):

@@ -33,7 +33,7 @@ def answers_of(spiking, rate, position, name):
         Answers of the spiking network and of the CNN. None if they are the same or not known.
     """
     if {"answer", "cnn_answer"} <= set(spiking.data_vars):
-        found = tuple(spiking[variable].values[position].item() for variable in ("answer", "cnn_answer"))
+        found = tuple(spiking[variable].values.tolist()[position] for variable in ("answer", "cnn_answer"))
     else:
         found = _answers_by_logits(spiking, rate, position, name)
     return found if found is not None and found[0] != found[1] else None

@@ -25,6 +25,8 @@ _SMALL = 6
 _LONGEST = 12
 # Room for titles above the first row and for the color bar below the last [inch].
 _TITLES, _BAR = 0.2, 0.42
+# Rows of wide images are not lower: their names stand upright beside them [inch].
+_ROW = 0.45
 # Room below a row for the answers of both networks, where they differ [inch].
 _ANSWER = 0.2
 
@@ -193,4 +195,5 @@ def _height(scenes, n_columns):
     # What the names of the rows leave of the width.
     side = (COLUMN - 0.35) / n_columns
     answers = _ANSWER * sum(scene.answers is not None for scene in scenes)
-    return len(scenes) * side * float(np.clip(abs((bottom - top) / (right - left)), 0.5, 2)) + answers + _TITLES + _BAR
+    row = max(side * min(abs((bottom - top) / (right - left)), 2), _ROW)
+    return len(scenes) * float(row) + answers + _TITLES + _BAR

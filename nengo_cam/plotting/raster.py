@@ -200,7 +200,7 @@ def _answer(spiking, image):
         # The selection says what is wrong.
         return None
     total = spiking["logits"].isel(image=image).sum("time").transpose("label").values
-    return spiking["label"].values[int(total.argmax())].item()
+    return spiking["label"].values.tolist()[int(total.argmax())]
 
 
 def _spike_counts(features):

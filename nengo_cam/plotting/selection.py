@@ -152,7 +152,7 @@ def milliseconds(seconds):
 
 
 def _scene(spiking, rate, images, position, chosen):
-    name = spiking["image"].values[position].item()
+    name = spiking["image"].values.tolist()[position]
     here = spiking.isel(image=position)
     times = here["time"].values.astype(float)
     maps = here["cam"].isel(label=chosen).transpose("time", "y", "x").values
@@ -169,7 +169,7 @@ def _scene(spiking, rate, images, position, chosen):
         frames = frame_indices(len(film), times, float(spiking.attrs.get("dt") or _step(times)))
     return Scene(
         image=name,
-        label=here["label"].values[chosen].item(),
+        label=here["label"].values.tolist()[chosen],
         labels=here["label"].values.tolist(),
         times=times,
         spiking=maps,

@@ -173,3 +173,16 @@ def test_tensor_nodes_without_a_synapse_are_named(tf, make_model, images):
         warnings.simplefilter("ignore", ncam.exceptions.NonSpikingWarning)
         net = ncam.convert(model, calibrate_on=images)
     assert "the TensorNodes ['pool'] see single spikes" in answers.likely_cause(net, n_steps=9, dt=0.001).clause
+
+
+def test_a_network_that_was_trained_further_is_told_from_one_that_is_inaccurate(tf, small_model, images):
+    net = ncam.convert(small_model, calibrate_on=images)
+    with ncam.compat.import_nengo_dl().Simulator(net.net, minibatch_size=5, seed=0, progress_bar=False) as sim:
+        other = (ncam.rate_cam(net, images).logits.values.argmax(axis=1) + 1) % 3
+        sim.compile(tf.keras.optimizers.SGD(5.0), loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        sim.fit(images.reshape(5, 1, -1), other.reshape(5, 1, 1), epochs=30, verbose=0)
+        with pytest.warns(AnswerWarning, match="it was trained after conversion, .*Pass check_answers=False if"):
+            run(net, images, simulator=sim)
+        sim.freeze_params(net.net)
+    with pytest.warns(AnswerWarning, match="it was trained after conversion"):
+        run(net, images)

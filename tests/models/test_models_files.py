@@ -229,3 +229,22 @@ def test_the_size_of_a_picture_is_that_of_the_upright_one(wide, tmp_path):
     (tmp_path / "no.png").write_bytes(b"no picture")
     with pytest.raises(InputFileError, match="cannot be read as a picture"):
         model_files.picture_size(tmp_path / "no.png")
+
+
+def test_arrays_of_any_number_of_axes(tmp_path):
+    cases = [((3, 9), (9,), 1, (3, 9, 1)), ((3, 9, 2), (9,), 2, (3, 9, 2)), ((3, 9, 1), (9,), 1, (3, 9, 1))]
+    cases += [((3, 4, 5, 6), (4, 5, 6), 1, (3, 4, 5, 6, 1)), ((4, 5, 3), (4, 5), 3, (4, 5, 3))]
+    for shape, size, channels, expected in cases:
+        np.save(tmp_path / "a.npy", np.zeros(shape))
+        assert load_images(tmp_path / "a.npy", size=size, channels=channels).shape == expected
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(InputFileError, match=r"a picture has two axes; expected images of 3, .* Give .npy or .npz"):
+        load_images(tmp_path / "a.png", size=(4, 5, 6), channels=1)
+
+
+def test_a_number_is_no_array_of_images(tmp_path):
+    np.save(tmp_path / "a.npy", 3.0)
+    np.savez(tmp_path / "a.npz", images=3.0)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(InputFileError, match="expected an array of images, got a single number"):
+            load_images(tmp_path / name)

@@ -87,6 +87,15 @@ def test_nothing_is_cut_off_at_column_width(spiking, rate, images, rows):
     assert all(left.x1 < right.x0 for left, right in zip(titles, titles[1:]))
 
 
+def test_names_of_rows_of_wide_images_stand_apart(spiking, rate, images):
+    # Without logits no row has room for answers.
+    wide = [data.drop_vars("logits").isel(y=slice(2)).assign_attrs(input_shape=[4, 8, 1]) for data in (spiking, rate)]
+    drawn = comparison(*wide, images[:, :4], image=range(3), label="cat")
+    drawn.figure.canvas.draw()
+    names = [row[0].yaxis.label.get_window_extent() for row in drawn.axes]
+    assert all(upper.y0 > lower.y1 for upper, lower in zip(names, names[1:]))
+
+
 def test_draws_on_a_given_figure_and_in_notebooks(spiking, rate):
     fig = Figure(figsize=(6, 2), dpi=100, layout="constrained")
     part = fig.subfigures(1, 2)[0]

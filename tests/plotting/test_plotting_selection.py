@@ -94,3 +94,14 @@ def test_times_out_of_range(wanted):
 )
 def test_milliseconds(seconds, text):
     assert milliseconds(seconds) == text
+
+
+def test_names_may_be_objects(spiking, rate, images):
+    # As some formats of files give them back.
+    for maps in (spiking, rate):
+        maps["label"] = maps["label"].astype(object)
+        maps["image"] = maps["image"].astype(object)
+    spiking["answer"] = ("image", np.array(["cat", "dog", "emu"], object))
+    spiking["cnn_answer"] = ("image", np.array(["cat", "fox", "emu"], object))
+    (scene,) = select_scenes(spiking, rate, images, 1, "dog")
+    assert (scene.image, scene.label, scene.answers) == (1, "dog", ("dog", "fox"))

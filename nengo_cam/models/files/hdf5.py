@@ -22,7 +22,7 @@ _HALF = np.dtype("V2")
 
 
 @contextlib.contextmanager
-def opened_hdf5(subject, path, limit):
+def opened_hdf5(subject, path, limit, *, unsafe=False):
     """Open an HDF5 file once all that it holds has been checked.
 
     Parameters
@@ -33,13 +33,15 @@ def opened_hdf5(subject, path, limit):
         Where it is.
     limit : int
         How large its arrays may be together, and how long its texts [byte].
+    unsafe : bool
+        Whether to open it unchecked.
 
     Yields
     ------
     file : h5py.File
-        The file. All is reached by hard links, and arrays are of plain numbers kept in this file.
+        The file. If it was checked, all is reached by hard links, and arrays are of plain numbers kept in this file.
     n_bytes : int
-        Size of all arrays [byte].
+        Size of all arrays; 0 if it was not checked [byte].
 
     Raises
     ------
@@ -59,7 +61,7 @@ def opened_hdf5(subject, path, limit):
         ) from err
     with file:
         try:
-            n_bytes = _Check(subject, limit).file(file)
+            n_bytes = 0 if unsafe else _Check(subject, limit).file(file)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as err:
             if isinstance(err, InputFileError):
                 raise

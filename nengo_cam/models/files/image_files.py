@@ -18,7 +18,8 @@ def load_images(path, *, size=None, channels=None, fit="stretch", unsafe=False, 
     path : str or path-like
         ``.npy``; ``.npz`` with one array, or one named ``images`` or ``x_test``; or a PNG or JPEG picture.
     size : tuple of int, optional
-        (Y, X) that pictures are resized to. Arrays are left as they are.
+        (Y, X) that pictures are resized to. Arrays are left as they are; of images with another number of axes, (X,) or
+        (Z, Y, X), there are only arrays.
     channels : int, optional
         1 turns pictures gray, 3 makes them RGB.
     fit : {"crop", "pad", "stretch"}
@@ -33,7 +34,8 @@ def load_images(path, *, size=None, channels=None, fit="stretch", unsafe=False, 
     Returns
     -------
     ndarray of shape (N, Y, X, channels)
-        The values as they are in the file; N is 1 for a picture. An array (N, Y, X) gets a channel axis.
+        The values as they are in the file; N is 1 for a picture. An array (N, Y, X) gets a channel axis, unless
+        ``channels`` is more than 1.
 
     Raises
     ------
@@ -48,6 +50,12 @@ def load_images(path, *, size=None, channels=None, fit="stretch", unsafe=False, 
     path = pathlib.Path(path)
     check_regular(f"images {str(path)!r}", path)
     suffix = path.suffix.lower()
+    n_axes = 2 if size is None else len(size)
+    if suffix in PICTURE_SUFFIXES and n_axes != 2:
+        raise InputFileError(
+            f"images {str(path)!r}: a picture has two axes; expected images of {n_axes}, as the model takes them, in a "
+            "file of NumPy. Give .npy or .npz."
+        )
     if suffix in PICTURE_SUFFIXES:
         return load_picture(path, size, channels, max_bytes, fit)
     if suffix not in (".npy", ".npz"):
@@ -55,4 +63,8 @@ def load_images(path, *, size=None, channels=None, fit="stretch", unsafe=False, 
             f"images {str(path)!r}: expected one of {['.npy', '.npz', *PICTURE_SUFFIXES]}, got {suffix!r}. Convert it."
         )
     array = load_array(path, unsafe=unsafe, max_bytes=max_bytes)
-    return array[..., None] if array.ndim == 3 else array
+    if array.ndim == 0:
+        raise InputFileError(
+            f"images {str(path)!r}: expected an array of images, got a single number. Save the images alone."
+        )
+    return array[..., None] if array.ndim == 1 + n_axes and channels in (None, 1) else array

@@ -65,11 +65,10 @@ def load_keras_model(path, *, unsafe=False, max_bytes=None):
     check_regular(subject, path)
     limit = allowed_bytes(path, max_bytes)
     max_text = MAX_TEXT if max_bytes is None else max(MAX_TEXT, limit)
-    with _opened(subject, path, limit, max_text, unsafe) as stored:
+    with _translated(subject), _opened(subject, path, limit, max_text, unsafe) as stored:
         if stored.rebuilds:
             guard = None if unsafe else guarded_building(subject, stored.n_bytes, limit)
-            with _translated(subject):
-                return keras3.rebuild_file(subject, stored.description, stored.weights, guard=guard).model
+            return keras3.rebuild_file(subject, stored.description, stored.weights, guard=guard).model
         if not unsafe:
             return _built(subject, stored, limit)
     return _load_trusted(subject, path)
@@ -113,7 +112,7 @@ def _opened(subject, path, limit, max_text, unsafe):
     """Read and check the description in a file, and open its weights."""
     # As Keras decides: a file may be a zip archive to one reader and HDF5 to another.
     if not (path.name.endswith(".keras") and zipfile.is_zipfile(path)):
-        with opened_hdf5(subject, path, limit) as (file, n_bytes):
+        with opened_hdf5(subject, path, limit, unsafe=unsafe) as (file, n_bytes):
             by_keras3 = (attribute_text(file, "keras_version") or "").startswith("3.")
             description = _description(subject, _description_in(subject, file, max_text), by_keras3, unsafe)
             yield _Stored(description, file, n_bytes, is_archive=False, by_keras3=by_keras3)
@@ -126,7 +125,8 @@ def _opened(subject, path, limit, max_text, unsafe):
             description = _description(subject, text, by_keras3, unsafe)
             with weights_path.open("wb") as file:
                 file.writelines(archive.blocks(_WEIGHTS, limit))
-        with opened_hdf5(f"{subject}, {_WEIGHTS!r}", weights_path, limit) as (weights, n_bytes):
+        opened = opened_hdf5(f"{subject}, {_WEIGHTS!r}", weights_path, limit, unsafe=unsafe)
+        with opened as (weights, n_bytes):
             yield _Stored(description, weights, n_bytes, is_archive=True, by_keras3=by_keras3)
 
 

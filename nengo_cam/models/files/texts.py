@@ -102,6 +102,9 @@ def parse_object(subject, text):
     """
     try:
         value = json.loads(text, parse_int=_integer)
+        if "\\ud" in text.lower():
+            # JSON can write halves of characters, which end in no encoding and so can be neither shown nor saved.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as err:
         reason = "it is nested too deeply" if isinstance(err, RecursionError) else err
         raise InputFileError(

@@ -14,6 +14,7 @@ from ...exceptions import ParameterError, VerificationError
 from ..graph import Ref, flatten
 from ..head import locate_head
 from .clipping import clipped_relu, max_value_of
+from .equivalence import tolerance
 from .inference import features_and_logits, rectified_layers
 
 __all__ = ["BalancedModel", "balance_channels", "scale_channels"]
@@ -34,8 +35,6 @@ _MERGING = frozenset({"Add", "Average", "Maximum", "Minimum", "Subtract"})
 _RESHAPING = frozenset({"Flatten", "Reshape"})
 # The element that stands for every channel that must not be scaled.
 _FIXED = 0
-# Rounding gives about 1e-6; a wrong factor gives about 1.
-_TOLERANCE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -416,11 +415,12 @@ def _rescale(layer, before, after):
 def _checked_difference(model, balanced, *args):
     """Check that two models give the same, see `_largest_difference`."""
     difference = _largest_difference(model, balanced, *args)
-    # Not "difference > _TOLERANCE": NaN must fail.
-    if not difference <= _TOLERANCE:
+    allowed = tolerance(model.layers)
+    # Not "difference > allowed": NaN must fail.
+    if not difference <= allowed:
         raise VerificationError(
             f"model {model.name!r}: balancing its channels changed it; expected logits and features within "
-            f"{_TOLERANCE:.0e} of the largest, got {difference:.1e}. Convert it without balancing.",
+            f"{allowed:.0e} of the largest, got {difference:.1e}. Convert it with balance=False.",
             largest_difference=difference,
         )
     return difference

@@ -11,7 +11,7 @@ from ..graph import Ref
 from ..head import INFERENCE_IDENTITIES
 from ..outputs import apply_activation, relative_difference
 
-__all__ = ["check_equivalence"]
+__all__ = ["check_equivalence", "tolerance"]
 
 _N_IMAGES = 2
 # Rounding gives about 1e-6, in half precision 1e-3; a wrong weight gives about 1.
@@ -63,7 +63,7 @@ def check_equivalence(model, flat, head, rewriting, reduced, tensors):
         features = np.moveaxis(features, 1, -1)
     pairs = ((got_features, features), (got_logits, logits), (apply_activation(head.activation, got_logits), output))
     difference = max(relative_difference(got, expected) for got, expected in pairs)
-    allowed = _tolerance(flat)
+    allowed = tolerance(call.layer for call in flat.calls)
     # Not "difference > allowed": NaN must fail.
     if not difference <= allowed:
         where = _first_difference(flat, head, rewriting, reduced, images, allowed)
@@ -150,7 +150,18 @@ def _is_channels_first(head):
     return getattr(head.pooling.layer, "data_format", None) == "channels_first"
 
 
-def _tolerance(flat):
-    halves = ("bfloat16", "float16")
-    is_half = any(getattr(call.layer, "compute_dtype", None) in halves for call in flat.calls)
+def tolerance(layers):
+    """Return how far two models may be from each other by rounding alone.
+
+    Parameters
+    ----------
+    layers : iterable of tf.keras.layers.Layer
+        Layers of one of them.
+
+    Returns
+    -------
+    float
+        Fraction of the largest value; more where a layer computes in half precision.
+    """
+    is_half = any(getattr(layer, "compute_dtype", None) in ("bfloat16", "float16") for layer in layers)
     return _HALF_TOLERANCE if is_half else _TOLERANCE

@@ -571,3 +571,14 @@ def test_weak_channels_spike(digits_model, digits):
         return (logits.mean("time").transpose("image", ...).values.argmax(-1) == expected).mean()
 
     assert agreement(result.model) > agreement(source) + 0.2
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_rounds_more(policy):
+    inputs = _tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, activation="relu", dtype=_tf.keras.mixed_precision.Policy(policy))(inputs)
+    model = inference_model(_tf.keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=weights.shape) for weights in model.get_weights()])
+    images = rng.random((4, 8, 8, 3), dtype=np.float32)
+    assert 1e-4 < balance_channels(model, images).largest_difference < 5e-2
