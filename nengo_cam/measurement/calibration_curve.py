@@ -270,7 +270,8 @@ def _measure(net, images, reference, burn_in, run, progress):
     batches = []
     for start in range(0, len(images), run["minibatch_size"]):
         part = slice(start, start + run["minibatch_size"])
-        spiking = spiking_cam(net, images[part], count_spikes=True, progress_bar=False, **run)
+        # Agreement with the CNN is what is measured here: no news that it is low where rates are.
+        spiking = spiking_cam(net, images[part], count_spikes=True, check_answers=False, progress_bar=False, **run)
         maps = _pick(spiking.cam, reference.labels[part])
         kept = xr.Dataset({"cam": maps, "logits": (("image", "time", "label"), spiking.logits.values)})
         readout = cumulative(kept, burn_in=burn_in).isel(time=slice(burn_in, None))

@@ -281,3 +281,13 @@ def test_models_that_do_not_fit(make_model, images):
         pytest.raises(UnsupportedModelError, match="none of its layers spikes"),
     ):
         ncam.calibration_curve(linear, images, calibrate_on=images, progress_bar=False)
+
+
+def test_the_cnn_is_not_asked_again_for_each_rate(curve, curve_of, monkeypatch):
+    """What it answers is known from its maps; agreement with it is measured, and not warned of."""
+
+    def never(*_, **__):
+        raise AssertionError("the CNN was run again")
+
+    monkeypatch.setattr(ncam.CAMNetwork, "cnn_logits", never)
+    xr.testing.assert_equal(curve_of(), curve)
