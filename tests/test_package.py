@@ -1,3 +1,6 @@
+import importlib
+import pkgutil
+import re
 import subprocess
 import sys
 import types
@@ -24,3 +27,12 @@ def test_a_submodule_does_not_hide_the_function_of_its_name():
 
 def test_unknown_names_are_an_attribute_error():
     assert not hasattr(nengo_cam, "no_such_name")
+
+
+def test_each_room_says_what_its_modules_hold():
+    rooms = [info.name for info in pkgutil.walk_packages(nengo_cam.__path__, "nengo_cam.") if info.ispkg]
+    assert "nengo_cam.measurement" in rooms
+    for name in rooms:
+        room = importlib.import_module(name)
+        unsaid = [i.name for i in pkgutil.iter_modules(room.__path__) if not re.search(rf"\b{i.name}\b", room.__doc__)]
+        assert not unsaid, f"{name} does not say what these hold: {unsaid}"

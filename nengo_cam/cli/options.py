@@ -6,6 +6,7 @@ import sys
 import click
 
 from .. import compat
+from ..models.files.pictures import FITS
 
 __all__ = ["NEURONS", "convert_options", "model_options", "progress_bar", "run_options", "simulation"]
 
@@ -69,7 +70,7 @@ def model_options(command):
         ),
         click.option(
             "--fit",
-            type=click.Choice(("crop", "pad", "stretch")),
+            type=click.Choice(FITS),
             default="crop",
             show_default=True,
             help="What becomes of a picture of another shape than the model takes: cut out its middle, put gray bars "

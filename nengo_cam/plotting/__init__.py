@@ -3,6 +3,11 @@
 Everything here reads the Datasets of `nengo_cam.spiking_cam` and `nengo_cam.rate_cam` and draws with plain matplotlib
 figures: no pyplot state, no simulator, no network. Maps are signed, so their colors diverge from zero; how far they
 reach is decided in `nengo_cam.plotting.scale`.
+
+A module for each figure: `overlay`, `timeline`, `comparison`, `raster`, `tradeoff`, `latency`, `scores_over_time`, and
+the room `film`. What they share: `selection` cuts out what a figure shows, `results` says what a Dataset must have,
+`displayed` brings images and `extent` maps to their place, `answers` and `text` write names, `column` is a figure of a
+journal's width, `score_curve` a score over time.
 """
 
 from .comparison import Comparison, comparison

@@ -1,9 +1,9 @@
 """Keras models and images in files, read without running what a stranger may have put into them.
 
-`models` and `image_files` say what a file becomes. A model is never opened by Keras: its description is checked against
-a list of what may stand in it (`configuration`, `allowed`), the model is built from what was checked while its size is
-watched (`guard`), and gets its weights from an HDF5 file that was checked, too (`hdf5`). `archives`, `arrays`,
-`pictures` and `texts` read the other formats; `limits` says how much of them.
+`keras_model` and `image_files` say what a file becomes. A model is never opened by Keras: its description is checked
+against a list of what may stand in it (`configuration`, `calls`, `allowed`), the model is built from what was checked
+while its size is watched (`guard`), and gets its weights from an HDF5 file that was checked, too (`hdf5`). `archives`,
+`arrays`, `pictures` and `texts` read the other formats; `limits` says how much of them.
 """
 
 from . import pictures

@@ -7,10 +7,10 @@ import pathlib
 import subprocess
 import tempfile
 
-from matplotlib.animation import AbstractMovieWriter, FFMpegWriter
+from matplotlib.animation import FFMpegWriter
 from PIL import Image
 
-from .gif import GIFWriter
+from .gif import FramesWriter, GIFWriter
 
 __all__ = ["embed"]
 
@@ -52,23 +52,8 @@ def embed(film):
     return f'<img {_box(size)} alt="{about}" src="data:image/{kind};base64,{data}">'
 
 
-class WebPWriter(AbstractMovieWriter):
+class WebPWriter(FramesWriter):
     """Write an animated WebP without any loss, in a third of the size of a GIF."""
-
-    def setup(self, fig, outfile, dpi=None):
-        """Start a film.
-
-        Parameters
-        ----------
-        fig : matplotlib.figure.Figure
-            The figure.
-        outfile : str or path-like
-            File to write.
-        dpi : float, optional
-            Pixels per inch, by default those of the figure.
-        """
-        super().setup(fig, outfile, dpi=dpi)
-        self._frames = []
 
     def grab_frame(self, **savefig_kwargs):
         """Add the figure as it is now.

@@ -5,17 +5,13 @@ import io
 from matplotlib.animation import AbstractMovieWriter
 from PIL import Image
 
-__all__ = ["GIFWriter"]
+__all__ = ["FramesWriter", "GIFWriter"]
 
 _PALETTE_FRAMES = 8
 
 
-class GIFWriter(AbstractMovieWriter):
-    """Write an animated GIF in the 256 colors that come closest to those of its frames.
-
-    Matplotlib's own ``PillowWriter`` leaves the choice to Pillow, which spends the colors on the most frequent ones.
-    Few pixels have the colors near the ends of a color bar, so these came out wrong, some of them gray.
-    """
+class FramesWriter(AbstractMovieWriter):
+    """Keep the frames of a film until all are there; what is made of them says a subclass."""
 
     def setup(self, fig, outfile, dpi=None):
         """Start a film.
@@ -31,6 +27,14 @@ class GIFWriter(AbstractMovieWriter):
         """
         super().setup(fig, outfile, dpi=dpi)
         self._frames = []
+
+
+class GIFWriter(FramesWriter):
+    """Write an animated GIF in the 256 colors that come closest to those of its frames.
+
+    Matplotlib's own ``PillowWriter`` leaves the choice to Pillow, which spends the colors on the most frequent ones.
+    Few pixels have the colors near the ends of a color bar, so these came out wrong, some of them gray.
+    """
 
     def grab_frame(self, **savefig_kwargs):
         """Add the figure as it is now.

@@ -1,7 +1,8 @@
 """Spiking against rate maps: functions on the Datasets that `nengo_cam.spiking_cam` and `rate_cam` give.
 
 `compare` scores maps over time by the metrics in `metrics`, which `registry` lists; `reduction` averages and smooths
-maps over time before that; `checks` says what a Dataset must have.
+maps over time before that; `alignment` says what a Dataset must have; `completeness` checks the identity that holds
+them together.
 """
 
 from .compare import compare, correlation
