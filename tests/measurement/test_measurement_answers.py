@@ -1,4 +1,5 @@
 import linecache
+import types
 import warnings
 
 import nengo
@@ -8,6 +9,7 @@ import pytest
 import nengo_cam as ncam
 from nengo_cam.exceptions import AnswerWarning
 from nengo_cam.measurement import answers
+from nengo_cam.measurement.backends import Chunk
 
 SIMULATORS = [ncam.Simulator, ncam.compat.import_nengo_dl().Simulator, nengo.Simulator]
 
@@ -186,3 +188,22 @@ def test_a_network_that_was_trained_further_is_told_from_one_that_is_inaccurate(
         sim.freeze_params(net.net)
     with pytest.warns(AnswerWarning, match="it was trained after conversion"):
         run(net, images)
+
+
+@pytest.mark.parametrize("chunk_steps", [1, 2, 5])
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_last_half_answers(chunk_steps, moving):
+    """Of five steps the last three: the first two are strong, and for another label."""
+    logits = np.array([[[9.0, 0], [9, 0], [0, 1], [0, 1], [0, 1]], [[0, 9], [0, 9], [1, 0], [1, 0], [1, 0]]])
+    head = types.SimpleNamespace(n_labels=2, activation="softmax")
+    cnn = logits[::-1] if moving else logits[::-1, -1]
+    network = types.SimpleNamespace(head=head, cnn_logits=lambda images: cnn)
+    recorder = answers.AnswersRecorder(types.SimpleNamespace(network=network, images=np.zeros((2, 1)), n_steps=5))
+    for row in range(2):
+        for start in range(0, 5, chunk_steps):
+            part = logits[row : row + 1, start : start + chunk_steps]
+            recorder.add(slice(row, row + 1), Chunk(start, None, part, []))
+    found = recorder.result()
+    assert found.spiking.tolist() == [1, 0]
+    assert found.cnn.tolist() == [0, 1]
+    assert found.differing.tolist() == [0, 1]
