@@ -27,8 +27,9 @@ from .measurement.cam import class_activation_map, rate_cam, spiking_cam
 from .measurement.cost import cost_until, energy, measure_cost
 from .measurement.predict import rate_predict, spiking_predict
 from .measurement.randomization import cascading_randomization, randomize
-from .models.head import CAMHead, find_head
+from .models.head import CAMHead
 from .models.simplify import inference_model
+from .models.source import find_head
 from .neurons import (
     ClippedIntegrateAndFire,
     ClippedRectifiedLinear,

@@ -46,6 +46,7 @@ __all__ = [
     "set_read_only",
     "snake_case",
     "tensor_key",
+    "tensor_origin",
     "watched_building",
     "without_decoder_cache",
     "without_gpu_advice",
@@ -379,6 +380,12 @@ def tensor_key(tensor):
     """Identify a symbolic tensor by the layer call that made it; the same in every structure that holds it."""
     history = tensor._keras_history
     return id(history.layer), history.node_index, history.tensor_index
+
+
+def tensor_origin(tensor):
+    """Return the layer that made a symbolic tensor, and the number of that call among all calls of the layer."""
+    history = tensor._keras_history
+    return history.layer, history.node_index
 
 
 def is_symbolic(value):

@@ -1,5 +1,7 @@
 """Firing-rate scales from sample images: how fast a neuron fires for the activity that it stands for."""
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any
 
@@ -9,7 +11,7 @@ from .. import compat
 from ..checks.parameters import check_positive
 from ..checks.percentiles import TopValues, check_percentile
 from ..exceptions import ParameterError
-from ..models.simplify import balance_channels, rectified_layers, scale_channels
+from ..models.simplify import ReducedModel, balance_channels, rectified_layers, scale_channels
 
 __all__ = ["ScaledModel", "calibrate_layers", "scale_rates"]
 
@@ -20,10 +22,10 @@ class ScaledModel:
 
     Attributes
     ----------
-    model : tf.keras.Model
+    reduced : ReducedModel
         The model, with its channels scaled.
     scales : dict of {str: float}
-        Firing rate per unit of activity of ``model`` [Hz], by layer name.
+        Firing rate per unit of activity of the model [Hz], by layer name.
     channel_factors : dict of {str: ndarray of shape (channels,)}
         What the channels of rectified layers were multiplied by; empty if channels were not scaled.
     feature_factors : ndarray of shape (K,), or None
@@ -32,20 +34,28 @@ class ScaledModel:
         Sum of the largest differences that scaling the channels made; see `nengo_cam.models.simplify.balance_channels`.
     """
 
-    model: Any
+    reduced: ReducedModel
     scales: dict
     channel_factors: dict
     feature_factors: Any
     largest_difference: Any
 
 
-def scale_rates(model, by_hand, images, *, target_rate, percentile, balance):
+def scale_rates(
+    reduced: ReducedModel,
+    by_hand: Any,
+    images: np.ndarray | None,
+    *,
+    target_rate: float,
+    percentile: float,
+    balance: bool,
+) -> ScaledModel:
     """Decide how fast each layer and channel fires: by the user's word, or else by sample images.
 
     Parameters
     ----------
-    model : tf.keras.Model
-        A model made by `nengo_cam.inference_model`.
+    reduced : ReducedModel
+        What is to be scaled.
     by_hand : float or dict of {str or tf.keras.layers.Layer: float or array_like of shape (channels,)}, or None
         Firing rate per unit of activity [Hz], for all rectified layers, by layer, or by layer and channel.
     images : ndarray of shape (N, Y, X, channels), or None
@@ -66,25 +76,25 @@ def scale_rates(model, by_hand, images, *, target_rate, percentile, balance):
     ModelTypeError, HeadError, UnsupportedModelError, VerificationError
         As from `nengo_cam.models.simplify.balance_channels`, if channels are balanced.
     """
-    by_layer, by_channel = _given_scales(model, by_hand)
+    by_layer, by_channel = _given_scales(reduced.model, by_hand)
     factors = {name: scales / by_layer[name] for name, scales in by_channel.items()}
-    steps = [scale_channels(model, factors)] if factors else []
+    steps = [scale_channels(reduced, factors)] if factors else []
     if images is not None:
         # One number for all layers gives way to calibration; scales by layer are the user's word.
         said = by_layer if isinstance(by_hand, dict) else {}
         if balance:
-            model = steps[-1].model if steps else model
-            steps.append(balance_channels(model, images, percentile=percentile, fixed=tuple(said)))
-        model = steps[-1].model if steps else model
-        by_layer = {**calibrate_layers(model, images, target_rate=target_rate, percentile=percentile), **said}
+            last = steps[-1].reduced if steps else reduced
+            steps.append(balance_channels(last, images, percentile=percentile, fixed=tuple(said)))
+        last = steps[-1].reduced if steps else reduced
+        by_layer = {**calibrate_layers(last.model, images, target_rate=target_rate, percentile=percentile), **said}
     if not steps:
-        return ScaledModel(model, by_layer, {}, None, None)
+        return ScaledModel(reduced, by_layer, {}, None, None)
     channel_factors = {
         name: np.prod([step.layer_factors[name] for step in steps], axis=0) for name in steps[0].layer_factors
     }
     feature_factors = np.prod([step.feature_factors for step in steps], axis=0)
     difference = sum(step.largest_difference for step in steps)
-    return ScaledModel(steps[-1].model, by_layer, channel_factors, feature_factors, difference)
+    return ScaledModel(steps[-1].reduced, by_layer, channel_factors, feature_factors, difference)
 
 
 def _given_scales(model, scale_firing_rates):
@@ -113,7 +123,14 @@ def _given_scales(model, scale_firing_rates):
     return by_layer, by_channel
 
 
-def calibrate_layers(model, images, *, target_rate=200, percentile=99.9, batch_size=32):
+def calibrate_layers(
+    model: Any,
+    images: np.ndarray,
+    *,
+    target_rate: float = 200,
+    percentile: float = 99.9,
+    batch_size: int = 32,
+) -> dict[str, float]:
     r"""Find one firing-rate scale per rectified layer, such that its strong activity fires at a given rate.
 
     The scale of a layer is :math:`r / P_p(a)`, the target rate over the percentile of the layer's activity over

@@ -1,12 +1,17 @@
 """From a Keras CNN to a Nengo network whose class-activation maps can be read."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import numbers
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import nengo
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import compat
 from ..checks.images import check_images
@@ -19,12 +24,13 @@ from ..exceptions import (
     UnsupportedModelError,
     VerificationError,
 )
-from ..models.head import find_head, find_pooled_head, select_output
-from ..models.simplify import rectified_layers, reduce_model, reduced_logits
+from ..models.head import CAMHead
+from ..models.simplify import ReducedModel, rectified_layers, reduce_model, reduced_logits
+from ..models.source import SourceModel, read_model
 from ..neurons import IntegrateAndFire, clipped
 from . import layers
 from .calibrate import scale_rates
-from .report import call_name, network_report, non_spiking_layers
+from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, verify
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
@@ -33,18 +39,18 @@ _DEFAULT_NEURONS = IntegrateAndFire()
 
 
 def convert(
-    model,
+    model: Any,
     *,
-    neurons=_DEFAULT_NEURONS,
-    scale_firing_rates=None,
-    calibrate_on=None,
-    target_rate=200,
-    percentile=99.9,
-    balance=True,
-    synapse=None,
-    output=None,
-    **converter_options,
-):
+    neurons: nengo.neurons.NeuronType | None = _DEFAULT_NEURONS,
+    scale_firing_rates: Any = None,
+    calibrate_on: ArrayLike | None = None,
+    target_rate: float = 200,
+    percentile: float = 99.9,
+    balance: bool = True,
+    synapse: nengo.synapses.Synapse | float | None = None,
+    output: int | str | None = None,
+    **converter_options: Any,
+) -> CAMNetwork:
     """Convert a Keras CNN with a GAP head to a Nengo network, with probes for its class-activation maps.
 
     The model is first reduced to what inference needs (`nengo_cam.inference_model`), then handed to
@@ -126,43 +132,42 @@ def convert(
     """
     _check_neurons(neurons)
     synapse = _as_synapse(synapse)
-    model = select_output(model, output)
-    reduction = reduce_model(model)
-    simple = reduction.model
-    layers.check_layers(simple)
-    head = find_pooled_head(simple)
-    source_head = find_head(model)
+    source = read_model(model, output=output)
+    reduced = reduce_model(source)
+    layers.check_layers(reduced.flat)
+    head = reduced.head
     images = calibration_range = None
     if calibrate_on is not None:
         images = check_images(calibrate_on, head.input_shape, name="calibrate_on")
         images = images.reshape((-1, *head.input_shape))
         calibration_range = (float(images.min()), float(images.max()))
     scaled = scale_rates(
-        simple, scale_firing_rates, images, target_rate=target_rate, percentile=percentile, balance=balance
+        reduced, scale_firing_rates, images, target_rate=target_rate, percentile=percentile, balance=balance
     )
-    converter = _run_converter(scaled.model, neurons, scaled.scales, synapse, converter_options)
-    parts = _find_parts(converter, head)
-    scaled_head = find_pooled_head(scaled.model)
-    network = CAMNetwork(
-        model=model,
-        head=dataclasses.replace(scaled_head, model=source_head.model, activation=source_head.activation),
+    converter = _run_converter(scaled.reduced.model, neurons, scaled.scales, synapse, converter_options)
+    net = CAMNetwork(
+        source=source,
+        reduced=scaled.reduced,
+        places=_find_places(converter, scaled.reduced),
+        model=source.model,
+        head=scaled.reduced.head,
         neurons=neurons,
         synapse=synapse,
         firing_rate_scales=scaled.scales,
         channel_factors=scaled.channel_factors,
         feature_factors=np.ones(head.n_channels) if scaled.feature_factors is None else scaled.feature_factors,
         largest_differences={
-            "simplified": reduction.largest_difference,
+            "simplified": reduced.largest_difference,
             **({} if scaled.largest_difference is None else {"scaled": scaled.largest_difference}),
         },
         calibration_range=calibration_range,
         target_rate=None if images is None else float(target_rate),
         converter_options=converter_options,
-        **parts,
+        **_find_parts(converter, head),
     )
-    _warn_if_not_spiking(network)
-    _warn_if_rectifying(network)
-    return network
+    _warn_if_not_spiking(net)
+    _warn_if_rectifying(net)
+    return net
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -175,8 +180,14 @@ class CAMNetwork:
         The network, for any Nengo simulator.
     converter : nengo_dl.Converter
         NengoDL's converter; ``converter.model`` is the reduced Keras model, with logits as output.
+    source : nengo_cam.models.source.SourceModel
+        The model that was converted, as it was read.
+    reduced : nengo_cam.models.simplify.ReducedModel
+        The same reduced to what inference needs, its channels scaled; ``reduced.model`` is ``converter.model``.
+    places : dict of {int: tuple of (str, nengo.Node, nengo.ensemble.Neurons or nengo_dl.TensorNode)}
+        Where the output of a layer call of ``source`` is found in the network, and under which name.
     model : tf.keras.Model
-        The model that was converted.
+        The Keras model that was converted.
     head : CAMHead
         Features, pooling and readout, by the layer names of ``converter.model``.
     input : nengo.Node
@@ -216,44 +227,47 @@ class CAMNetwork:
     """
 
     net: nengo.Network
-    converter: object
-    model: object
-    head: object
+    converter: Any
+    source: SourceModel
+    reduced: ReducedModel
+    places: dict[int, tuple[str, Any]]
+    model: Any
+    head: CAMHead
     input: nengo.Node
     readout: nengo.Connection
-    readout_bias: object
+    readout_bias: nengo.Connection | None
     features: nengo.Probe
     logits: nengo.Probe
-    neurons: object
-    synapse: object
-    firing_rate_scales: dict
-    channel_factors: dict
+    neurons: nengo.neurons.NeuronType | None
+    synapse: nengo.synapses.Synapse | None
+    firing_rate_scales: dict[str, float]
+    channel_factors: dict[str, np.ndarray]
     feature_factors: np.ndarray
-    largest_differences: dict
-    calibration_range: object
-    target_rate: object
-    converter_options: dict
+    largest_differences: dict[str, float]
+    calibration_range: tuple[float, float] | None
+    target_rate: float | None
+    converter_options: dict[str, Any]
 
     @property
-    def spiking(self):
+    def spiking(self) -> bool:
         """Whether any layer spikes."""
         return any(ensemble.neuron_type.spiking for ensemble in self.net.all_ensembles)
 
     @property
-    def tensor_nodes(self):
+    def tensor_nodes(self) -> tuple[str, ...]:
         """Names of the layers that only NengoDL can run, as TensorFlow operations."""
         tensor_node = compat.import_nengo_dl().TensorNode
         return tuple(call_name(node.label) for node in self.net.all_nodes if isinstance(node, tensor_node))
 
     @property
-    def spiking_layers(self):
+    def spiking_layers(self) -> dict[str, nengo.Ensemble]:
         """The ensembles that spike, by the name of their layer; a layer that is called again has a number behind it."""
         return {
             call_name(ensemble.label): ensemble for ensemble in self.net.all_ensembles if ensemble.neuron_type.spiking
         }
 
     @property
-    def rectifies_without_synapse(self):
+    def rectifies_without_synapse(self) -> bool:
         """Whether several layers of spiking neurons rectify what fluctuates, an error that adds up."""
         neurons = self.neurons
         rate_form = getattr(neurons, "base_type", neurons)
@@ -261,12 +275,12 @@ class CAMNetwork:
         return rectifying and neurons.spiking and self.synapse is None and len(self.spiking_layers) > 1
 
     @property
-    def report(self):
+    def report(self) -> Report:
         """What each layer of ``model`` became, a `Report`; see `nengo_cam.measure_activity` for what it does."""
         return network_report(self)
 
     @contextlib.contextmanager
-    def probed_neurons(self):
+    def probed_neurons(self) -> Iterator[dict[str, nengo.Probe]]:
         """Probe all spiking neurons while a simulator is made; the network is then as it was.
 
         Yields
@@ -283,11 +297,11 @@ class CAMNetwork:
             self.net.probes[:] = before
 
     @property
-    def n_neurons(self):
+    def n_neurons(self) -> int:
         """Number of neurons."""
         return self.net.n_neurons
 
-    def readout_parameters(self, sim):
+    def readout_parameters(self, sim: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the readout's weights as a simulator has them now.
 
         Parameters
@@ -309,7 +323,7 @@ class CAMNetwork:
         # The bias is a connection from a node that always says 1.
         return kernel, np.reshape(sim.data[self.readout_bias].weights, n_labels)
 
-    def cnn_logits(self, images, *, minibatch_size=32):
+    def cnn_logits(self, images: ArrayLike, *, minibatch_size: int = 32) -> np.ndarray:
         """Run the CNN that the network came from, as it was at conversion.
 
         Parameters
@@ -342,7 +356,7 @@ class CAMNetwork:
         frames = images.reshape((-1, *self.head.input_shape))
         return reduced_logits(self.converter.model, frames, minibatch_size).reshape((*leading, -1))
 
-    def warn_of_range(self, images, *, stacklevel=3):
+    def warn_of_range(self, images: np.ndarray, *, stacklevel: int = 3) -> None:
         """Warn if images lie far outside the range of those that the firing rates were calibrated on.
 
         Parameters
@@ -369,7 +383,9 @@ class CAMNetwork:
                 stacklevel=stacklevel,
             )
 
-    def verify(self, images, *, n_steps=10, atol=1e-4, completeness_tol=1e-5):
+    def verify(
+        self, images: ArrayLike, *, n_steps: int = 10, atol: float = 1e-4, completeness_tol: float = 1e-5
+    ) -> Verification:
         """Check the conversion on images, and state the largest differences.
 
         The rate form of the network has to give the output, the logits and the maps of the Keras model; the network as
@@ -509,6 +525,15 @@ def _run_converter(model, neurons, scales, synapse, options):
         ) from err
 
 
+def _find_places(converter, reduced):
+    """Find what gives the output of each layer call of the source: by its number the name and the Nengo object."""
+    places = {}
+    for number, tensor in reduced.outputs.items():
+        layer, call = compat.tensor_origin(tensor)
+        places[number] = call_name(f"{layer.name}.{call}"), converter.layers[tensor]
+    return places
+
+
 def _find_parts(converter, head):
     """Find the connections of the head in the converted network, and probe the features."""
     net = converter.net
@@ -535,32 +560,32 @@ def _find_parts(converter, head):
     }
 
 
-def _warn_if_not_spiking(network):
+def _warn_if_not_spiking(net):
     """Say which nonlinearities stay non-spiking although spiking neurons were asked for."""
-    if network.neurons is None or not network.neurons.spiking:
+    if net.neurons is None or not net.neurons.spiking:
         return
-    silent = non_spiking_layers(network)
-    if silent or not network.spiking:
-        raw = [name for name in silent if name in network.tensor_nodes and network.synapse is None]
+    silent = non_spiking_layers(net)
+    if silent or not net.spiking:
+        raw = [name for name in silent if name in net.tensor_nodes and net.synapse is None]
         advice = (
             f" Without a synapse {raw} see single spikes instead of activity: pass synapse=0.005, or for max pooling "
             "max_to_avg_pool=True."
         )
         warnings.warn(
-            f"model {network.model.name!r}: these layers do not spike: {silent or 'all'}. Only ReLU, plain or clipped, "
-            f"becomes {type(network.neurons).__name__}; replace other nonlinearities, or pass swap_activations."
+            f"model {net.model.name!r}: these layers do not spike: {silent or 'all'}. Only ReLU, plain or clipped, "
+            f"becomes {type(net.neurons).__name__}; replace other nonlinearities, or pass swap_activations."
             f"{advice if raw else ''}",
             NonSpikingWarning,
             stacklevel=3,
         )
 
 
-def _warn_if_rectifying(network):
+def _warn_if_rectifying(net):
     """Say what becomes of neurons that rectify what fluctuates; see `IntegrateAndFire`."""
-    if not network.rectifies_without_synapse:
+    if not net.rectifies_without_synapse:
         return
     warnings.warn(
-        f"neurons: {type(network.neurons).__name__} rectifies its input at every step, and without a synapse the error "
+        f"neurons: {type(net.neurons).__name__} rectifies its input at every step, and without a synapse the error "
         "adds up over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images "
         "instead of 98 % (docs/calibration.md). Use nengo_cam.IntegrateAndFire().",
         RectifiedInputWarning,

@@ -1,20 +1,22 @@
 """What became of each layer of a model, in a table with warnings in words."""
 
+from __future__ import annotations
+
 import dataclasses
 import html
 import itertools
 import re
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nengo
 import numpy as np
 import xarray as xr
 
 from .. import compat
-from ..models.graph import flatten
-from ..models.head import locate_head
-from ..models.simplify import rewrite
+
+if TYPE_CHECKING:
+    from .convert import CAMNetwork
 
 __all__ = ["LayerPart", "Report", "call_name", "layer_parts", "network_report", "non_spiking_layers"]
 
@@ -206,12 +208,12 @@ def call_name(label):
     return re.sub(r"\.0$", "", label)
 
 
-def layer_parts(network):
+def layer_parts(net: CAMNetwork) -> list[LayerPart]:
     """List what became of every layer call of the source model.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         The converted network.
 
     Returns
@@ -219,33 +221,31 @@ def layer_parts(network):
     list of LayerPart
         The input, then the calls in the order in which they run.
     """
-    flat = flatten(network.model)
-    head = locate_head(flat)
+    flat, head, reduced = net.source.flat, net.source.calls, net.reduced
     (input_key,) = flat.input_shapes
-    (image,) = network.converter.model.inputs
-    parts = [LayerPart(flat.input_names[input_key], "InputLayer", "", None, image, network.input, "input")]
-    rewriting = rewrite(flat, head)
-    located = rewriting.locate(network.converter.model)
-    taken = {parts[0].name, *map(_tensor_name, located.values())}
-    for number, (call, fate) in enumerate(zip(flat.calls, rewriting.fates)):
-        layer = obj = None
-        tensor = located.get(number)
-        if tensor is not None:
-            label, layer, obj = _tensor_name(tensor), tensor._keras_history.layer, network.converter.layers[tensor]
+    (image,) = reduced.model.inputs
+    parts = [LayerPart(flat.input_names[input_key], "InputLayer", "", None, image, net.input, "input")]
+    taken = {parts[0].name, *(name for name, _ in net.places.values())}
+    for number, (call, fate) in enumerate(zip(flat.calls, reduced.rewriting.fates)):
+        layer = tensor = obj = None
+        if number in net.places:
+            name, obj = net.places[number]
+            tensor = reduced.outputs[number]
+            layer, _ = compat.tensor_origin(tensor)
         else:
-            label = next(free for free in _numbered(call.name) if free not in taken)
-            taken.add(label)
+            name = next(free for free in _numbered(call.name) if free not in taken)
+            taken.add(name)
         became = ", ".join(filter(None, (_in_words(obj, call, head), fate.words)))
-        parts.append(LayerPart(label, call.kind, _activation_name(call.layer), layer, tensor, obj, became))
+        parts.append(LayerPart(name, call.kind, _activation_name(call.layer), layer, tensor, obj, became))
     return parts
 
 
-def non_spiking_layers(network):
+def non_spiking_layers(net: CAMNetwork) -> list[str]:
     """Name the layers that apply a nonlinearity without spikes.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         The converted network.
 
     Returns
@@ -260,15 +260,15 @@ def non_spiking_layers(network):
             return not _is_linear(part.layer)
         return part.ensemble is not None and not part.spiking
 
-    return [part.name for part in layer_parts(network) if stays(part)]
+    return [part.name for part in layer_parts(net) if stays(part)]
 
 
-def network_report(network):
+def network_report(net: CAMNetwork) -> Report:
     """Report what became of each layer; the working part of `CAMNetwork.report`.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         The converted network.
 
     Returns
@@ -276,7 +276,7 @@ def network_report(network):
     Report
         The report; nothing is run for it.
     """
-    parts = layer_parts(network)
+    parts = layer_parts(net)
     neuron_types = [part.ensemble.neuron_type if part.ensemble is not None else None for part in parts]
     columns = {
         "kind": ("class of the Keras layer", [part.kind for part in parts]),
@@ -285,17 +285,17 @@ def network_report(network):
         "neuron_type": ("type of its neurons", [type(kind).__name__ if kind else "" for kind in neuron_types]),
         "spiking": ("whether it spikes", [part.spiking for part in parts]),
         "neurons": ("number of neurons", [part.ensemble.n_neurons if part.ensemble else 0 for part in parts]),
-        "scale": ("firing rate per unit of activity", [_scale(network, part) for part in parts]),
-        "balanced": ("whether channels have factors besides", [_balanced(network, part) for part in parts]),
+        "scale": ("firing rate per unit of activity", [_scale(net, part) for part in parts]),
+        "balanced": ("whether channels have factors besides", [_balanced(net, part) for part in parts]),
     }
     variables = {name: ("layer", np.array(values), {"long_name": what}) for name, (what, values) in columns.items()}
     variables["scale"][2]["units"] = "Hz per unit of activity"
     attrs = {
-        "model": network.head.model,
-        "head": str(network.head),
-        "synapse": str(network.synapse),
-        **{_difference(how): value for how, value in network.largest_differences.items()},
-        "warnings": "\n".join(_warn_of_structure(network)),
+        "model": net.head.model,
+        "head": str(net.head),
+        "synapse": str(net.synapse),
+        **{_difference(how): value for how, value in net.largest_differences.items()},
+        "warnings": "\n".join(_warn_of_structure(net)),
         **compat.package_versions(),
     }
     return Report(xr.Dataset(variables, {"layer": [part.name for part in parts]}, attrs))
@@ -306,34 +306,28 @@ def _difference(how):
     return f"largest_difference_{how}"
 
 
-def _warn_of_structure(network):
+def _warn_of_structure(net):
     """Say which nonlinearities do not spike."""
-    asked = network.neurons is not None and network.neurons.spiking
-    names = ", ".join(map(repr, non_spiking_layers(network)))
-    if not asked and not network.spiking:
-        kind = "rectified-linear rate neurons" if network.neurons is None else type(network.neurons).__name__
+    asked = net.neurons is not None and net.neurons.spiking
+    names = ", ".join(map(repr, non_spiking_layers(net)))
+    if not asked and not net.spiking:
+        kind = "rectified-linear rate neurons" if net.neurons is None else type(net.neurons).__name__
         yield f"Nothing was asked to spike: ReLU became {kind}. Convert the model with neurons=IntegrateAndFire()."
     elif names:
         yield (
             f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "
             "model with ReLU and average pooling in their place, or pass swap_activations."
         )
-    elif not network.spiking:
+    elif not net.spiking:
         yield "No layer spikes, as none has a ReLU. Train the model with ReLU."
-    if network.tensor_nodes:
-        names = ", ".join(map(repr, network.tensor_nodes))
-        single = network.spiking and network.synapse is None
+    if net.tensor_nodes:
+        names = ", ".join(map(repr, net.tensor_nodes))
+        single = net.spiking and net.synapse is None
         yield (
             f"TensorNodes, which run in TensorFlow: {names}. "
             f"{'They see single spikes: pass synapse=0.005. ' if single else ''}For nengo.Simulator or neuromorphic "
             "hardware, replace them by layers that become native."
         )
-
-
-def _tensor_name(tensor):
-    """Name the layer call that makes a tensor of the reduced model as NengoDL labels it."""
-    history = tensor._keras_history
-    return call_name(f"{history.layer.name}.{history.node_index}")
 
 
 def _numbered(name):
@@ -367,15 +361,15 @@ def _is_linear(layer):
     return getattr(getattr(layer, "activation", None), "__name__", None) == "linear"
 
 
-def _scale(network, part):
+def _scale(net, part):
     """Return the firing rate per unit of activity [Hz], NaN for what has no amplitude to scale back."""
     if part.ensemble is None or not hasattr(part.ensemble.neuron_type, "amplitude"):
         return np.nan
-    return float(network.firing_rate_scales.get(part.layer.name, 1.0))
+    return float(net.firing_rate_scales.get(part.layer.name, 1.0))
 
 
-def _balanced(network, part):
-    return part.layer is not None and bool(np.any(network.channel_factors.get(part.layer.name, 1.0) != 1.0))
+def _balanced(net, part):
+    return part.layer is not None and bool(np.any(net.channel_factors.get(part.layer.name, 1.0) != 1.0))
 
 
 def _cells(data, columns):

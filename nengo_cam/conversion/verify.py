@@ -1,15 +1,22 @@
 """How far a converted network is from what it should compute."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import compat
 from ..checks.images import check_images
 from ..checks.parameters import check_count
-from ..models.head import find_pooled_head
 from ..models.outputs import apply_activation, relative_difference
-from ..models.simplify import features_and_logits, inference_model
+from ..models.simplify import features_and_logits, reduce_model
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .convert import CAMNetwork
 
 __all__ = ["Verification", "verify"]
 
@@ -45,7 +52,7 @@ class Verification:
     n_images: int
     n_steps: int
 
-    def failures(self, *, atol, completeness_tol):
+    def failures(self, *, atol: float, completeness_tol: float) -> list[str]:
         """List the differences that are larger than allowed, as clauses of a sentence.
 
         Parameters
@@ -83,12 +90,12 @@ class Verification:
         )
 
 
-def verify(network, rate_form, images, *, n_steps):
+def verify(net: CAMNetwork, rate_form: CAMNetwork, images: ArrayLike, *, n_steps: int) -> Verification:
     """Measure the differences; the working part of `nengo_cam.CAMNetwork.verify`.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         The network as it is.
     rate_form : CAMNetwork
         The same Keras model converted with rate neurons and without synapses.
@@ -108,15 +115,15 @@ def verify(network, rate_form, images, *, n_steps):
         If an argument is out of its range.
     """
     check_count("n_steps", n_steps)
-    images = check_images(images, network.head.input_shape)
-    images = images.reshape((-1, *network.head.input_shape))
-    keras_features, keras_logits, keras_kernel = _run_keras(network, images)
+    images = check_images(images, net.head.input_shape)
+    images = images.reshape((-1, *net.head.input_shape))
+    keras_features, keras_logits, keras_kernel = _run_keras(net, images)
     rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, n_steps=1)
-    rate_output = apply_activation(network.head.activation, rate_logits[:, 0])
-    model_output = np.reshape(network.model(images, training=False), rate_output.shape)
-    features, logits, own_kernel, bias = _run_nengo(network, images, n_steps=n_steps)
+    rate_output = apply_activation(net.head.activation, rate_logits[:, 0])
+    model_output = np.reshape(net.model(images, training=False), rate_output.shape)
+    features, logits, own_kernel, bias = _run_nengo(net, images, n_steps=n_steps)
     completed = features.mean(axis=2) @ own_kernel + bias
-    cnn_maps, cnn_bias = _run_rate_cam(network, images)
+    cnn_maps, cnn_bias = _run_rate_cam(net, images)
     return Verification(
         output_difference=relative_difference(rate_output, model_output),
         logit_difference=relative_difference(rate_logits[:, 0], keras_logits),
@@ -128,32 +135,33 @@ def verify(network, rate_form, images, *, n_steps):
     )
 
 
-def _run_keras(network, images):
+def _run_keras(net, images):
     """Return features (N, P, K), logits (N, L) and kernel (K, L) of the source, without what only training needs."""
-    model = inference_model(network.model)
-    outputs = features_and_logits(model, network.head.pooling)(images, training=False)
+    # Read and reduced again: the model may have been trained since it was converted, and that has to be found.
+    reduced = reduce_model(net.model)
+    outputs = features_and_logits(reduced.model, reduced.head.pooling)(images, training=False)
     features, logits = (output.numpy().astype(float) for output in outputs)
-    kernel = find_pooled_head(model).kernel
-    return features.reshape(len(images), -1, network.head.n_channels), logits, kernel.astype(float)
+    kernel = reduced.head.kernel
+    return features.reshape(len(images), -1, reduced.head.n_channels), logits, kernel.astype(float)
 
 
-def _run_rate_cam(network, images):
+def _run_rate_cam(net, images):
     """Return the CNN's maps (N, P, L) and their bias (L,), from the model and the head that `rate_cam` takes."""
-    head = network.head
-    features = features_and_logits(network.converter.model, head.pooling)(images, training=False)[0].numpy()
+    head = net.head
+    features = features_and_logits(net.converter.model, head.pooling)(images, training=False)[0].numpy()
     maps = features.astype(float).reshape(len(images), -1, head.n_channels) @ head.kernel.astype(float)
     return maps, head.bias.astype(float)
 
 
-def _run_nengo(network, images, *, n_steps):
+def _run_nengo(net, images, *, n_steps):
     """Return features (N, T, P, K), logits (N, T, L), kernel and bias, in NengoDL."""
     nengo_dl = compat.import_nengo_dl()
     data = np.repeat(images.reshape(len(images), 1, -1), n_steps, axis=1)
     with (
         compat.without_gpu_advice(),
-        nengo_dl.Simulator(network.net, minibatch_size=len(images), progress_bar=False) as sim,
+        nengo_dl.Simulator(net.net, minibatch_size=len(images), progress_bar=False) as sim,
     ):
-        values = sim.predict_on_batch({network.input: data})
-        kernel, bias = network.readout_parameters(sim)
-    features = values[network.features].reshape(len(images), n_steps, -1, network.head.n_channels)
-    return features.astype(float), values[network.logits].astype(float), kernel.astype(float), bias.astype(float)
+        values = sim.predict_on_batch({net.input: data})
+        kernel, bias = net.readout_parameters(sim)
+    features = values[net.features].reshape(len(images), n_steps, -1, net.head.n_channels)
+    return features.astype(float), values[net.logits].astype(float), kernel.astype(float), bias.astype(float)

@@ -24,8 +24,8 @@ from ..exceptions import (
     SimulatorError,
     UnsupportedModelError,
 )
-from ..models.head import find_head
 from ..models.keras3 import as_keras2
+from ..models.source import find_head
 from ..neurons import IntegrateAndFire
 from ..scoring.agreement import check_burn_in, correlation, cumulative
 from ..simulator import Simulator

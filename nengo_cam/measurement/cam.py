@@ -1,6 +1,5 @@
 """Class-activation maps of a spiking network over time, and of the CNN that it came from."""
 
-import dataclasses
 import json
 import math
 import numbers
@@ -15,8 +14,8 @@ from ..checks.memory import check_room
 from ..checks.parameters import check_count, check_positive, number_twins
 from ..conversion.convert import CAMNetwork
 from ..exceptions import ChannelMismatchError, ImageError, LabelError, ParameterError, SilentFeaturesWarning
-from ..models.head import find_head, find_pooled_head, select_output
-from ..models.simplify import features_and_logits, inference_model
+from ..models.simplify import features_and_logits, reduce_model
+from ..models.source import read_model
 from ..simulator import Simulator
 from .answers import AnswersRecorder, warn_of_answers
 from .run import Run, check_run, whole_counts
@@ -275,10 +274,8 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     if isinstance(net_or_model, CAMNetwork):
         model, head = net_or_model.converter.model, net_or_model.head
     else:
-        source = select_output(net_or_model, output)
-        model, source_head = inference_model(source), find_head(source)
-        head = find_pooled_head(model)
-        head = dataclasses.replace(head, model=source_head.model, activation=source_head.activation)
+        reduced = reduce_model(read_model(net_or_model, output=output))
+        model, head = reduced.model, reduced.head
     images = check_images(images, head.input_shape)
     names = _label_coordinate(head, label_names)
     chosen = _choose_labels(head, labels, names, named=label_names is not None)

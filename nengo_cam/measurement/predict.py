@@ -9,9 +9,8 @@ from ..checks.images import check_images
 from ..checks.parameters import check_count, check_positive
 from ..conversion.convert import CAMNetwork
 from ..exceptions import ParameterError
-from ..models.head import find_head
 from ..models.outputs import apply_activation
-from ..models.simplify import inference_model, reduced_logits
+from ..models.simplify import reduce_model, reduced_logits
 from ..simulator import Simulator
 from .run import Run, check_run
 
@@ -56,7 +55,8 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
     if isinstance(net_or_model, CAMNetwork):
         model, head = net_or_model.converter.model, net_or_model.head
     else:
-        model, head = inference_model(net_or_model), find_head(net_or_model)
+        reduced = reduce_model(net_or_model)
+        model, head = reduced.model, reduced.head
 
     def predict(images):
         images = check_images(images, head.input_shape)

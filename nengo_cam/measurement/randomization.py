@@ -9,8 +9,8 @@ from .. import compat
 from ..checks.images import check_images
 from ..checks.parameters import check_seed
 from ..exceptions import ModelTypeError, ParameterError
-from ..models.head import find_head
 from ..models.keras3 import as_keras2
+from ..models.source import find_head
 from ..scoring.agreement import correlation
 from ..scoring.pixels import check_pairs, choose_labels, one_per_image
 from .cam import rate_cam

@@ -1,10 +1,10 @@
 """A Keras model: read, rewritten, described.
 
-`files` reads models and images from files, `keras3` rebuilds models of Keras 3. `graph` sees a model as a flat list of
-layer calls, `operator_layers` the operators in it as layers, `affine` factors and offsets of channels. `head` finds
-features, pooling and readout, `geometry` where in the image the cells of a map look. `simplify` reduces a model to what
-inference needs and brings its channels to one range, `outputs` is what is applied to logits, `macs` counts
-multiplications.
+`files` reads models and images from files, `keras3` rebuilds models of Keras 3. `source` reads a model once, for all
+who ask about it: `graph` sees it as a flat list of layer calls, `operator_layers` the operators in it as layers,
+`affine` factors and offsets of channels; `head` finds features, pooling and readout, `geometry` where in the image the
+cells of a map look. `simplify` reduces a model to what inference needs and brings its channels to one range, `outputs`
+is what is applied to logits, `macs` counts multiplications.
 """
 
 import lazy_loader as lazy
@@ -22,5 +22,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "operator_layers",
         "outputs",
         "simplify",
+        "source",
     ],
 )

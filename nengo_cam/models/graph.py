@@ -6,11 +6,11 @@ tensor gets a number, every call of a layer says which numbers it takes and give
 
 import dataclasses
 import functools
+from collections.abc import Hashable
 from typing import Any
 
 from .. import compat
 from ..exceptions import ModelTypeError
-from .keras3 import as_keras2
 from .operator_layers import as_layer
 
 __all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten"]
@@ -20,7 +20,7 @@ __all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten"]
 class Ref:
     """Stands for a symbolic tensor in the arguments of a layer call."""
 
-    key: int
+    key: Hashable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LayerCall:
     args, kwargs
         Arguments of the call, a `Ref` in place of each symbolic tensor. ``training`` comes from the call of the nested
         model if the layer's own call does not say.
-    inputs, outputs : tuple of int
+    inputs, outputs : tuple of hashable
         Keys of the tensors that go in and come out.
     output_shapes : tuple of tuple
         Shape of each output, batch axis first.
@@ -64,13 +64,13 @@ class FlatModel:
     ----------
     name : str
         Name of the model.
-    input_shapes : dict of {int: tuple}
+    input_shapes : dict of {hashable: tuple}
         Shape of each input tensor by its key, batch axis first.
-    input_names : dict of {int: str}
+    input_names : dict of {hashable: str}
         Name of each input by its key.
     calls : tuple of LayerCall
         The calls, inputs not among them.
-    outputs : tuple of int
+    outputs : tuple of hashable
         Keys of the model's outputs.
     """
 
@@ -133,8 +133,8 @@ def flatten(model):
 
     Parameters
     ----------
-    model : tf.keras.Model or keras.Model
-        Functional or built Sequential model; one of Keras 3 is rebuilt, see `nengo_cam.models.keras3`.
+    model : tf.keras.Model
+        Functional or built Sequential model of Keras 2; `nengo_cam.models.source.read_model` takes others too.
 
     Returns
     -------
@@ -145,10 +145,7 @@ def flatten(model):
     ------
     ModelTypeError
         If ``model`` is not such a model, see `check_model`.
-    UnsupportedModelError
-        If it is one of Keras 3 and cannot be rebuilt.
     """
-    model = as_keras2(model)
     check_model(model)
     tracer = _Tracer()
     inputs = {tracer.new_key(): tensor for tensor in model.inputs}
@@ -156,7 +153,7 @@ def flatten(model):
     return FlatModel(
         name=model.name,
         input_shapes={key: tuple(tensor.shape) for key, tensor in inputs.items()},
-        input_names={key: tensor._keras_history.layer.name for key, tensor in inputs.items()},
+        input_names={key: compat.tensor_origin(tensor)[0].name for key, tensor in inputs.items()},
         calls=tuple(tracer.calls),
         outputs=tuple(outputs),
     )

@@ -1,7 +1,6 @@
 """Which tensor is pooled, and which readout turns it into classes."""
 
 import dataclasses
-import numbers
 import re
 
 import numpy as np
@@ -10,17 +9,14 @@ from .. import compat
 from ..exceptions import HeadError
 from .affine import affine_of
 from .geometry import cell_centers
-from .graph import check_model, flatten
-from .keras3 import as_keras2
 
 __all__ = [
     "INFERENCE_IDENTITIES",
     "CAMHead",
-    "find_head",
-    "find_pooled_head",
+    "HeadCalls",
+    "describe_head",
     "keeps_numbers",
     "locate_head",
-    "select_output",
 ]
 
 #: Layers that do nothing at inference.
@@ -158,87 +154,21 @@ class HeadCalls:
         return (*self.before, self.pooling, *self.between, *readout, *self.after)
 
 
-def find_head(model, *, output=None):
-    """Find the features, the global pooling and the readout of a model.
-
-    A class-activation map can be read from every model whose logits are linear in the means of its feature maps [1]_:
-
-    * global average pooling (GAP), or an average pooling as large as the map, or a mean over all positions;
-    * then Dense, or a convolution of what is left of the map, with linear, softmax or sigmoid activation;
-    * or nothing, if a convolution has one channel for each class, without an activation of its own or with softmax or
-      sigmoid after the pooling: the features are the maps.
-
-    Dropout, Flatten, Reshape, linear Activation layers and what multiplies channels by factors and adds offsets
-    (BatchNormalization, Normalization, Rescaling, ``x * 2``) may stand in between, and the last activation may be a
-    layer of its own. Factors and offsets right before the pooling belong to the kernel, not to the features. Nested
-    models are looked into. Maps may have one, two or three axes.
+def describe_head(flat, calls):
+    """Put the head of a flat model into words and numbers.
 
     Parameters
     ----------
-    model : tf.keras.Model or keras.Model
-        Functional or built Sequential model with one input. One of Keras 3 is rebuilt with Keras 2 and compared with
-        it.
-    output : int or str, optional
-        Which output, by number or by the name of its layer, if the model has several.
+    flat : nengo_cam.models.graph.FlatModel
+        The model.
+    calls : HeadCalls
+        Its head.
 
     Returns
     -------
     CAMHead
-        What was found.
-
-    Raises
-    ------
-    ModelTypeError
-        If ``model`` is not a Keras model whose layers can be read.
-    UnsupportedModelError
-        If it is a model of Keras 3 that cannot be rebuilt.
-    HeadError
-        If the model ends otherwise; names the layers seen and those that could be pooled. Also if ``output`` does not
-        name one of its outputs.
-
-    References
-    ----------
-    .. [1] Zhou et al. (2016). Learning Deep Features for Discriminative Localization. CVPR. arXiv:1512.04150, sec. 2.
-
-    Examples
-    --------
-    >>> head = ncam.find_head(model)
-    >>> print(head)
-    conv4 (28x28x64) -> gap -> readout (10 labels, softmax)
-    >>> head.kernel.shape, head.map_shape
-    ((64, 10), (28, 28))
+        The same by names.
     """
-    flat = flatten(select_output(model, output))
-    return _describe(flat, locate_head(flat))
-
-
-def find_pooled_head(model):
-    """Find the head of a model made by `nengo_cam.inference_model`, its features exactly what is pooled.
-
-    What multiplies channels in front of the pooling is left to the features here: networks are probed, and channels
-    scaled, at the input of the pooling, and only the readout's own weights are the kernel of that.
-
-    Parameters
-    ----------
-    model : tf.keras.Model
-        A model made by `nengo_cam.inference_model`.
-
-    Returns
-    -------
-    CAMHead
-        What was found.
-
-    Raises
-    ------
-    ModelTypeError, UnsupportedModelError, HeadError
-        As `find_head`.
-    """
-    flat = flatten(model)
-    return _describe(flat, locate_head(flat, pooled=True))
-
-
-def _describe(flat, calls):
-    """Put the head of a flat model into words and numbers."""
     features = flat.producer(calls.features)
     ((input_key, input_shape),) = flat.input_shapes.items()
     shape = flat.shape(calls.features)
@@ -261,54 +191,17 @@ def _describe(flat, calls):
     )
 
 
-def select_output(model, output):
-    """Cut a model down to one of its outputs.
-
-    Parameters
-    ----------
-    model : tf.keras.Model or keras.Model
-        The model; one of Keras 3 is rebuilt, see `nengo_cam.models.keras3`.
-    output : int or str or None
-        Number of the output, or name of the layer that makes it; None if there is only one.
-
-    Returns
-    -------
-    tf.keras.Model
-        The same model if it has one output and is of Keras 2, otherwise another that shares its layers.
-
-    Raises
-    ------
-    ModelTypeError
-        If ``model`` is not a Keras model whose layers can be read.
-    UnsupportedModelError
-        If it is a model of Keras 3 that cannot be rebuilt.
-    HeadError
-        If there is no such output, or there are several and none is named.
-    """
-    model = as_keras2(model)
-    check_model(model)
-    names = list(model.output_names)
-    if output is None and len(names) == 1:
-        return model
-    chosen = names.index(output) if output in names else output
-    is_number = isinstance(chosen, numbers.Integral) and not isinstance(chosen, bool)
-    if not is_number or not 0 <= chosen < len(names):
-        raise HeadError(
-            f"model {model.name!r}: it has {len(names)} outputs; expected output=, one of {names} or its number, got "
-            f"{output!r}. Name the output to explain."
-        )
-    return compat.import_tensorflow().keras.Model(model.inputs, model.outputs[chosen], name=model.name)
-
-
 def locate_head(flat, *, pooled=False):
-    """Find the head of a flat model; the working part of `find_head`.
+    """Find the head of a flat model; the working part of `nengo_cam.find_head`.
 
     Parameters
     ----------
     flat : nengo_cam.models.graph.FlatModel
         The model, with one output.
     pooled : bool
-        Whether the features are to be what is pooled, whatever stands in front of it; see `find_pooled_head`.
+        Whether the features are to be what is pooled, whatever stands in front of it. Networks are probed, and channels
+        scaled, at the input of the pooling; so in a reduced model what multiplies channels there is left to the
+        features, and only the readout's own weights are the kernel.
 
     Returns
     -------

@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from .graph import flatten
+from .keras3 import as_keras2
 
 __all__ = ["cnn_macs", "window_padding"]
 
@@ -33,7 +34,7 @@ def cnn_macs(model):
     UnsupportedModelError
         If it is a model of Keras 3 that cannot be rebuilt.
     """
-    flat = flatten(model)
+    flat = flatten(as_keras2(model))
     counts = {}
     for call in flat.calls:
         shapes = flat.shape(call.inputs[0])[1:], call.output_shapes[0][1:]

@@ -11,6 +11,7 @@ from nengo_cam.compat import without_gpu_advice
 from nengo_cam.conversion import layers as layer_converters
 from nengo_cam.conversion.layers import base
 from nengo_cam.exceptions import NonSpikingWarning, UnsupportedModelError
+from nengo_cam.models.graph import flatten
 
 needs_groups = pytest.mark.skipif(
     not hasattr(nengo.Convolution, "groups"), reason="Nengo 3.2 has no groups, whose place zeros in the kernel take"
@@ -390,7 +391,7 @@ def test_layers_without_a_spiking_form_are_refused_by_name(call, message, tf):
     inputs = tf.keras.Input((8, 6, 2))
     x = call(layers, layers.Conv2D(4, 3, **SAME)(inputs))
     with pytest.raises(UnsupportedModelError, match=message):
-        layer_converters.check_layers(tf.keras.Model(inputs, x))
+        layer_converters.check_layers(flatten(tf.keras.Model(inputs, x)))
 
 
 def test_they_are_refused_before_the_model_runs(tf, images, monkeypatch):

@@ -1,7 +1,9 @@
 """Layers that have no form as a spiking network, and what to do about them."""
 
-from ... import compat
+from __future__ import annotations
+
 from ...exceptions import UnsupportedModelError
+from ...models.graph import FlatModel
 
 __all__ = ["check_layers"]
 
@@ -46,13 +48,13 @@ _SUMS = ("Add", "Average", "Concatenate", "Subtract")
 _OPERATORS = ("SlicingOpLambda", "TFOpLambda")
 
 
-def check_layers(model):
+def check_layers(flat: FlatModel) -> None:
     """Refuse layers that have no form as a spiking network.
 
     Parameters
     ----------
-    model : tf.keras.Model
-        A model made by `nengo_cam.inference_model`.
+    flat : nengo_cam.models.graph.FlatModel
+        The layer calls of a model made by `nengo_cam.inference_model`.
 
     Raises
     ------
@@ -60,11 +62,8 @@ def check_layers(model):
         If a layer multiplies activities, normalizes each image by itself, attends, or has a time of its own; or has
         several inputs and does more than join or sum them. Names the layer.
     """
-    tf = compat.import_tensorflow()
-    for node in compat.model_nodes(model):
-        kind = type(node.layer).__name__
-        inputs = tf.nest.flatten((tuple(node.call_args), dict(node.call_kwargs)))
-        n_inputs = sum(map(compat.is_symbolic, inputs))
+    for call in flat.calls:
+        kind, n_inputs = call.kind, len(call.inputs)
         if kind in _REASONS:
             reason, remedy = _REASONS[kind]
         elif n_inputs > 1 and kind not in (*_SUMS, *_OPERATORS):
@@ -72,6 +71,6 @@ def check_layers(model):
         else:
             continue
         raise UnsupportedModelError(
-            f"model {model.name!r}: {kind} {node.layer.name!r} cannot work in spikes: {reason}; expected layers that "
+            f"model {flat.name!r}: {kind} {call.layer.name!r} cannot work in spikes: {reason}; expected layers that "
             f"are linear or apply a function to each element or window, got {kind}. {remedy}."
         )

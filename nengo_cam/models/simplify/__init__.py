@@ -9,9 +9,10 @@ that this takes.
 from .balance import BalancedModel, balance_channels, scale_channels
 from .clipping import clipped_relu, max_value_of
 from .inference import (
-    Reduction,
+    ReducedModel,
     features_and_logits,
     inference_model,
+    read_reduced,
     rectified_layers,
     reduce_model,
     reduced_logits,
@@ -21,13 +22,14 @@ from .rewriting import Fate, Rewriting, rewrite
 __all__ = [
     "BalancedModel",
     "Fate",
-    "Reduction",
+    "ReducedModel",
     "Rewriting",
     "balance_channels",
     "clipped_relu",
     "features_and_logits",
     "inference_model",
     "max_value_of",
+    "read_reduced",
     "rectified_layers",
     "reduce_model",
     "reduced_logits",

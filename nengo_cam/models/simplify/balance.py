@@ -1,7 +1,10 @@
 """The same logits from channels that share one range."""
 
+from __future__ import annotations
+
 import dataclasses
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,11 +14,10 @@ from scipy.sparse.csgraph import connected_components
 from ... import compat
 from ...checks.percentiles import TopValues, check_percentile
 from ...exceptions import ParameterError, VerificationError
-from ..graph import Ref, flatten
-from ..head import locate_head
+from ..graph import Ref
 from .clipping import clipped_relu, max_value_of
 from .equivalence import tolerance
-from .inference import features_and_logits, rectified_layers
+from .inference import ReducedModel, features_and_logits, read_reduced, rectified_layers
 
 __all__ = ["BalancedModel", "balance_channels", "scale_channels"]
 
@@ -43,7 +45,7 @@ class BalancedModel:
 
     Attributes
     ----------
-    model : tf.keras.Model
+    reduced : ReducedModel
         The model, with the layer names of its source.
     feature_factors : ndarray of shape (K,)
         What each channel of the pooled features was multiplied by: ``features / feature_factors`` are the features of
@@ -55,13 +57,26 @@ class BalancedModel:
         as a fraction of the largest feature, whichever is larger.
     """
 
-    model: Any
+    reduced: ReducedModel = dataclasses.field(repr=False)
     feature_factors: np.ndarray = dataclasses.field(repr=False)
     layer_factors: dict = dataclasses.field(repr=False)
     largest_difference: float
 
+    @property
+    def model(self) -> Any:
+        """The Keras model."""
+        return self.reduced.model
 
-def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(), batch_size=32):
+
+def balance_channels(
+    model: Any,
+    images: np.ndarray,
+    *,
+    percentile: float = 99.9,
+    max_factor: float = 30.0,
+    fixed: Iterable[str] = (),
+    batch_size: int = 32,
+) -> BalancedModel:
     r"""Scale the channels of rectified layers to one range, and undo it in the layers that they feed.
 
     A converted network has one firing-rate scale per layer, so a channel that is much weaker than the strongest of its
@@ -83,7 +98,7 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(
 
     Parameters
     ----------
-    model : tf.keras.Model
+    model : tf.keras.Model or ReducedModel
         A model made by `nengo_cam.inference_model`. It is not changed.
     images : ndarray of shape (N, Y, X, channels)
         Sample images, checked by the caller.
@@ -136,24 +151,23 @@ def balance_channels(model, images, *, percentile=99.9, max_factor=30.0, fixed=(
     check_percentile(percentile)
     if not isinstance(max_factor, numbers.Real) or isinstance(max_factor, bool) or not 1 <= max_factor < np.inf:
         raise ParameterError(f"max_factor: expected a finite number of at least 1, got {max_factor!r}. Try 30.")
-    flat = flatten(model)
-    head = locate_head(flat, pooled=True)
-    channels = _Channels(flat, fixed)
-    levels = _levels(model, images, percentile, batch_size)
+    reduced = read_reduced(model)
+    channels = _Channels(reduced.flat, fixed)
+    levels = _levels(reduced.model, images, percentile, batch_size)
     factors = channels.factors(levels, max_factor)
-    balanced = _rebuild(flat, {name: (factors[i], factors[o]) for name, (i, o) in channels.of_layer.items()})
-    feature_factors = factors[channels.of_tensor[head.features]]
-    difference = _checked_difference(model, balanced, head.pooling.name, feature_factors, images, batch_size)
+    balanced = _rebuild(reduced, {name: (factors[i], factors[o]) for name, (i, o) in channels.of_layer.items()})
+    feature_factors = factors[channels.of_tensor[reduced.calls.features]]
+    difference = _checked_difference(reduced, balanced, feature_factors, images, batch_size)
     layer_factors = {name: factors[channels.of_output[name]] for name in levels}
     return BalancedModel(balanced, feature_factors, layer_factors, difference)
 
 
-def scale_channels(model, factors):
+def scale_channels(model: Any, factors: dict[str, np.ndarray]) -> BalancedModel:
     """Multiply the output channels of some rectified layers, and undo it in the layers that they feed.
 
     Parameters
     ----------
-    model : tf.keras.Model
+    model : tf.keras.Model or ReducedModel
         A model made by `nengo_cam.inference_model`. It is not changed.
     factors : dict of {str: ndarray of shape (channels,)}
         Positive factor of each channel, by the name of the layer.
@@ -173,16 +187,15 @@ def scale_channels(model, factors):
     ModelTypeError, HeadError, UnsupportedModelError
         If ``model`` is not what `nengo_cam.inference_model` makes.
     """
-    flat = flatten(model)
-    head = locate_head(flat, pooled=True)
-    channels = _Channels(flat)
+    reduced = read_reduced(model)
+    channels = _Channels(reduced.flat)
     by_element = channels.given_factors(factors)
-    scaled = _rebuild(flat, {name: (by_element[i], by_element[o]) for name, (i, o) in channels.of_layer.items()})
-    feature_factors = by_element[channels.of_tensor[head.features]]
-    ((_, *shape),) = flat.input_shapes.values()
-    noise = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
-    difference = _checked_difference(model, scaled, head.pooling.name, feature_factors, noise, 1)
-    layer_factors = {layer.name: by_element[channels.of_output[layer.name]] for layer in rectified_layers(model)}
+    scaled = _rebuild(reduced, {name: (by_element[i], by_element[o]) for name, (i, o) in channels.of_layer.items()})
+    feature_factors = by_element[channels.of_tensor[reduced.calls.features]]
+    noise = np.random.default_rng(0).random((1, *reduced.head.input_shape), dtype=np.float32)
+    difference = _checked_difference(reduced, scaled, feature_factors, noise, 1)
+    rectified = rectified_layers(reduced.model)
+    layer_factors = {layer.name: by_element[channels.of_output[layer.name]] for layer in rectified}
     return BalancedModel(scaled, feature_factors, layer_factors, difference)
 
 
@@ -355,9 +368,10 @@ def _levels(model, images, percentile, batch_size):
     return {layer.name: top.percentile() for layer, top in zip(layers, tops)}
 
 
-def _rebuild(flat, factors):
+def _rebuild(reduced, factors):
     """Copy a model, with layers rescaled by the factors of their input and output channels, by layer name."""
     tf = compat.import_tensorflow()
+    flat = reduced.flat
     names = flat.input_names
     tensors = {key: tf.keras.Input(batch_shape=shape, name=names[key]) for key, shape in flat.input_shapes.items()}
     inputs, copies = list(tensors.values()), {}
@@ -374,7 +388,9 @@ def _rebuild(flat, factors):
     for name, (before, after) in factors.items():
         if copies[name].weights:
             _rescale(copies[name], before, after)
-    return tf.keras.Model(inputs, [tensors[key] for key in flat.outputs], name=flat.name)
+    model = tf.keras.Model(inputs, [tensors[key] for key in flat.outputs], name=flat.name)
+    calls = tuple(dataclasses.replace(call, layer=copies[call.name]) for call in flat.calls)
+    return reduced.rebuilt(model, dataclasses.replace(flat, calls=calls))
 
 
 def _copy(layer, factors):
@@ -412,9 +428,10 @@ def _rescale(layer, before, after):
             variable.assign(variable.numpy().astype(float) * scale)
 
 
-def _checked_difference(model, balanced, *args):
+def _checked_difference(reduced, balanced, *args):
     """Check that two models give the same, see `_largest_difference`."""
-    difference = _largest_difference(model, balanced, *args)
+    model = reduced.model
+    difference = _largest_difference(model, balanced.model, reduced.head.pooling, *args)
     allowed = tolerance(model.layers)
     # Not "difference > allowed": NaN must fail.
     if not difference <= allowed:

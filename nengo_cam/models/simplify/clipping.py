@@ -20,6 +20,8 @@ def clipped_relu():
     """
     tf = compat.import_tensorflow()
 
+    # Keras looks it up by this name when it makes a pickled model again.
+    @tf.keras.utils.register_keras_serializable(package="nengo_cam")
     class ClippedReLU(tf.keras.layers.Layer):
         """Compute min(max(x, 0), max_value)."""
 

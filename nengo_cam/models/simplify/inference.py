@@ -1,6 +1,9 @@
 """The same logits with fewer layers: what a converted network has to compute, and no more."""
 
+from __future__ import annotations
+
 import dataclasses
+import functools
 import logging
 from typing import Any
 
@@ -9,17 +12,18 @@ import numpy as np
 from ... import compat
 from ...exceptions import UnsupportedModelError
 from ..graph import FlatModel, flatten
-from ..head import INFERENCE_IDENTITIES, locate_head
-from ..keras3 import as_keras2
-from .clipping import max_value_of
+from ..head import INFERENCE_IDENTITIES, CAMHead, HeadCalls, describe_head, locate_head
+from ..source import SourceModel, read_model
+from .clipping import clipped_relu, max_value_of
 from .equivalence import check_equivalence
 from .rewriting import Rewriting, rewrite
-from .steps import build
+from .steps import build, flat_model
 
 __all__ = [
-    "Reduction",
+    "ReducedModel",
     "features_and_logits",
     "inference_model",
+    "read_reduced",
     "rectified_layers",
     "reduce_model",
     "reduced_logits",
@@ -29,26 +33,119 @@ logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reduction:
-    """A model reduced to what inference needs; made by `reduce_model`.
+class ReducedModel:
+    """A model reduced to what inference needs, and what is known of it; made by `reduce_model`.
 
     Attributes
     ----------
     model : tf.keras.Model
         The model, see `inference_model`.
-    rewriting : Rewriting
-        What became of each layer call of the source.
-    largest_difference : float
+    flat : nengo_cam.models.graph.FlatModel
+        Its layer calls.
+    calls : nengo_cam.models.head.HeadCalls
+        Those of them that are its head: the mean over all positions, and one Dense layer.
+    head : CAMHead
+        The same in names and numbers, with name and activation of the source. What multiplies channels in front of the
+        pooling belongs to the features here.
+    source : SourceModel or None
+        What it comes from; None if it was read as it is, by `read_reduced`.
+    largest_difference : float or None
         Largest difference from the source on random images, in features as a fraction of the largest feature, in
-        logits or outputs likewise, whichever is largest.
+        logits or outputs likewise, whichever is largest; None without a source.
     """
 
     model: Any
-    rewriting: Rewriting
-    largest_difference: float
+    flat: FlatModel
+    calls: HeadCalls
+    head: CAMHead
+    source: SourceModel | None = None
+    largest_difference: float | None = None
+
+    @functools.cached_property
+    def rewriting(self) -> Rewriting:
+        """What became of each layer call of the source."""
+        return rewrite(self.source.flat, self.source.calls)
+
+    @functools.cached_property
+    def outputs(self) -> dict:
+        """Symbolic output of the source's layer calls by their number; those left out or folded are missing."""
+        return self.rewriting.locate(self.model)
+
+    def rebuilt(self, model: Any, flat: FlatModel) -> ReducedModel:
+        """Return the same of a copy of the model with other weights.
+
+        Parameters
+        ----------
+        model : tf.keras.Model
+            The copy, with the names and the structure of ``model``.
+        flat : FlatModel
+            Its calls, with the keys of ``flat``.
+
+        Returns
+        -------
+        ReducedModel
+        """
+        return _describe(model, flat, _pooled_head(flat, self.calls.features), self.source, self.largest_difference)
+
+    def __reduce__(self):
+        # The layer class comes first: Keras must know it when it makes the model again.
+        return _restore, (_ClippedReLUClass(), self.model, self.source, self.largest_difference)
 
 
-def inference_model(model):
+class _ClippedReLUClass:
+    """Pickles as the class that `clipped_relu` makes."""
+
+    def __reduce__(self):
+        return clipped_relu, ()
+
+
+def _restore(_, model, source, largest_difference):
+    """Read a reduced model again that comes from a pickle."""
+    read = read_reduced(model)
+    return _describe(model, read.flat, read.calls, source, largest_difference)
+
+
+def _describe(model, flat, calls, source, largest_difference):
+    head = describe_head(flat, calls)
+    if source is not None:
+        # What a user sees of the head is the source's; the features are those that are pooled.
+        head = dataclasses.replace(head, model=source.head.model, activation=source.head.activation)
+    return ReducedModel(model, flat, calls, head, source, largest_difference)
+
+
+def read_reduced(model: Any) -> ReducedModel:
+    """Read a model that was reduced before.
+
+    Parameters
+    ----------
+    model : tf.keras.Model or ReducedModel
+        A model made by `inference_model`. What has been read already is passed through.
+
+    Returns
+    -------
+    ReducedModel
+        Without a source.
+
+    Raises
+    ------
+    ModelTypeError, HeadError
+        If ``model`` is not what `inference_model` makes.
+    """
+    if isinstance(model, ReducedModel):
+        return model
+    flat = flatten(model)
+    return _describe(model, flat, locate_head(flat, pooled=True), None, None)
+
+
+def _pooled_head(flat, features):
+    """Find the head of a model that was made here: whatever it was made of, the last two calls."""
+    pooling, readout = flat.calls[-2:]
+    kernel, *bias = readout.layer.get_weights()
+    bias = bias[0] if bias else np.zeros(kernel.shape[1], kernel.dtype)
+    return HeadCalls(features, pooling, readout, (), (), (), (), "linear", kernel, bias)
+
+
+def inference_model(model: Any) -> Any:
     """Rebuild a model with a GAP head so that it gives logits and holds only what inference needs.
 
     * Nested models are opened; Dropout, noise and augmentation layers, regularizers and constraints are left out, and
@@ -94,17 +191,17 @@ def inference_model(model):
     return reduce_model(model).model
 
 
-def reduce_model(model):
+def reduce_model(model: Any) -> ReducedModel:
     """Make the `inference_model` of a model, and say what became of its layers.
 
     Parameters
     ----------
-    model : tf.keras.Model
-        As for `inference_model`.
+    model : tf.keras.Model or SourceModel
+        As for `inference_model`; or what `nengo_cam.models.source.read_model` made of it.
 
     Returns
     -------
-    Reduction
+    ReducedModel
         The new model, and how it differs from its source.
 
     Raises
@@ -112,19 +209,23 @@ def reduce_model(model):
     ModelTypeError, HeadError, UnsupportedModelError
         As `inference_model`.
     """
-    model = as_keras2(model)
-    flat = flatten(model)
-    head = locate_head(flat)
+    source = read_model(model)
+    flat, head = source.flat, source.calls
     for call in flat.calls:
         _check_call(flat, call)
     rewriting = rewrite(flat, head)
-    reduced, tensors = build(flat.name, rewriting.inputs, rewriting.steps, rewriting.logits)
-    difference = check_equivalence(model, flat, head, rewriting, reduced, tensors)
-    logger.info("Reduced model %r to %d layers; largest difference %.1e", flat.name, len(reduced.layers), difference)
-    return Reduction(reduced, rewriting, difference)
+    model, tensors, layers = build(flat.name, rewriting.inputs, rewriting.steps, rewriting.logits)
+    difference = check_equivalence(source.model, flat, head, rewriting, model, tensors)
+    logger.info("Reduced model %r to %d layers; largest difference %.1e", flat.name, len(model.layers), difference)
+    reduced_flat = flat_model(flat.name, rewriting.inputs, rewriting.steps, rewriting.logits, layers)
+    calls = _pooled_head(reduced_flat, rewriting.features)
+    reduced = _describe(model, reduced_flat, calls, source, difference)
+    # Known already: `rewriting` would list the steps again.
+    vars(reduced)["rewriting"] = rewriting
+    return reduced
 
 
-def features_and_logits(model, pooling):
+def features_and_logits(model: Any, pooling: str) -> Any:
     """Build a Keras model that gives the pooled features and the logits.
 
     Parameters
@@ -143,7 +244,7 @@ def features_and_logits(model, pooling):
     return tf.keras.Model(model.inputs, [model.get_layer(pooling).input, model.outputs[0]])
 
 
-def reduced_logits(model, frames, minibatch_size):
+def reduced_logits(model: Any, frames: np.ndarray, minibatch_size: int) -> np.ndarray:
     """Run a reduced model, a minibatch at a time.
 
     Parameters
@@ -166,7 +267,7 @@ def reduced_logits(model, frames, minibatch_size):
     return np.concatenate(logits).reshape(len(frames), -1)
 
 
-def rectified_layers(model):
+def rectified_layers(model: Any) -> list:
     """List the layers of a model that end in a plain or clipped ReLU and so become rectified neurons.
 
     Parameters

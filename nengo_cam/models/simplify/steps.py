@@ -13,9 +13,9 @@ import numpy as np
 from ... import compat
 from ...exceptions import UnsupportedModelError
 from ..affine import affine_of
-from ..graph import Ref
+from ..graph import FlatModel, LayerCall, Ref
 
-__all__ = ["Step", "Steps", "build", "step_of"]
+__all__ = ["Step", "Steps", "build", "flat_model", "step_of"]
 
 # They act in training only, and NengoDL refuses to convert layers that have them.
 _TRAINING_ONLY_OPTIONS = (
@@ -277,6 +277,8 @@ def build(name, inputs, steps, result):
         From the inputs to the output.
     tensors : dict
         Its symbolic tensors by key.
+    layers : dict of {str: tf.keras.layers.Layer}
+        Its layers by name, inputs not among them.
 
     Raises
     ------
@@ -302,7 +304,35 @@ def build(name, inputs, steps, result):
         if is_new:
             layers[step.name].set_weights([np.asarray(weight) for weight in step.weights])
         tensors.update(zip(step.outputs, outputs))
-    return tf.keras.Model(model_inputs, tensors[result], name=name), tensors
+    return tf.keras.Model(model_inputs, tensors[result], name=name), tensors, layers
+
+
+def flat_model(name, inputs, steps, result, layers):
+    """List the layer calls of a model that was made of steps, as `nengo_cam.models.graph.flatten` would.
+
+    Parameters
+    ----------
+    name, inputs, steps, result
+        As for `build`.
+    layers : dict of {str: tf.keras.layers.Layer}
+        The layers that `build` made.
+
+    Returns
+    -------
+    FlatModel
+        The calls, by the keys of the steps.
+    """
+    calls = (
+        LayerCall(layers[step.name], step.name, step.args, step.kwargs, step.inputs, step.outputs, step.shapes)
+        for step in steps
+    )
+    return FlatModel(
+        name=name,
+        input_shapes={key: tuple(shape) for key, (shape, _) in inputs.items()},
+        input_names={key: name for key, (_, name) in inputs.items()},
+        calls=tuple(calls),
+        outputs=(result,),
+    )
 
 
 def _cannot_be_made(model, kind, name, err):
