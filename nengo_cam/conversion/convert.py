@@ -248,6 +248,15 @@ class CAMNetwork:
     target_rate: float | None
     converter_options: dict[str, Any]
 
+    def __getstate__(self):
+        if self.tensor_nodes:
+            # Nengo would make the pickle, and fail when it reads it.
+            raise UnsupportedModelError(
+                f"network of model {self.model.name!r}: TensorNodes cannot be pickled; expected native Nengo objects "
+                f"only, got {list(self.tensor_nodes)}. Pickle the Keras model, and convert it where it is needed."
+            )
+        return vars(self)
+
     @property
     def spiking(self) -> bool:
         """Whether any layer spikes."""

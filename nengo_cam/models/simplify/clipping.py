@@ -1,6 +1,9 @@
 """ReLU with a largest activation, one for each channel."""
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +13,7 @@ __all__ = ["clipped_relu", "max_value_of"]
 
 
 @functools.cache
-def clipped_relu():
+def clipped_relu() -> type:
     """Make the Keras layer class that clips each channel at a value of its own; one class, made when first asked for.
 
     Returns
@@ -35,10 +38,18 @@ def clipped_relu():
         def get_config(self):
             return {**super().get_config(), "max_value": self.max_value}
 
+    # Found by `__getattr__`, so that pickles, which hold classes by name, find it too.
+    ClippedReLU.__qualname__ = "ClippedReLU"
     return ClippedReLU
 
 
-def max_value_of(layer):
+def __getattr__(name):
+    if name == "ClippedReLU":
+        return clipped_relu()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def max_value_of(layer: Any) -> Any:
     """Tell where the ReLU that a layer ends in is clipped.
 
     Parameters

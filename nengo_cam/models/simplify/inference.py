@@ -49,6 +49,8 @@ class ReducedModel:
         pooling belongs to the features here.
     source : SourceModel or None
         What it comes from; None if it was read as it is, by `read_reduced`.
+    rewriting : Rewriting or None
+        What became of each layer call of the source; its steps have the weights before channels were scaled.
     largest_difference : float or None
         Largest difference from the source on random images, in features as a fraction of the largest feature, in
         logits or outputs likewise, whichever is largest; None without a source.
@@ -59,12 +61,8 @@ class ReducedModel:
     calls: HeadCalls
     head: CAMHead
     source: SourceModel | None = None
+    rewriting: Rewriting | None = None
     largest_difference: float | None = None
-
-    @functools.cached_property
-    def rewriting(self) -> Rewriting:
-        """What became of each layer call of the source."""
-        return rewrite(self.source.flat, self.source.calls)
 
     @functools.cached_property
     def outputs(self) -> dict:
@@ -85,32 +83,27 @@ class ReducedModel:
         -------
         ReducedModel
         """
-        return _describe(model, flat, _pooled_head(flat, self.calls.features), self.source, self.largest_difference)
+        calls = _pooled_head(flat, self.calls.features)
+        return _describe(model, flat, calls, self.source, self.rewriting, self.largest_difference)
 
     def __reduce__(self):
         # The layer class comes first: Keras must know it when it makes the model again.
-        return _restore, (_ClippedReLUClass(), self.model, self.source, self.largest_difference)
-
-
-class _ClippedReLUClass:
-    """Pickles as the class that `clipped_relu` makes."""
-
-    def __reduce__(self):
-        return clipped_relu, ()
+        return _restore, (clipped_relu(), self.model, self.source, self.largest_difference)
 
 
 def _restore(_, model, source, largest_difference):
     """Read a reduced model again that comes from a pickle."""
     read = read_reduced(model)
-    return _describe(model, read.flat, read.calls, source, largest_difference)
+    rewriting = None if source is None else rewrite(source.flat, source.calls)
+    return _describe(model, read.flat, read.calls, source, rewriting, largest_difference)
 
 
-def _describe(model, flat, calls, source, largest_difference):
+def _describe(model, flat, calls, source=None, rewriting=None, largest_difference=None):
     head = describe_head(flat, calls)
     if source is not None:
         # What a user sees of the head is the source's; the features are those that are pooled.
         head = dataclasses.replace(head, model=source.head.model, activation=source.head.activation)
-    return ReducedModel(model, flat, calls, head, source, largest_difference)
+    return ReducedModel(model, flat, calls, head, source, rewriting, largest_difference)
 
 
 def read_reduced(model: Any) -> ReducedModel:
@@ -134,7 +127,7 @@ def read_reduced(model: Any) -> ReducedModel:
     if isinstance(model, ReducedModel):
         return model
     flat = flatten(model)
-    return _describe(model, flat, locate_head(flat, pooled=True), None, None)
+    return _describe(model, flat, locate_head(flat, pooled=True))
 
 
 def _pooled_head(flat, features):
@@ -219,10 +212,7 @@ def reduce_model(model: Any) -> ReducedModel:
     logger.info("Reduced model %r to %d layers; largest difference %.1e", flat.name, len(model.layers), difference)
     reduced_flat = flat_model(flat.name, rewriting.inputs, rewriting.steps, rewriting.logits, layers)
     calls = _pooled_head(reduced_flat, rewriting.features)
-    reduced = _describe(model, reduced_flat, calls, source, difference)
-    # Known already: `rewriting` would list the steps again.
-    vars(reduced)["rewriting"] = rewriting
-    return reduced
+    return _describe(model, reduced_flat, calls, source, rewriting, difference)
 
 
 def features_and_logits(model: Any, pooling: str) -> Any:
