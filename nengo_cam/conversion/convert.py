@@ -32,6 +32,7 @@ from . import layers
 from .calibrate import scale_rates
 from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, verify
+from .weights import layer_weights
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
 
@@ -148,7 +149,7 @@ def convert(
     net = CAMNetwork(
         source=source,
         reduced=scaled.reduced,
-        places=_find_places(converter, scaled.reduced),
+        objects={name: converter.layers[scaled.reduced.output(name)] for name in scaled.reduced.flat.call_names},
         model=source.model,
         head=scaled.reduced.head,
         neurons=neurons,
@@ -184,8 +185,9 @@ class CAMNetwork:
         The model that was converted, as it was read.
     reduced : nengo_cam.models.simplify.ReducedModel
         The same reduced to what inference needs, its channels scaled; ``reduced.model`` is ``converter.model``.
-    places : dict of {int: tuple of (str, nengo.Node, nengo.ensemble.Neurons or nengo_dl.TensorNode)}
-        Where the output of a layer call of ``source`` is found in the network, and under which name.
+    objects : dict of {str: nengo.Node, nengo.ensemble.Neurons or nengo_dl.TensorNode}
+        What gives out, in the network, the output of each layer call of ``reduced``, by its name; a layer that is
+        called again has a number behind it.
     model : tf.keras.Model
         The Keras model that was converted.
     head : CAMHead
@@ -230,7 +232,7 @@ class CAMNetwork:
     converter: Any
     source: SourceModel
     reduced: ReducedModel
-    places: dict[int, tuple[str, Any]]
+    objects: dict[str, Any]
     model: Any
     head: CAMHead
     input: nengo.Node
@@ -331,6 +333,29 @@ class CAMNetwork:
             return kernel, np.zeros(n_labels, kernel.dtype)
         # The bias is a connection from a node that always says 1.
         return kernel, np.reshape(sim.data[self.readout_bias].weights, n_labels)
+
+    def layer_weights(self, sim: Any) -> dict[str, list[np.ndarray]]:
+        """Return the weights of all layers as a simulator has them now, in the order of Keras.
+
+        Parameters
+        ----------
+        sim : nengo.Simulator, nengo_dl.Simulator or nengo_cam.Simulator
+            An open simulator of ``net``.
+
+        Returns
+        -------
+        dict of {str: list of ndarray}
+            By the name of the layer call in ``reduced.flat.call_names``, what its ``get_weights`` would give. Layers
+            that run as TensorNodes, and constants such as those of BatchNormalization, have those of ``reduced``.
+
+        Examples
+        --------
+        >>> with ncam.Simulator(net.net, progress_bar=False) as sim:
+        ...     weights = net.layer_weights(sim)
+        >>> [array.shape for array in weights["conv0"]]
+        [(3, 3, 1, 16), (16,)]
+        """
+        return layer_weights(self, sim)
 
     def cnn_logits(self, images: ArrayLike, *, minibatch_size: int = 32) -> np.ndarray:
         """Run the CNN that the network came from, as it was at conversion.
@@ -532,15 +557,6 @@ def _run_converter(model, neurons, scales, synapse, options):
         raise UnsupportedModelError(
             f"model {model.name!r}: NengoDL cannot convert it; expected layers that it knows, got: {err}. {remedy}."
         ) from err
-
-
-def _find_places(converter, reduced):
-    """Find what gives the output of each layer call of the source: by its number the name and the Nengo object."""
-    places = {}
-    for number, tensor in reduced.outputs.items():
-        layer, call = compat.tensor_origin(tensor)
-        places[number] = call_name(f"{layer.name}.{call}"), converter.layers[tensor]
-    return places
 
 
 def _find_parts(converter, head):

@@ -225,13 +225,12 @@ def layer_parts(net: CAMNetwork) -> list[LayerPart]:
     (input_key,) = flat.input_shapes
     (image,) = reduced.model.inputs
     parts = [LayerPart(flat.input_names[input_key], "InputLayer", "", None, image, net.input, "input")]
-    taken = {parts[0].name, *(name for name, _ in net.places.values())}
-    for number, (call, fate) in enumerate(zip(flat.calls, reduced.rewriting.fates)):
+    taken = {parts[0].name, *reduced.successors.values()}
+    for number, (call, fate) in enumerate(zip(flat.calls, reduced.fates)):
         layer = tensor = obj = None
-        if number in net.places:
-            name, obj = net.places[number]
-            tensor = reduced.outputs[number]
-            layer, _ = compat.tensor_origin(tensor)
+        if number in reduced.successors:
+            name = reduced.successors[number]
+            layer, tensor, obj = reduced.layer(name), reduced.output(name), net.objects[name]
         else:
             name = next(free for free in _numbered(call.name) if free not in taken)
             taken.add(name)

@@ -4,16 +4,20 @@ Head search and simplification both ask "what feeds this?" and "what does this f
 tensor gets a number, every call of a layer says which numbers it takes and gives.
 """
 
+from __future__ import annotations
+
+import collections
 import dataclasses
 import functools
-from collections.abc import Hashable
+import inspect
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from .. import compat
 from ..exceptions import ModelTypeError
 from .operator_layers import as_layer
 
-__all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten"]
+__all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten", "inference_arguments", "run_calls"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +55,7 @@ class LayerCall:
     output_shapes: tuple
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """Class name of the layer."""
         return type(self.layer).__name__
 
@@ -80,7 +84,17 @@ class FlatModel:
     calls: tuple
     outputs: tuple
 
-    def producer(self, key):
+    @functools.cached_property
+    def call_names(self) -> tuple[str, ...]:
+        """Name of each call: that of the layer, and from its second call on which one, as in ``"conv.1"``."""
+        counts = collections.Counter()
+        names = []
+        for call in self.calls:
+            names.append(f"{call.name}.{counts[call.name]}" if counts[call.name] else call.name)
+            counts[call.name] += 1
+        return tuple(names)
+
+    def producer(self, key: Hashable) -> LayerCall | None:
         """Return the call that makes a tensor, or None for an input of the model."""
         return self._producers.get(key)
 
@@ -88,13 +102,58 @@ class FlatModel:
     def _producers(self):
         return {key: call for call in self.calls for key in call.outputs}
 
-    def shape(self, key):
+    def shape(self, key: Hashable) -> tuple:
         """Return the shape of a tensor, batch axis first."""
         call = self.producer(key)
         return self.input_shapes[key] if call is None else call.output_shapes[call.outputs.index(key)]
 
 
-def check_model(model):
+def run_calls(
+    flat: FlatModel, images: Any, apply: Callable[[int, LayerCall, tuple, dict], Any]
+) -> Iterator[tuple[LayerCall, list]]:
+    """Run a model one layer call after the other.
+
+    Parameters
+    ----------
+    flat : FlatModel
+        The model, with one input.
+    images : tensor
+        What goes in.
+    apply : callable
+        Gets the number of the call, the call, and its arguments with values in place of each `Ref`; returns the output.
+
+    Yields
+    ------
+    call : LayerCall
+        The call.
+    outputs : list of tensor
+        What came out. It is forgotten once no call needs it any more.
+    """
+    tf = compat.import_tensorflow()
+    ((input_key, _),) = flat.input_shapes.items()
+    last_use = {key: number for number, call in enumerate(flat.calls) for key in call.inputs}
+    values = {input_key: images}
+    for number, call in enumerate(flat.calls):
+        args, kwargs = tf.nest.map_structure(
+            lambda value: values[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
+        )
+        outputs = tf.nest.flatten(apply(number, call, args, kwargs))
+        values.update(zip(call.outputs, outputs))
+        yield call, outputs
+        for key in {*call.inputs, *call.outputs}:
+            # What nothing reads is not kept either.
+            if last_use.get(key, -1) <= number:
+                values.pop(key, None)
+
+
+def inference_arguments(layer: Any, kwargs: dict) -> dict:
+    """Add ``training=False`` to the arguments of a call, if the layer knows that one and nothing else is said."""
+    if kwargs.get("training") is None and "training" in inspect.signature(layer.call).parameters:
+        return {**kwargs, "training": False}
+    return kwargs
+
+
+def check_model(model: Any) -> None:
     """Check that ``model`` is a Keras model with a graph of layers.
 
     Parameters
@@ -126,7 +185,7 @@ def check_model(model):
     )
 
 
-def flatten(model):
+def flatten(model: Any) -> FlatModel:
     """List the layer calls of a model, those of nested models in place of the nested model.
 
     Operators and functions such as ``x + y`` are listed as the Keras layer that does the same, if there is one.

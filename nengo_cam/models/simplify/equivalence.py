@@ -1,13 +1,11 @@
 """How far a rewritten model is from its source."""
 
-import inspect
-
 import numpy as np
 
 from ... import compat
 from ...exceptions import UnsupportedModelError
 from ..affine import Affine, affine_of
-from ..graph import Ref
+from ..graph import inference_arguments, run_calls
 from ..head import INFERENCE_IDENTITIES
 from ..outputs import apply_activation, relative_difference
 
@@ -66,7 +64,7 @@ def check_equivalence(model, flat, head, rewriting, reduced, tensors):
     allowed = tolerance(call.layer for call in flat.calls)
     # Not "difference > allowed": NaN must fail.
     if not difference <= allowed:
-        where = _first_difference(flat, head, rewriting, reduced, images, allowed)
+        where = _first_difference(flat, head, rewriting, reduced, tensors, images, allowed)
         raise UnsupportedModelError(
             f"model {flat.name!r}: after {where} the model that was simplified differs from its source on random "
             f"images; expected features, logits and output within {allowed:.0e} of the largest, got {difference:.1e}. "
@@ -103,33 +101,25 @@ def _run(flat, images, keys):
     """Run the source's own layers one by one, and return the values of some tensors by key."""
     tf = compat.import_tensorflow()
     ((input_key, _),) = flat.input_shapes.items()
-    last_use = {key: number for number, call in enumerate(flat.calls) for key in call.inputs}
-    values, found = {input_key: tf.convert_to_tensor(images)}, {}
-    for number, call in enumerate(flat.calls):
-        args, kwargs = tf.nest.map_structure(
-            lambda value: values[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
-        )
-        if kwargs.get("training") is None and "training" in inspect.signature(call.layer.call).parameters:
-            kwargs = {**kwargs, "training": False}
-        values.update(zip(call.outputs, tf.nest.flatten(call.layer(*args, **kwargs))))
-        found.update({key: np.asarray(values[key], float) for key in call.outputs if key in keys})
-        for key in call.inputs:
-            if last_use[key] == number:
-                values.pop(key, None)
-    found.update({key: np.asarray(images, float) for key in keys if key == input_key})
+    found = {key: np.asarray(images, float) for key in keys if key == input_key}
+
+    def apply(number, call, args, kwargs):
+        return call.layer(*args, **inference_arguments(call.layer, kwargs))
+
+    for call, outputs in run_calls(flat, tf.convert_to_tensor(images), apply):
+        found.update({key: np.asarray(value, float) for key, value in zip(call.outputs, outputs) if key in keys})
     return found
 
 
-def _first_difference(flat, head, rewriting, reduced, images, allowed):
+def _first_difference(flat, head, rewriting, reduced, tensors, images, allowed):
     """Name the first layer after which a model and its source differ."""
     tf = compat.import_tensorflow()
     # What is left out or folded has no key in the one or the other.
-    located = rewriting.locate(reduced)
-    calls = {number: flat.calls[number] for number in located}
     ends = {step.calls[0]: step.output for step in rewriting.steps if step.calls}
-    numbers = [number for number in sorted(located) if flat.producer(ends[number]) is not None]
+    numbers = [number for number in sorted(ends) if flat.producer(ends[number]) is not None]
+    calls = {number: flat.calls[number] for number in numbers}
     expected = _run(flat, images, [ends[number] for number in numbers])
-    probe = tf.keras.Model(reduced.inputs, [located[number] for number in numbers])
+    probe = tf.keras.Model(reduced.inputs, [tensors[ends[number]] for number in numbers])
     for number, got in zip(numbers, tf.nest.flatten(probe(tf.cast(images, "float32")))):
         reference = expected[ends[number]]
         if _is_channels_first(head) and reference.ndim > 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..head import INFERENCE_IDENTITIES, CAMHead, HeadCalls, describe_head, loca
 from ..source import SourceModel, read_model
 from .clipping import clipped_relu, max_value_of
 from .equivalence import check_equivalence
-from .rewriting import Rewriting, rewrite
+from .rewriting import Fate, rewrite
 from .steps import build, flat_model
 
 __all__ = [
@@ -49,8 +48,11 @@ class ReducedModel:
         pooling belongs to the features here.
     source : SourceModel or None
         What it comes from; None if it was read as it is, by `read_reduced`.
-    rewriting : Rewriting or None
-        What became of each layer call of the source; its steps have the weights before channels were scaled.
+    fates : tuple of Fate
+        What became of each layer call of the source.
+    successors : dict of {int: str}
+        By the number of a source call, the name of the call (``flat.call_names``) that gives its output. Calls that
+        were left out or folded are missing.
     largest_difference : float or None
         Largest difference from the source on random images, in features as a fraction of the largest feature, in
         logits or outputs likewise, whichever is largest; None without a source.
@@ -61,13 +63,18 @@ class ReducedModel:
     calls: HeadCalls
     head: CAMHead
     source: SourceModel | None = None
-    rewriting: Rewriting | None = None
+    fates: tuple[Fate, ...] = ()
+    successors: dict[int, str] = dataclasses.field(default_factory=dict)
     largest_difference: float | None = None
 
-    @functools.cached_property
-    def outputs(self) -> dict:
-        """Symbolic output of the source's layer calls by their number; those left out or folded are missing."""
-        return self.rewriting.locate(self.model)
+    def output(self, name: str) -> Any:
+        """Return the symbolic output of a layer call of ``model``, by its name in ``flat.call_names``."""
+        layer = self.layer(name)
+        return layer.get_output_at(int(name[len(layer.name) + 1 :] or 0))
+
+    def layer(self, name: str) -> Any:
+        """Return the layer of a call of ``model``, by its name in ``flat.call_names``."""
+        return self.flat.calls[self.flat.call_names.index(name)].layer
 
     def rebuilt(self, model: Any, flat: FlatModel) -> ReducedModel:
         """Return the same of a copy of the model with other weights.
@@ -84,26 +91,42 @@ class ReducedModel:
         ReducedModel
         """
         calls = _pooled_head(flat, self.calls.features)
-        return _describe(model, flat, calls, self.source, self.rewriting, self.largest_difference)
+        return _describe(model, flat, calls, **self._history)
+
+    @property
+    def _history(self):
+        names = ("source", "fates", "successors", "largest_difference")
+        return {name: getattr(self, name) for name in names}
 
     def __reduce__(self):
         # The layer class comes first: Keras must know it when it makes the model again.
-        return _restore, (clipped_relu(), self.model, self.source, self.largest_difference)
+        return _restore, (clipped_relu(), self.model, _structure(self.flat), self._history)
 
 
-def _restore(_, model, source, largest_difference):
+def _restore(_, model, structure, history):
     """Read a reduced model again that comes from a pickle."""
     read = read_reduced(model)
-    rewriting = None if source is None else rewrite(source.flat, source.calls)
-    return _describe(model, read.flat, read.calls, source, rewriting, largest_difference)
+    if _structure(read.flat) != structure:
+        # Names of calls would mean others than those that the network knows.
+        raise UnsupportedModelError(
+            f"model {model.name!r}: Keras made another graph of the pickle; expected {len(structure)} layer calls as "
+            "they were, got others. Convert the model again."
+        )
+    return _describe(model, read.flat, read.calls, **history)
 
 
-def _describe(model, flat, calls, source=None, rewriting=None, largest_difference=None):
+def _structure(flat):
+    """Say of each layer call by name which others feed it."""
+    names = {key: name for name, call in zip(flat.call_names, flat.calls) for key in call.outputs}
+    return {name: tuple(names.get(key) for key in call.inputs) for name, call in zip(flat.call_names, flat.calls)}
+
+
+def _describe(model, flat, calls, *, source=None, **history):
     head = describe_head(flat, calls)
     if source is not None:
         # What a user sees of the head is the source's; the features are those that are pooled.
         head = dataclasses.replace(head, model=source.head.model, activation=source.head.activation)
-    return ReducedModel(model, flat, calls, head, source, rewriting, largest_difference)
+    return ReducedModel(model, flat, calls, head, source, **history)
 
 
 def read_reduced(model: Any) -> ReducedModel:
@@ -212,7 +235,16 @@ def reduce_model(model: Any) -> ReducedModel:
     logger.info("Reduced model %r to %d layers; largest difference %.1e", flat.name, len(model.layers), difference)
     reduced_flat = flat_model(flat.name, rewriting.inputs, rewriting.steps, rewriting.logits, layers)
     calls = _pooled_head(reduced_flat, rewriting.features)
-    return _describe(model, reduced_flat, calls, source, rewriting, difference)
+    successors = {number: reduced_flat.call_names[step] for number, step in rewriting.successors.items()}
+    return _describe(
+        model,
+        reduced_flat,
+        calls,
+        source=source,
+        fates=rewriting.fates,
+        successors=successors,
+        largest_difference=difference,
+    )
 
 
 def features_and_logits(model: Any, pooling: str) -> Any:

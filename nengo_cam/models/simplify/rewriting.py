@@ -53,32 +53,11 @@ class Rewriting:
     logits: object
     fates: tuple
 
-    def locate(self, model):
-        """Find the outputs of the source model's calls in the model that was made of the steps, or in a copy of it.
-
-        Parameters
-        ----------
-        model : tf.keras.Model
-            A model with the layer names and the structure of the steps.
-
-        Returns
-        -------
-        dict of {int: symbolic tensor}
-            By the number of the call. Calls that were left out or folded are missing.
-        """
-        tf = compat.import_tensorflow()
-        nodes = collections.defaultdict(list)
-        for node in compat.model_nodes(model):
-            given = tf.nest.flatten((tuple(node.call_args), dict(node.call_kwargs)))
-            keys = tuple(compat.tensor_key(value) for value in given if compat.is_symbolic(value))
-            nodes[node.layer.name, keys].append(node)
-        tensors, found = dict(zip(self.inputs, model.inputs)), {}
-        for step in self.steps:
-            node = nodes[step.name, tuple(compat.tensor_key(tensors[key]) for key in step.inputs)].pop(0)
-            tensors.update(zip(step.outputs, tf.nest.flatten(node.outputs)))
-            if step.calls:
-                found[step.calls[0]] = tensors[step.output]
-        return found
+    @property
+    def successors(self) -> dict[int, int]:
+        """Number of the step that gives the output of each source call; those left out or folded are missing."""
+        # Of a call that was split, the last step counts.
+        return {step.calls[0]: number for number, step in enumerate(self.steps) if step.calls}
 
 
 def rewrite(flat, head):

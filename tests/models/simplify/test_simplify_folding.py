@@ -64,7 +64,7 @@ def test_what_comes_after_is_folded(reduced, kinds, name):
     reduction = reduced(chain(*BACKWARD[name], relu))
     assert not {"BatchNormalization", "Rescaling"} & set(kinds(reduction))
     assert reduction.model.get_layer("conv").use_bias
-    assert [fate.words for fate in reduction.rewriting.fates].count("folded into 'conv'") >= 1
+    assert [fate.words for fate in reduction.fates].count("folded into 'conv'") >= 1
     assert [layer.name for layer in reduction.model.layers[-3:]] == ["relu", "gap", "readout"]
 
 
@@ -143,7 +143,7 @@ def test_one_normalization_in_two_places(reduced, kinds):
 
     reduction = reduced(build)
     assert kinds(reduction) == ["Conv2D", "ReLU", "MaxPooling2D", "BatchNormalization", "ReLU"]
-    assert [fate.words for fate in reduction.rewriting.fates][:5] == ["", "folded into 'conv'", "", "", ""]
+    assert [fate.words for fate in reduction.fates][:5] == ["", "folded into 'conv'", "", "", ""]
 
 
 def test_a_layer_that_the_head_calls_too_is_left_alone(tf, images):

@@ -20,7 +20,7 @@ def test_images_stay_as_they_were_fed(reduced, kinds):
 
     reduction = reduced(build)
     assert kinds(reduction) == ["BatchNormalization", "Conv2D"]
-    assert [fate.words for fate in reduction.rewriting.fates][:2] == [
+    assert [fate.words for fate in reduction.fates][:2] == [
         "written as BatchNormalization",
         "folded into 'in'",
     ]

@@ -27,7 +27,7 @@ def test_separable_convolutions_become_their_halves(reduced, kinds, layer):
     assert kinds(reduction) == ["DepthwiseConv2D", "Conv2D"]
     assert names(reduction) == ["whole_depthwise", "whole"]
     assert reduction.model.get_layer("whole").activation is layer.activation
-    assert reduction.rewriting.fates[0].words == "split into 'whole_depthwise' and 'whole'"
+    assert reduction.fates[0].words == "split into 'whole_depthwise' and 'whole'"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_what_changes_nothing_is_left_out(reduced, kinds, name):
     layer = IDENTITIES[name]
     reduction = reduced(lambda x: layers.Conv2D(3, 3, activation="relu")(layer(x)))
     assert kinds(reduction) == ["Conv2D"]
-    assert reduction.rewriting.fates[0].words.startswith("left out: ")
+    assert reduction.fates[0].words.startswith("left out: ")
 
 
 SIMILAR = {

@@ -1,0 +1,82 @@
+"""Weights of a converted network as a simulator has them, in the form of the Keras layers that they came from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import nengo
+import numpy as np
+
+if TYPE_CHECKING:
+    from .convert import CAMNetwork
+
+__all__ = ["layer_weights"]
+
+
+def layer_weights(net: CAMNetwork, sim: Any) -> dict[str, list[np.ndarray]]:
+    """Read the weights of all layers; the working part of `nengo_cam.CAMNetwork.layer_weights`.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+    sim : nengo.Simulator, nengo_dl.Simulator or nengo_cam.Simulator
+        An open simulator of ``net.net``.
+
+    Returns
+    -------
+    dict of {str: list of ndarray}
+        By the name of the layer call.
+    """
+    arriving: dict[Any, list[nengo.Connection]] = {}
+    for connection in net.net.all_connections:
+        arriving.setdefault(connection.post_obj, []).append(connection)
+    weights = {}
+    for name, call in zip(net.reduced.flat.call_names, net.reduced.flat.calls):
+        own = call.layer.get_weights()
+        if own:
+            obj = net.objects[name]
+            weights[name] = _layer_weights(sim, obj, arriving.get(obj, []), call, own)
+    return weights
+
+
+def _layer_weights(sim, obj, arriving, call, own):
+    """Return kernel and bias of a layer call from the connections that arrive at what stands for it."""
+    kernels = [connection for connection in arriving if not _is_bias(connection)]
+    is_trained = re.fullmatch(r"(Depthwise)?Conv[123]D(Transpose)?|Dense", call.kind)
+    if not is_trained or len(kernels) != 1 or not isinstance(obj, (nengo.Node, nengo.ensemble.Neurons)):
+        # A TensorNode, or numbers that nothing trains.
+        return own
+    kernel = _kernel(np.asarray(sim.data[kernels[0]].weights), kernels[0].transform, call, own[0])
+    biases = [connection for connection in arriving if _is_bias(connection)]
+    if len(own) == 1:
+        return [kernel]
+    if biases:
+        return [kernel, np.reshape(sim.data[biases[0]].weights, own[1].shape)]
+    # NengoDL gives the bias of a Dense layer to its neurons, multiplied by their gain.
+    parameters = sim.data[obj.ensemble]
+    return [kernel, np.reshape(parameters.bias / parameters.gain, own[1].shape)]
+
+
+def _is_bias(connection):
+    """Tell whether a connection comes from a node that always says 1, or passes that on to every position."""
+    return re.search(r"\.(bias|bias_relay)$", getattr(connection.pre_obj, "label", None) or "") is not None
+
+
+def _kernel(weights, transform, call, own):
+    """Write the weights of a connection as the kernel of the Keras layer."""
+    if isinstance(transform, nengo.Dense):
+        return weights.T.reshape(own.shape)
+    if isinstance(transform, nengo.ConvolutionTranspose):
+        return np.swapaxes(weights, -1, -2).reshape(own.shape)
+    if weights.size != own.size:
+        # Written without groups: zeros stand between what belongs to different groups.
+        n_groups = weights.size // own.size
+        n_inputs, n_outputs = weights.shape[-2] // n_groups, weights.shape[-1] // n_groups
+        blocks = [
+            weights[..., group * n_inputs : (group + 1) * n_inputs, group * n_outputs : (group + 1) * n_outputs]
+            for group in range(n_groups)
+        ]
+        weights = np.concatenate(blocks, axis=-1)
+    return weights.reshape(own.shape)
