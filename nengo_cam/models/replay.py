@@ -90,6 +90,9 @@ class Replay:
         As given.
     max_values : dict of {str: float or ndarray of shape (channels,)}
         Where each rectified layer call is clipped, by its name in the order of running; infinite for plain ReLU.
+    linear_layers : dict of {str: tf.keras.layers.Layer or None}
+        What computes the pre-activation of each call: its layer without the ReLU, None where nothing else is left. For
+        calls that are not rectified the layer as it is.
 
     Raises
     ------
@@ -121,8 +124,7 @@ class Replay:
         self._check_names("weights", given, self._names)
         limits = {name: max_value_of(call.layer) for name, call in zip(self._names, reduced.flat.calls)}
         self.max_values = {name: limit for name, limit in limits.items() if limit is not None}
-        #: Layers without their ReLU, by the name of the call; None where nothing but a ReLU is left.
-        self._linear = {
+        self.linear_layers = {
             name: self._linear_part(name, call, given.get(name)) for name, call in zip(self._names, reduced.flat.calls)
         }
 
@@ -163,7 +165,7 @@ class Replay:
         pre, outputs, kept = {}, {}, {}
 
         def apply(number, call, args, kwargs):
-            name, layer = self._names[number], self._linear[self._names[number]]
+            name, layer = self._names[number], self.linear_layers[self._names[number]]
             values = args[0] if layer is None else layer(*args, **inference_arguments(layer, kwargs))
             if name not in self.max_values:
                 return values

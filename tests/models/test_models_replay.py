@@ -141,7 +141,7 @@ def test_what_is_told_is_handed_on_and_the_gate_stays_that_of_the_pre_activation
     for name, value in told.items():
         np.testing.assert_array_equal(replayed.outputs[name], value)
     _, gradient = gradients(lambda x: replay(x, told=told).logits, frames)
-    # Every layer by itself: linear in what it is told, so a gated chain of Jacobians, summed over paths by reverse mode.
+    # Each layer by itself is linear in what it is told: a gated chain of Jacobians, summed over paths in reverse.
     slopes = dict(zip(reduced.flat.call_names, reduced.flat.calls))
     upstream = {}
     x = _tf.constant(frames)
@@ -153,11 +153,10 @@ def test_what_is_told_is_handed_on_and_the_gate_stays_that_of_the_pre_activation
         inputs = [values[key] for key in call.inputs]
         with _tf.GradientTape(persistent=True) as tape:
             tape.watch(inputs)
-            arguments = _tf.nest.map_structure(
-                lambda ref, given=dict(zip(call.inputs, inputs)): given.get(getattr(ref, "key", None), ref), call.args
-            )
-            layer = replay._linear[name]
-            result = arguments[0] if layer is None else layer(*arguments)
+            (given,) = call.args
+            arguments = inputs if isinstance(given, (list, tuple)) else inputs[0]
+            layer = replay.linear_layers[name]
+            result = arguments if layer is None else layer(arguments)
         tapes.append((name, call, inputs, tape, result))
         values[call.outputs[0]] = _tf.constant(told[name]) if name in told else result
     assert_close(replayed.logits, np.reshape(values[reduced.flat.outputs[0]], (3, -1)))
