@@ -86,12 +86,12 @@ class Report:
     dataset: xr.Dataset
 
     @property
-    def warnings(self):
+    def warnings(self) -> tuple[str, ...]:
         """Sentences that say what may be wrong and what to do about it, as a tuple."""
         return tuple(self.dataset.attrs["warnings"].splitlines())
 
     @property
-    def title(self):
+    def title(self) -> str:
         """One line: how much of the network spikes."""
         data = self.dataset
         n_spiking, n_neurons = int(data.spiking.sum()), int(data.neurons.sum())
@@ -102,7 +102,7 @@ class Report:
         )
 
     @property
-    def exactness(self):
+    def exactness(self) -> str:
         """One line: what rewriting the model before conversion changed in features and logits, measured."""
         attrs = self.dataset.attrs
         steps = {"simplified": "simplified", "scaled": "scaled by channel"}
@@ -111,7 +111,7 @@ class Report:
         ]
         return f"Largest relative change of features and logits: {', '.join(changes)}"
 
-    def tables(self):
+    def tables(self) -> list[tuple[str, list, list]]:
         """Write the tables.
 
         Returns
@@ -193,17 +193,17 @@ class LayerPart:
     became: str
 
     @property
-    def ensemble(self):
+    def ensemble(self) -> nengo.Ensemble | None:
         """The ensemble, or None if there are no neurons."""
         return self.obj.ensemble if isinstance(self.obj, nengo.ensemble.Neurons) else None
 
     @property
-    def spiking(self):
+    def spiking(self) -> bool:
         """Whether it spikes."""
         return self.ensemble is not None and self.ensemble.neuron_type.spiking
 
 
-def call_name(label):
+def call_name(label: str) -> str:
     """Name a layer call by the label that NengoDL gives it: the layer, and which call of it if not the first."""
     return re.sub(r"\.0$", "", label)
 

@@ -1,8 +1,12 @@
 """A factor and an offset for each channel: what BatchNormalization, Normalization and Rescaling do at inference."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import compat
 
@@ -26,12 +30,12 @@ class Affine:
     shift: np.ndarray
 
     @classmethod
-    def of(cls, scale, shift, n_channels):
+    def of(cls, scale: ArrayLike, shift: ArrayLike, n_channels: int) -> Affine:
         """Make one of numbers or arrays."""
         return cls(*(np.broadcast_to(np.asarray(values, float), n_channels) for values in (scale, shift)))
 
     @classmethod
-    def of_normalization(cls, weights, config):
+    def of_normalization(cls, weights: Any, config: dict) -> Affine:
         """Make one of the weights and the configuration of a BatchNormalization layer."""
         weights = [np.asarray(weight, float) for weight in weights]
         mean, variance = weights[-2:]
@@ -43,26 +47,26 @@ class Affine:
     def __call__(self, x):
         return self.scale * x + self.shift
 
-    def inverse(self, y):
+    def inverse(self, y: np.ndarray) -> np.ndarray:
         """Undo it; channels with factor 0 come back as 0."""
         return np.divide(y - self.shift, self.scale, out=np.zeros(np.shape(y)), where=self.scale != 0)
 
-    def then(self, other):
+    def then(self, other: Affine) -> Affine:
         """Return what this and then another does."""
         return Affine(other.scale * self.scale, other(self.shift))
 
     @property
-    def is_identity(self):
+    def is_identity(self) -> bool:
         """Whether it changes nothing."""
         return bool((self.scale == 1).all() and (self.shift == 0).all())
 
-    def normalization(self, name):
+    def normalization(self, name: str) -> tuple[dict, tuple]:
         """Return configuration and weights of a BatchNormalization layer that does it, which NengoDL has natively."""
         ones = np.ones_like(self.scale)
         return {"name": name, "axis": -1, "epsilon": _EPSILON}, (self.scale, self.shift, 0 * ones, ones - _EPSILON)
 
 
-def affine_of(layer, shape, channel_axis=-1):
+def affine_of(layer: Any, shape: tuple, channel_axis: int = -1) -> Affine | None:
     r"""Read factors and offsets from a layer.
 
     BatchNormalization: :math:`\gamma (x - \mu) / \sqrt{\sigma^2 + \epsilon} + \beta`. Normalization:

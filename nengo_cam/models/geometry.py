@@ -4,10 +4,17 @@ A cell of a feature map sees a window of the image. Its center follows from the 
 layers before it; it is not always where the cell would lie if the map were stretched over the image.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import re
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .graph import FlatModel
 
 __all__ = ["Grid", "cell_centers"]
 
@@ -29,7 +36,7 @@ class Grid:
     start: float = 0.0
     step: float = 1.0
 
-    def windows(self, n_cells, size, stride, same):
+    def windows(self, n_cells: int, size: int, stride: int, same: bool) -> Grid:
         """Return the grid of windows that slide over ``n_cells`` cells of this one.
 
         TensorFlow's 'same' padding puts the smaller half in front ([1]_): with an even number of cells and a stride
@@ -61,21 +68,21 @@ class Grid:
             before = max((n_windows - 1) * stride + size - n_cells, 0) // 2
         return Grid(self.start + self.step * ((size - 1) / 2 - before), self.step * stride)
 
-    def shifted(self, n_cells):
+    def shifted(self, n_cells: int) -> Grid:
         """Return the grid that begins ``n_cells`` cells later."""
         return Grid(self.start + self.step * n_cells, self.step)
 
-    def refined(self, factor):
+    def refined(self, factor: int) -> Grid:
         """Return the grid in which each cell is split into ``factor``."""
         step = self.step / factor
         return Grid(self.start - self.step / 2 + step / 2, step)
 
-    def points(self, n_cells):
+    def points(self, n_cells: int) -> np.ndarray:
         """Return the centers of ``n_cells`` cells [pixel]."""
         return self.start + self.step * np.arange(n_cells)
 
 
-def cell_centers(flat, key):
+def cell_centers(flat: FlatModel, key: Hashable) -> tuple[tuple, bool]:
     """Find where in the image the cells of a feature map look.
 
     Parameters

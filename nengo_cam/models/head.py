@@ -1,7 +1,10 @@
 """Which tensor is pooled, and which readout turns it into classes."""
 
+from __future__ import annotations
+
 import dataclasses
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,9 @@ from .. import compat
 from ..exceptions import HeadError
 from .affine import affine_of
 from .geometry import cell_centers
+
+if TYPE_CHECKING:
+    from .graph import FlatModel, LayerCall
 
 __all__ = [
     "INFERENCE_IDENTITIES",
@@ -90,17 +96,17 @@ class CAMHead:
     exact_centers: bool = True
 
     @property
-    def dims(self):
+    def dims(self) -> tuple[str, ...]:
         """Names of the map's axes."""
         return ("z", "y", "x")[-len(self.map_shape) :]
 
     @property
-    def n_channels(self):
+    def n_channels(self) -> int:
         """Number of channels K."""
         return self.kernel.shape[0]
 
     @property
-    def n_labels(self):
+    def n_labels(self) -> int:
         """Number of labels L."""
         return self.kernel.shape[1]
 
@@ -148,13 +154,13 @@ class HeadCalls:
     bias: np.ndarray = dataclasses.field(repr=False, compare=False)
 
     @property
-    def calls(self):
+    def calls(self) -> tuple[LayerCall, ...]:
         """All of them, in the order in which they run."""
         readout = () if self.readout is None else (self.readout,)
         return (*self.before, self.pooling, *self.between, *readout, *self.after)
 
 
-def describe_head(flat, calls):
+def describe_head(flat: FlatModel, calls: HeadCalls) -> CAMHead:
     """Put the head of a flat model into words and numbers.
 
     Parameters
@@ -191,7 +197,7 @@ def describe_head(flat, calls):
     )
 
 
-def locate_head(flat, *, pooled=False):
+def locate_head(flat: FlatModel, *, pooled: bool = False) -> HeadCalls:
     """Find the head of a flat model; the working part of `nengo_cam.find_head`.
 
     Parameters
@@ -393,7 +399,7 @@ def _is_neutral(call):
     return call.kind in INFERENCE_IDENTITIES | _RESHAPES
 
 
-def keeps_numbers(kind, config):
+def keeps_numbers(kind: str, config: dict) -> bool:
     """Tell whether a layer that keeps the shape of its input keeps the numbers too.
 
     Parameters

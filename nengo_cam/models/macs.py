@@ -1,7 +1,10 @@
 """Multiplications of a CNN, counted layer by layer."""
 
+from __future__ import annotations
+
 import math
 import re
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +14,7 @@ from .keras3 import as_keras2
 __all__ = ["cnn_macs", "window_padding"]
 
 
-def cnn_macs(model):
+def cnn_macs(model: Any) -> dict[str, int]:
     """Count the multiplications with a weight that a CNN does for one image.
 
     Dense and convolutional layers count, depthwise, separable and transposed ones too. Cells of 'same' padding are not
@@ -47,7 +50,7 @@ def cnn_macs(model):
     return counts
 
 
-def window_padding(larger, smaller, window, stride, padding):
+def window_padding(larger: int, smaller: int, window: int, stride: int, padding: str) -> tuple[int, int]:
     """Tell how far windows reach over the ends of a map along an axis.
 
     Parameters

@@ -4,9 +4,12 @@
 Nothing but TensorFlow can run them. `as_layer` finds the layer that one could have used in their place.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +34,7 @@ _ACTIVATIONS = {
 }
 
 
-def as_layer(node):
+def as_layer(node: Any) -> tuple[Any, Any]:
     """Find the Keras layer that does what an operator or function does.
 
     Parameters

@@ -1,12 +1,14 @@
 """What a model puts out: the activation behind its logits, and how far two outputs are apart."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.special import expit, softmax
 
 __all__ = ["apply_activation", "relative_difference"]
 
 
-def apply_activation(activation, logits):
+def apply_activation(activation: str, logits: np.ndarray) -> np.ndarray:
     """Apply what follows the logits of a model.
 
     Parameters
@@ -24,7 +26,7 @@ def apply_activation(activation, logits):
     return {"softmax": lambda z: softmax(z, axis=-1), "sigmoid": expit, "linear": lambda z: z}[activation](logits)
 
 
-def relative_difference(values, reference):
+def relative_difference(values: np.ndarray, reference: np.ndarray) -> float:
     """Find the largest difference between two arrays, as a fraction of the largest magnitude in the second.
 
     Parameters

@@ -4,7 +4,10 @@
 ``fallback`` the converters; ``unsupported`` the layers that have no form as a spiking network.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator
 
 from ... import compat
 from ...models.simplify import clipped_relu
@@ -18,7 +21,7 @@ __all__ = ["check_layers", "convolutions", "fallback", "pooling", "rate_form", "
 
 
 @contextlib.contextmanager
-def registered():
+def registered() -> Iterator[None]:
     """Let ``nengo_dl.Converter`` use the converters of this package, inside the block only.
 
     Yields

@@ -1,6 +1,9 @@
 """ReLU that can clip, all channels at one value or each at its own."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import nengo
 import numpy as np
@@ -12,7 +15,7 @@ from .base import converts, nengo_dl
 __all__ = ["ConvertClippedReLU", "ConvertReLU", "rate_form"]
 
 
-def rate_form(layer):
+def rate_form(layer: Any) -> nengo.neurons.NeuronType:
     """Make the rate neurons that compute the ReLU of a layer.
 
     Parameters

@@ -1,9 +1,14 @@
 """What converters of this package share: a registry, and the ways in which they connect."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import Any
 
 import nengo
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import compat
 
@@ -17,7 +22,7 @@ CONVERTERS = {}
 _HAS_GROUPS = hasattr(nengo.Convolution, "groups")
 
 
-def converts(*layers):
+def converts(*layers: str | None) -> Callable[[type], type]:
     """Register a converter for Keras layers, within `registered` only.
 
     Parameters
@@ -41,7 +46,7 @@ def converts(*layers):
 class NativeConverter(nengo_dl.converter.LayerConverter):
     """A converter that makes nodes, neurons and connections, with what several layers need."""
 
-    def add_selection(self, node_id, indices):
+    def add_selection(self, node_id: int, indices: ArrayLike) -> nengo.Node:
         """Add a node that takes some elements of the input, in some order.
 
         Parameters
@@ -61,7 +66,9 @@ class NativeConverter(nengo_dl.converter.LayerConverter):
         self.set_trainable(connection, False)
         return output
 
-    def add_convolution(self, node_id, output, transform, *, trainable=False):
+    def add_convolution(
+        self, node_id: int, output: Any, transform: nengo.transforms.Transform, *, trainable: bool = False
+    ) -> None:
         """Connect the input to the output through a convolution.
 
         NengoDL joins convolutions of one shape that read the same input, as if they had no groups, and fails. So the
@@ -88,7 +95,7 @@ class NativeConverter(nengo_dl.converter.LayerConverter):
         connection = nengo.Connection(copy, output, transform=transform, synapse=None)
         self.set_trainable(connection, trainable)
 
-    def add_channel_bias(self, node_id, output, bias, *, channels_last=True):
+    def add_channel_bias(self, node_id: int, output: Any, bias: np.ndarray, *, channels_last: bool = True) -> None:
         """Add one number per channel to the output, which NengoDL can train.
 
         NengoDL's own converter spreads the numbers by a product with a sparse matrix of one row per neuron, at every
@@ -115,12 +122,14 @@ class NativeConverter(nengo_dl.converter.LayerConverter):
         transform = convolution(bias[None, None], shape, strides=(1,), padding="valid", channels_last=channels_last)
         self.set_trainable(nengo.Connection(ones, output, transform=transform, synapse=None), True)
 
-    def synapse_after(self, source):
+    def synapse_after(self, source: Any) -> nengo.synapses.Synapse | None:
         """Return the filter behind an object: the converter's if it is neurons, otherwise none."""
         return self.converter.synapse if isinstance(source, nengo.ensemble.Neurons) else None
 
 
-def convolution(kernel, input_shape, *, strides, padding, channels_last=True, groups=1):
+def convolution(
+    kernel: np.ndarray, input_shape: tuple, *, strides: tuple, padding: str, channels_last: bool = True, groups: int = 1
+) -> nengo.Convolution:
     """Make a convolution that all three simulators run.
 
     TensorFlow has no groups in three dimensions, nor has Nengo 3.2 in any: there the kernel gets zeros between groups.
@@ -161,7 +170,9 @@ def convolution(kernel, input_shape, *, strides, padding, channels_last=True, gr
     )
 
 
-def pooling(window, input_shape, *, strides, padding, channels_last=True):
+def pooling(
+    window: tuple, input_shape: tuple, *, strides: tuple, padding: str, channels_last: bool = True
+) -> nengo.Convolution:
     """Make a convolution that takes, channel by channel, the sum over each window divided by the window's size.
 
     NengoDL's has an identity over channels at every position of the window: 784 x 256 x 256 numbers for a global

@@ -1,6 +1,9 @@
 """Convolutions with or without groups, depthwise ones, and Dense at every position, which is one of width 1."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import nengo
 import numpy as np
@@ -23,16 +26,16 @@ class ConvertConvolution(NativeConverter):
     has_weights = True
     unsupported_training_args = _TRAINING_OPTIONS
 
-    def kernel_and_groups(self):
+    def kernel_and_groups(self) -> tuple[np.ndarray, int]:
         """Return the kernel (*window, C / groups, F), and the number of groups."""
         return self.layer.kernel.numpy().copy(), self.layer.groups
 
-    def transform(self, node_id):
+    def transform(self, node_id: int) -> nengo.transforms.Transform:
         """Make the transform of a call of the layer."""
         kernel, groups = self.kernel_and_groups()
         return convolution(kernel, self.input_shape(node_id), groups=groups, **self.options())
 
-    def options(self):
+    def options(self) -> dict[str, Any]:
         """Return what all convolutions have."""
         return {
             "strides": self.layer.strides,
@@ -63,7 +66,7 @@ class ConvertDepthwiseConvolution(ConvertConvolution):
 
     unsupported_training_args = _DEPTHWISE_OPTIONS
 
-    def kernel_and_groups(self):
+    def kernel_and_groups(self) -> tuple[np.ndarray, int]:
         """Return the kernel (*window, 1, C * multiplier), and C."""
         kernel = self.layer.depthwise_kernel.numpy().copy()
         *window, n_channels, multiplier = kernel.shape
@@ -74,7 +77,7 @@ class ConvertDepthwiseConvolution(ConvertConvolution):
 class ConvertTransposedConvolution(ConvertConvolution):
     """A convolution the other way round: each element of the input spreads the kernel over the output."""
 
-    def transform(self, node_id):
+    def transform(self, node_id: int) -> nengo.transforms.Transform:
         """Make the transform of a call of the layer."""
         # Keras has the channels as they are in the convolution that is transposed.
         kernel = np.swapaxes(self.layer.kernel.numpy().copy(), -1, -2)

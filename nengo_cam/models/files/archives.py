@@ -1,8 +1,13 @@
 """Members of zip archives, read no further than a limit."""
 
+from __future__ import annotations
+
 import contextlib
+import os
 import zipfile
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 from ...exceptions import InputFileError
 from .limits import check_bytes
@@ -17,7 +22,7 @@ _MAX_MEMBERS = 10_000
 
 
 @contextlib.contextmanager
-def open_archive(subject, path):
+def open_archive(subject: str, path: str | os.PathLike) -> Iterator[Archive]:
     """Open a zip archive.
 
     Parameters
@@ -77,7 +82,7 @@ class Archive:
     def __contains__(self, name):
         return name in self.names
 
-    def read(self, name, limit):
+    def read(self, name: str, limit: int) -> bytes:
         """Read a member.
 
         Parameters
@@ -99,7 +104,7 @@ class Archive:
         """
         return b"".join(self.blocks(name, limit))
 
-    def blocks(self, name, limit):
+    def blocks(self, name: str, limit: int) -> Iterator[bytes]:
         """Read a member piece by piece.
 
         Parameters
@@ -127,7 +132,7 @@ class Archive:
                 check_bytes(self._subject, n_bytes, limit, f"its member {name!r}")
                 yield block
 
-    def open(self, name):
+    def open(self, name: str) -> Any:
         """Open a member.
 
         Parameters

@@ -1,7 +1,10 @@
 """Arrays in ``.npy`` and ``.npz`` files."""
 
+from __future__ import annotations
+
 import io
 import math
+import os
 
 import numpy as np
 
@@ -16,7 +19,7 @@ _LONGEST_HEADER = 12_000
 _NAMES = ("images", "x_test")
 
 
-def load_array(path, *, unsafe=False, max_bytes=None):
+def load_array(path: str | os.PathLike, *, unsafe: bool = False, max_bytes: int | None = None) -> np.ndarray:
     """Load the images in an array file.
 
     Parameters

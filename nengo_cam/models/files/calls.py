@@ -3,6 +3,10 @@
 Keras calls whatever can be called until nothing is left, and so never ends if something never can be.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from ...exceptions import InputFileError
 from .allowed import MODELS
 
@@ -17,7 +21,7 @@ _MAX_TRIALS = 100_000
 WRAPPED = ("backward_layer", "cell", "forward_layer", "layer")
 
 
-def check_calls(subject, model):
+def check_calls(subject: str, model: Any) -> None:
     """Check that a model can be put together, in no more steps than its size explains.
 
     Parameters

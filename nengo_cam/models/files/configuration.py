@@ -1,5 +1,7 @@
 """Descriptions of models, taken apart and put together again from what is on the list."""
 
+from __future__ import annotations
+
 import re
 
 from ...exceptions import InputFileError, UnsafeFileError
@@ -27,7 +29,7 @@ _NAMED = {
 }
 
 
-def check_configuration(subject, description, *, keras3):
+def check_configuration(subject: str, description: dict, *, keras3: bool) -> None:
     """Check that building a model from its description runs nothing but Keras's own layers.
 
     Parameters

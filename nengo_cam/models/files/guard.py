@@ -4,8 +4,12 @@ A few bytes can describe layers of any size, which Keras makes before it looks f
 watches it and stops it before memory is taken.
 """
 
+from __future__ import annotations
+
 import contextlib
 import math
+from collections.abc import Iterator
+from typing import Any
 
 from ... import compat
 from ...exceptions import InputFileError, UnsafeFileError
@@ -26,7 +30,7 @@ _MAX_STATISTICS = 2**22
 
 
 @contextlib.contextmanager
-def guarded_building(subject, n_bytes, limit):
+def guarded_building(subject: str, n_bytes: int, limit: int) -> Iterator[Any]:
     """Stop Keras when a model that is built in this block becomes too large.
 
     Variables begin as zeros, since all get their values from the file: initializers take time.

@@ -3,7 +3,12 @@
 HDF5 can point from a file to others, keep terabytes of zeros in a kilobyte, and load libraries that unpack its content.
 """
 
+from __future__ import annotations
+
 import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +27,7 @@ _HALF = np.dtype("V2")
 
 
 @contextlib.contextmanager
-def opened_hdf5(subject, path, limit, *, unsafe=False):
+def opened_hdf5(subject: str, path: str | os.PathLike, limit: int, *, unsafe: bool = False) -> Iterator[Any]:
     """Open an HDF5 file once all that it holds has been checked.
 
     Parameters
@@ -72,7 +77,7 @@ def opened_hdf5(subject, path, limit, *, unsafe=False):
         yield file, n_bytes
 
 
-def attribute_text(item, name):
+def attribute_text(item: Any, name: str) -> str:
     """Return a text attribute of a file that has been checked.
 
     Parameters

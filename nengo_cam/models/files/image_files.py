@@ -1,6 +1,10 @@
 """Images in files of every format that is read."""
 
+from __future__ import annotations
+
+import os
 import pathlib
+from typing import Any
 
 from ...exceptions import InputFileError
 from .arrays import load_array
@@ -10,7 +14,15 @@ from .pictures import PICTURE_SUFFIXES, check_fit, load_picture
 __all__ = ["load_images"]
 
 
-def load_images(path, *, size=None, channels=None, fit="stretch", unsafe=False, max_bytes=None):
+def load_images(
+    path: str | os.PathLike,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    fit: str = "stretch",
+    unsafe: bool = False,
+    max_bytes: int | None = None,
+) -> Any:
     """Load images from one file.
 
     Parameters

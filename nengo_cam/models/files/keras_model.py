@@ -1,9 +1,12 @@
 """Keras models in files of every format that Keras writes."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import inspect
 import json
+import os
 import pathlib
 import tempfile
 import zipfile
@@ -25,7 +28,7 @@ _WEIGHTS, _DESCRIPTION, _METADATA = "model.weights.h5", "config.json", "metadata
 _MARKS_OF_SAVED_MODELS = ("keras_metadata.pb", "saved_model.pb", "saved_model.pbtxt", "fingerprint.pb")
 
 
-def load_keras_model(path, *, unsafe=False, max_bytes=None):
+def load_keras_model(path: str | os.PathLike, *, unsafe: bool = False, max_bytes: int | None = None) -> Any:
     """Load a saved Keras model.
 
     Nothing that stands in the file is run: the model is built from Keras's own layers, and everything else is refused

@@ -1,5 +1,8 @@
 """How much a file may unpack to."""
 
+from __future__ import annotations
+
+import os
 import pathlib
 import stat
 
@@ -17,7 +20,7 @@ _RATIO = 100
 MAX_TEXT = 16 * 2**20
 
 
-def allowed_bytes(path, max_bytes=None):
+def allowed_bytes(path: str | os.PathLike, max_bytes: int | None = None) -> int:
     """Return how much a file may unpack to.
 
     Parameters
@@ -38,7 +41,7 @@ def allowed_bytes(path, max_bytes=None):
     return max(size, min(_CEILING, max(_FLOOR, _RATIO * size)))
 
 
-def check_bytes(subject, n_bytes, limit, what):
+def check_bytes(subject: str, n_bytes: int, limit: int, what: str) -> None:
     """Refuse what is larger than its limit, before it is read.
 
     Parameters
@@ -74,7 +77,7 @@ def _size(n_bytes):
     return f"{n_bytes} bytes"
 
 
-def is_folder(path):
+def is_folder(path: str | os.PathLike) -> bool:
     """Tell whether there is a folder; a path that cannot be is none."""
     try:
         return stat.S_ISDIR(pathlib.Path(path).stat().st_mode)
@@ -82,7 +85,7 @@ def is_folder(path):
         return False
 
 
-def check_regular(subject, path):
+def check_regular(subject: str, path: str | os.PathLike) -> None:
     """Check that there is a plain file: no folder, and nothing that could make a reader wait or never end.
 
     Parameters

@@ -1,6 +1,9 @@
 """Pictures in PNG and JPEG files."""
 
+from __future__ import annotations
+
 import contextlib
+import os
 import threading
 import warnings
 
@@ -26,7 +29,13 @@ _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 _LOCK = threading.Lock()
 
 
-def load_picture(path, size, channels, max_bytes=None, fit="stretch"):
+def load_picture(
+    path: str | os.PathLike,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    max_bytes: int | None = None,
+    fit: str = "stretch",
+) -> np.ndarray:
     """Load a picture.
 
     Parameters
@@ -76,7 +85,7 @@ def load_picture(path, size, channels, max_bytes=None, fit="stretch"):
     return array.reshape((1, *array.shape[:2], -1))
 
 
-def check_fit(fit):
+def check_fit(fit: str) -> None:
     """Check a way to bring pictures to the shape that a model takes.
 
     Parameters
@@ -93,7 +102,7 @@ def check_fit(fit):
         raise ParameterError(f"fit: unknown; expected one of {list(FITS)}, got {fit!r}. Choose one.")
 
 
-def picture_size(path):
+def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     """Return how large a picture is, without unpacking it.
 
     Parameters

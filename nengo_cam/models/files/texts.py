@@ -1,6 +1,9 @@
 """Text in files: JSON, and lists of names."""
 
+from __future__ import annotations
+
 import json
+import os
 import pathlib
 
 from ...exceptions import InputFileError
@@ -12,7 +15,7 @@ __all__ = ["decode", "parse_object", "read_names"]
 _DIGITS = 40
 
 
-def read_names(path, *, max_bytes=None):
+def read_names(path: str | os.PathLike, *, max_bytes: int | None = None) -> list[str]:
     """Read names, such as those of labels, from a text file.
 
     Parameters
@@ -50,7 +53,7 @@ def read_names(path, *, max_bytes=None):
     return text.removeprefix("\ufeff").splitlines()
 
 
-def decode(subject, content, expected):
+def decode(subject: str, content: bytes, expected: str) -> str:
     """Decode UTF-8.
 
     Parameters
@@ -80,7 +83,7 @@ def decode(subject, content, expected):
         ) from err
 
 
-def parse_object(subject, text):
+def parse_object(subject: str, text: str) -> dict:
     """Parse a JSON object.
 
     Parameters

@@ -1,5 +1,9 @@
 """How far a rebuilt model is from its source, where there is a Keras 3 to run the source."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from ... import compat
@@ -14,7 +18,7 @@ _SIZE = 32
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 5e-2
 
 
-def check_rebuilt(source, model, outputs):
+def check_rebuilt(source: Any, model: Any, outputs: dict[str, Any]) -> Any:
     """Check that a rebuilt model gives what its source gives, layer by layer, on random images.
 
     Compared are the outputs of the model, and of every layer of its own that is called once.

@@ -1,11 +1,14 @@
 """Models in files that Keras 3 has written, read without it."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import logging
 import math
 import pathlib
 import tempfile
+from typing import Any
 
 from ... import compat
 from ...exceptions import InputFileError
@@ -23,7 +26,7 @@ _MAX_VALUES = 2**28
 _SIZE = 32
 
 
-def rebuild_file(subject, description, weights, *, guard=None):
+def rebuild_file(subject: str, description: dict, weights: Any, *, guard: Any = None) -> Rebuilt:
     """Rebuild the model in a file with Keras 2, and compare it with the file's if Keras 3 is installed.
 
     Parameters

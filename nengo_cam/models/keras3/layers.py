@@ -1,6 +1,9 @@
 """What a layer in the description of a model becomes in Keras 2."""
 
+from __future__ import annotations
+
 import re
+from typing import Any
 
 from ... import compat
 from ...exceptions import UnsupportedModelError
@@ -86,22 +89,24 @@ class Entry:
         self._registered = data.get("registered_name")
 
     @property
-    def is_model(self):
+    def is_model(self) -> bool:
         """Whether it is a model in the model."""
         return self.is_keras and self.kind in ("Functional", "Sequential") and "layers" in self.config
 
     @property
-    def is_operation(self):
+    def is_operation(self) -> bool:
         """Whether it is a function such as ``x + y`` and no layer; the two may bear the same name."""
         is_layer = self.module or {"trainable", "dtype", "layers"} & set(self.config)
         return self.module.startswith("keras.src.ops") or not is_layer
 
     @property
-    def is_keras(self):
+    def is_keras(self) -> bool:
         """Whether its class is one of Keras's own."""
         return self.module.split(".")[0] in ("", "keras", "tf_keras") and ">" not in (self._registered or "")
 
-    def error(self, problem, remedy="Replace it, or build the model with tf.keras after importing nengo_cam"):
+    def error(
+        self, problem: str, remedy: str = "Replace it, or build the model with tf.keras after importing nengo_cam"
+    ) -> UnsupportedModelError:
         """Make an error that names the layer and its class."""
         kind = self.kind if self.is_keras else f"{self.module}.{self.kind}".lstrip(".")
         where = "/".join(self.path)
@@ -113,7 +118,7 @@ class Entry:
         )
 
 
-def make_layer(entry):
+def make_layer(entry: Entry) -> Any:
     """Make the Keras 2 layer that computes at inference what a layer of Keras 3 computes.
 
     What only training depends on (initializers, regularizers, constraints, seeds) is left out.

@@ -1,7 +1,10 @@
 """Keras 3 models in memory."""
 
+from __future__ import annotations
+
 import json
 import logging
+from typing import Any
 
 from ... import compat
 from ...exceptions import ModelTypeError, UnsupportedModelError
@@ -14,7 +17,7 @@ __all__ = ["as_keras2", "rebuild_live"]
 logger = logging.getLogger(__name__)
 
 
-def as_keras2(model):
+def as_keras2(model: Any) -> Any:
     """Return a model of Keras 3 rebuilt with Keras 2, and everything else as it is.
 
     Parameters
@@ -35,7 +38,7 @@ def as_keras2(model):
     return rebuild_live(model).model if compat.is_keras3_model(model) else model
 
 
-def rebuild_live(model):
+def rebuild_live(model: Any) -> Rebuilt:
     """Rebuild a model of Keras 3 with Keras 2, copy its weights, and compare the two on random images.
 
     Parameters

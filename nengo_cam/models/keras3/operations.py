@@ -3,16 +3,22 @@
 It is made with TensorFlow's function; `nengo_cam.models.operator_layers` then finds the layer that does the same.
 """
 
+from __future__ import annotations
+
 import inspect
+from typing import TYPE_CHECKING, Any
 
 from ... import compat
+
+if TYPE_CHECKING:
+    from .layers import Entry
 
 __all__ = ["OPERATIONS", "apply_operation"]
 
 _OPERATIONS = {}
 
 
-def apply_operation(entry, args, kwargs):
+def apply_operation(entry: Entry, args: tuple, kwargs: dict) -> Any:
     """Apply an operation of Keras 3 to symbolic tensors of Keras 2.
 
     Parameters

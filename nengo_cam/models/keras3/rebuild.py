@@ -1,8 +1,11 @@
 """A whole model from its description: layers made, called as they were called, and given their weights."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
-from typing import Any, Optional
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +33,11 @@ class Rebuilt:
     """
 
     model: Any
-    largest_difference: Optional[float] = None
-    unchecked: Optional[str] = None
+    largest_difference: float | None = None
+    unchecked: str | None = None
 
 
-def rebuild(description, weights):
+def rebuild(description: dict, weights: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
     """Rebuild a model with Keras 2.
 
     Parameters

@@ -1,6 +1,10 @@
 """Weights of a model by the path of the layer: of a model in memory, and in the two kinds of files."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +16,7 @@ __all__ = ["archive_weights", "legacy_weights", "live_weights"]
 _OLD_CONTAINER = "_layer_checkpoint_dependencies"
 
 
-def live_weights(model):
+def live_weights(model: Any) -> Callable[..., Any]:
     """Return a callable that gives the weights of a Keras 3 model.
 
     Parameters
@@ -35,7 +39,7 @@ def live_weights(model):
     return weights
 
 
-def archive_weights(file, description):
+def archive_weights(file: Any, description: dict) -> Callable[..., Any]:
     """Return a callable that gives the weights in ``model.weights.h5``, a part of each ``.keras`` file.
 
     Keras files layers by class, in their order: ``layers/conv2d``, ``layers/conv2d_1``, whatever their names.
@@ -85,7 +89,7 @@ def _holds_arrays(group):
     return group is not None and group.visititems(lambda name, item: True if hasattr(item, "shape") else None) is True
 
 
-def legacy_weights(file):
+def legacy_weights(file: Any) -> Callable[..., Any]:
     """Return a callable that gives the weights in an HDF5 file that Keras 3 has written.
 
     Parameters

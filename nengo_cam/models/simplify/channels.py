@@ -1,12 +1,14 @@
 """Channels last: models with the channels on the first axis, rewritten with the channels on the last."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ... import compat
 from ...exceptions import UnsupportedModelError
 from ..affine import Affine
 from ..graph import Ref
-from .steps import Step
+from .steps import Step, Steps
 
 __all__ = ["channels_last"]
 
@@ -16,7 +18,7 @@ _INDIFFERENT = frozenset(
 )
 
 
-def channels_last(steps):
+def channels_last(steps: Steps) -> Steps:
     """Move the channels of all tensors to the last axis, if all layers have them on the first.
 
     Everything that reads features counts on channels last. The new model takes the images that the old one takes, and

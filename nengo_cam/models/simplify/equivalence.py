@@ -1,13 +1,21 @@
 """How far a rewritten model is from its source."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ... import compat
 from ...exceptions import UnsupportedModelError
 from ..affine import Affine, affine_of
-from ..graph import inference_arguments, run_calls
-from ..head import INFERENCE_IDENTITIES
+from ..graph import FlatModel, inference_arguments, run_calls
+from ..head import INFERENCE_IDENTITIES, HeadCalls
 from ..outputs import apply_activation, relative_difference
+
+if TYPE_CHECKING:
+    from .rewriting import Rewriting
 
 __all__ = ["check_equivalence", "tolerance"]
 
@@ -16,7 +24,9 @@ _N_IMAGES = 2
 _TOLERANCE, _HALF_TOLERANCE = 1e-4, 5e-2
 
 
-def check_equivalence(model, flat, head, rewriting, reduced, tensors):
+def check_equivalence(
+    model: Any, flat: FlatModel, head: HeadCalls, rewriting: Rewriting, reduced: Any, tensors: dict
+) -> float:
     """Check that a rewritten model gives what its source gives, on random images.
 
     Compared are the features, the logits, and the output with the head's activation applied. Where the first layers
@@ -140,7 +150,7 @@ def _is_channels_first(head):
     return getattr(head.pooling.layer, "data_format", None) == "channels_first"
 
 
-def tolerance(layers):
+def tolerance(layers: Iterable) -> float:
     """Return how far two models may be from each other by rounding alone.
 
     Parameters

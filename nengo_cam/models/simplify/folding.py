@@ -1,6 +1,13 @@
 """BatchNormalization and other factors and offsets, in the weights of the layer before or after."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from .steps import Steps
 
 __all__ = ["fold"]
 
@@ -11,7 +18,7 @@ _BACKWARD = frozenset(
 _FORWARD = frozenset({"Conv1D", "Conv2D", "Conv3D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D"})
 
 
-def fold(steps):
+def fold(steps: Steps) -> Steps:
     r"""Fold factors and offsets of channels into the weights of the layer next to them.
 
     With :math:`w * x + b` for a convolution or dense layer: what comes after it and does

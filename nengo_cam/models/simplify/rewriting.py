@@ -1,11 +1,13 @@
 """From the layer calls of a model to the steps of its `inference_model`, and what became of each call."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 
 from ... import compat
-from ..graph import Ref
-from ..head import INFERENCE_IDENTITIES
+from ..graph import FlatModel, Ref
+from ..head import INFERENCE_IDENTITIES, HeadCalls
 from .channels import channels_last
 from .folding import fold
 from .splitting import drop_identities, split_layers
@@ -60,7 +62,7 @@ class Rewriting:
         return {step.calls[0]: number for number, step in enumerate(self.steps) if step.calls}
 
 
-def rewrite(flat, head):
+def rewrite(flat: FlatModel, head: HeadCalls) -> Rewriting:
     """List the steps that a model's `inference_model` is made of.
 
     Parameters

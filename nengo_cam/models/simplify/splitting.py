@@ -1,5 +1,9 @@
 """Layers that NengoDL has no native form of, as several layers or others that it has."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ... import compat
@@ -7,10 +11,13 @@ from ..affine import Affine
 from ..graph import Ref
 from ..head import keeps_numbers
 
+if TYPE_CHECKING:
+    from .steps import Steps
+
 __all__ = ["drop_identities", "split_layers"]
 
 
-def drop_identities(steps):
+def drop_identities(steps: Steps) -> Steps:
     """Leave out what changes nothing: padding by 0, pooling over one cell, linear activations, factors of 1.
 
     Parameters
@@ -39,7 +46,7 @@ def _is_identity(step):
     return keeps_numbers(step.kind or "", step.config)
 
 
-def split_layers(steps):
+def split_layers(steps: Steps) -> Steps:
     """Put layers in place of those that NengoDL has no native form of.
 
     * A separable convolution becomes a depthwise convolution and one of a single position, with bias and activation.

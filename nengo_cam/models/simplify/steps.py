@@ -4,15 +4,18 @@ A step has what a layer call has, but its configuration and weights in place of 
 another that gives the same; `build` makes the Keras model.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ... import compat
 from ...exceptions import UnsupportedModelError
-from ..affine import affine_of
+from ..affine import Affine, affine_of
 from ..graph import FlatModel, LayerCall, Ref
 
 __all__ = ["Step", "Steps", "build", "flat_model", "step_of"]
@@ -71,47 +74,47 @@ class Step:
     affine: Any = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of the layer."""
         return self.config["name"]
 
     @property
-    def kind(self):
+    def kind(self) -> str | None:
         """Class name of the layer if it is Keras's own, otherwise None: a class derived from it may do anything."""
         name = self.layer_type.__name__
         tf = compat.import_tensorflow()
         return name if self.layer_type is getattr(tf.keras.layers, name, None) else None
 
     @property
-    def inputs(self):
+    def inputs(self) -> tuple:
         """Keys of the tensors that go in."""
         leaves = compat.import_tensorflow().nest.flatten((self.args, self.kwargs))
         return tuple(leaf.key for leaf in leaves if isinstance(leaf, Ref))
 
     @property
-    def output(self):
+    def output(self) -> Hashable:
         """Key of the first tensor that comes out."""
         return self.outputs[0]
 
     @property
-    def shape(self):
+    def shape(self) -> tuple:
         """Shape of the first tensor that comes out, batch axis first."""
         return self.shapes[0]
 
     @property
-    def is_plain(self):
+    def is_plain(self) -> bool:
         """Whether one tensor goes in, one comes out, and nothing else is said."""
         return len(self.args) == 1 and isinstance(self.args[0], Ref) and not self.kwargs and len(self.outputs) == 1
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Step:
         """Return a step with some attributes changed."""
         return dataclasses.replace(self, **changes)
 
-    def configured(self, **options):
+    def configured(self, **options: Any) -> Step:
         """Return a step with some options of the layer changed."""
         return self.replace(config={**self.config, **options})
 
-    def fed_by(self, keys):
+    def fed_by(self, keys: dict) -> Step:
         """Return a step with other inputs, by the keys of those that it has."""
         tf = compat.import_tensorflow()
         args, kwargs = tf.nest.map_structure(
@@ -120,7 +123,7 @@ class Step:
         )
         return self.replace(args=args, kwargs=kwargs)
 
-    def scaling(self, affine, calls=()):
+    def scaling(self, affine: Affine, calls: tuple[int, ...] = ()) -> Step:
         """Return a step in the place of this one that multiplies by factors and adds offsets, in native form."""
         config, weights = affine.normalization(self.name)
         config["dtype"] = self.config.get("dtype")
@@ -159,7 +162,7 @@ class Steps:
     def __iter__(self):
         return iter(self.steps)
 
-    def replaced(self, steps, aliases=None):
+    def replaced(self, steps: Iterable[Step], aliases: dict | None = None) -> Steps:
         """Return other steps with the same inputs, what is left out given by the key of what takes its place.
 
         Steps that the result does not need are left out.
@@ -179,14 +182,14 @@ class Steps:
                 needed.update(inputs.values())
         return dataclasses.replace(self, steps=tuple(reversed(kept)), result=resolve(self.result))
 
-    def shapes(self):
+    def shapes(self) -> dict:
         """Return the shapes of all tensors by key."""
         shapes = dict(self.input_shapes)
         for step in self.steps:
             shapes.update(zip(step.outputs, step.shapes))
         return shapes
 
-    def consumers(self):
+    def consumers(self) -> dict:
         """Return the steps that each tensor goes into by key; the result goes into a None besides."""
         consumers = collections.defaultdict(list, {self.result: [None]})
         for step in self.steps:
@@ -194,13 +197,13 @@ class Steps:
                 consumers[key].append(step)
         return consumers
 
-    def shared(self):
+    def shared(self) -> frozenset[str]:
         """Return the names of the layers that are called more than once."""
         counts = collections.Counter(step.name for step in self.steps)
         return self.reserved.union(name for name, n in counts.items() if n > 1)
 
 
-def step_of(flat, number, name, *, linear=False):
+def step_of(flat: FlatModel, number: int, name: str, *, linear: bool = False) -> Step:
     """Make a step of a layer call, without what only training needs.
 
     Parameters
@@ -257,7 +260,7 @@ def step_of(flat, number, name, *, linear=False):
     return step.replace(affine=affine)
 
 
-def build(name, inputs, steps, result):
+def build(name: str, inputs: dict, steps: Iterable[Step], result: Hashable) -> tuple[Any, dict, dict[str, Any]]:
     """Make the Keras model.
 
     Parameters
@@ -307,7 +310,7 @@ def build(name, inputs, steps, result):
     return tf.keras.Model(model_inputs, tensors[result], name=name), tensors, layers
 
 
-def flat_model(name, inputs, steps, result, layers):
+def flat_model(name: str, inputs: dict, steps: Iterable[Step], result: Hashable, layers: dict[str, Any]) -> FlatModel:
     """List the layer calls of a model that was made of steps, as `nengo_cam.models.graph.flatten` would.
 
     Parameters
