@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 
 from .exceptions import CompatibilityError
 from .version import __version__
@@ -48,6 +49,7 @@ __all__ = [
     "tensor_key",
     "tensor_origin",
     "watched_building",
+    "when_nengo_dl_is_imported",
     "without_decoder_cache",
     "without_gpu_advice",
 ]
@@ -56,6 +58,10 @@ _LEGACY_SWITCH = "TF_USE_LEGACY_KERAS"
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 #: Held while what belongs to the whole process is another for the building of one model.
 _BUILDING = threading.RLock()
+#: What waits for NengoDL, and stays for when it is loaded anew.
+_NENGO_DL_CALLBACKS = []
+#: Held while somebody is added to those who wait, so that nobody is missed by an import in another thread.
+_CALLBACKS_CHANGE = threading.Lock()
 
 
 def package_version(name):
@@ -122,6 +128,10 @@ class _NengoDLLoader(importlib.abc.Loader):
             # It says so of every Nengo later than itself; those that this package allows are tested.
             warnings.filterwarnings("ignore", message="This version of NengoDL has not been tested with your Nengo")
             self._loader.exec_module(module)
+        with _CALLBACKS_CHANGE:
+            callbacks = list(_NENGO_DL_CALLBACKS)
+        for callback in callbacks:
+            callback()
 
     def __getattr__(self, name):
         # get_data, get_resource_reader and the like are the original loader's.
@@ -252,6 +262,32 @@ def import_nengo_dl():
             f"{package_version('tensorflow')}. Install it with nengo-cam: pip install nengo-cam."
         ) from err
     return nengo_dl
+
+
+def when_nengo_dl_is_imported(callback: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called when NengoDL has been imported, by whomever; at once if it has been.
+
+    What teaches NengoDL something registers so, and does not load NengoDL, and TensorFlow with it, for those who never
+    use it.
+
+    Parameters
+    ----------
+    callback : callable
+        Takes nothing. It may import NengoDL.
+
+    Returns
+    -------
+    callable
+        The same, so that this can be a decorator.
+    """
+    with _CALLBACKS_CHANGE:
+        _NENGO_DL_CALLBACKS.append(callback)
+        is_there = "nengo_dl" in sys.modules
+    if is_there:
+        # Another thread may be in the middle of it, and the import system waits for that.
+        importlib.import_module("nengo_dl")
+        callback()
+    return callback
 
 
 def import_keras3():

@@ -31,7 +31,7 @@ MAIN = {
     "nengo_cam.scoring.latency.decision_latency",
     "nengo_cam.scoring.latency.explanation_latency",
     "nengo_cam.scoring.localization.localize.localization_scores",
-    "nengo_cam.neurons.IntegrateAndFire",
+    "nengo_cam.neurons.integrate_and_fire.IntegrateAndFire",
     "nengo_cam.plotting.film.animate.animate",
     "nengo_cam.plotting.overlay.overlay",
     "nengo_cam.plotting.timeline.timeline",

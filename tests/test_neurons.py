@@ -1,5 +1,8 @@
 import math
+import os
 import pickle
+import subprocess
+import sys
 
 import nengo
 import nengo_dl
@@ -279,3 +282,49 @@ def test_trains_through_its_rate_form(neurons):
 def test_beyond_the_clip_the_rate_form_is_flat(kind):
     assert train(kind(2.9), 3.0, 5.0) == 3.0
     assert train(kind(3.1), 3.0, 5.0) > 3.3
+
+
+def run_in_a_fresh_interpreter(code):
+    """Run code in another process and return the lines that it prints."""
+    env = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_neurons_run_without_tensorflow():
+    code = """
+import sys, nengo, nengo_cam as ncam
+for neurons in (ncam.SignedIntegrateAndFire(), ncam.ClippedIntegrateAndFire(500)):
+    with nengo.Network() as net:
+        probe = nengo.Probe(nengo.Ensemble(5, 1, neuron_type=neurons, gain=[1] * 5, bias=[600] * 5).neurons)
+    with nengo.Simulator(net, progress_bar=False) as sim:
+        sim.run_steps(10)
+    print(bool(sim.data[probe].any()))
+print({"tensorflow", "nengo_dl"} & set(sys.modules))
+"""
+    assert run_in_a_fresh_interpreter(code) == ["True", "True", "set()"]
+
+
+@pytest.mark.parametrize("imports", [("nengo_dl", "nengo_cam.simulator"), ("nengo_cam.simulator", "nengo_dl")], ids=str)
+def test_nengo_dl_knows_the_neurons_whatever_is_imported_first(imports):
+    # What NengoDL itself needs is there from `import nengo_cam` on, which imports none of the others.
+    code = (
+        "".join(f"import {name}\n" for name in ("sys", "nengo_cam", *imports))
+        + """
+print("nengo_dl" in sys.modules)
+print(nengo_dl.neuron_builders.SimNeuronsBuilder.TF_NEURON_IMPL[nengo_cam.IntegrateAndFire].__name__)
+print(nengo_cam.simulator.neurons.find_neurons(nengo_dl.SoftLIFRate).__name__)
+"""
+    )
+    assert run_in_a_fresh_interpreter(code) == ["True", "IntegrateAndFireBuilder", "own_step"]
+
+
+def test_pickles_of_before_can_be_loaded():
+    """They name the place where the types were."""
+    for neurons in (*NEURONS, IntegrateAndFire(), SignedIntegrateAndFire(2, 0.25)):
+        name = type(neurons).__name__
+        stored = pickle.dumps(neurons, protocol=0).replace(type(neurons).__module__.encode(), b"nengo_cam.neurons")
+        assert f"cnengo_cam.neurons\n{name}\n".encode() in stored
+        assert pickle.loads(stored) == neurons

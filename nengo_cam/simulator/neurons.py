@@ -72,25 +72,26 @@ def own_step(neurons, dt, dtype):
     return step
 
 
-def _register_elementwise():
-    types = [
-        nengo.RectifiedLinear,
-        ClippedRectifiedLinear,
-        nengo.Sigmoid,
-        nengo.Tanh,
-        nengo.LIFRate,
-        nengo.LIF,
-        nengo.AdaptiveLIFRate,
-        nengo.AdaptiveLIF,
-        nengo.Izhikevich,
-        nengo.RegularSpiking,
-    ]
+register_neurons(
+    nengo.RectifiedLinear,
+    ClippedRectifiedLinear,
+    nengo.Sigmoid,
+    nengo.Tanh,
+    nengo.LIFRate,
+    nengo.LIF,
+    nengo.AdaptiveLIFRate,
+    nengo.AdaptiveLIF,
+    nengo.Izhikevich,
+    nengo.RegularSpiking,
+)(own_step)
+
+
+@compat.when_nengo_dl_is_imported
+def _register_types_of_nengo_dl() -> None:
+    # Who has such neurons has imported NengoDL; nobody else has to wait for it.
     nengo_dl = compat.import_nengo_dl()
-    types += [nengo_dl.SoftLIFRate, nengo_dl.LeakyReLU, nengo_dl.SpikingLeakyReLU]
-    register_neurons(*types)(own_step)
+    register_neurons(nengo_dl.SoftLIFRate, nengo_dl.LeakyReLU, nengo_dl.SpikingLeakyReLU)(own_step)
 
-
-_register_elementwise()
 
 # Their clipped twins may have a number for each neuron, so blocks of them do not fit into their own step.
 register_neurons(IntegrateAndFire, SignedIntegrateAndFire, nengo.SpikingRectifiedLinear)(own_step)
