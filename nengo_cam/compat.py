@@ -28,6 +28,7 @@ from .exceptions import CompatibilityError
 from .version import __version__
 
 __all__ = [
+    "expects_training",
     "import_keras3",
     "import_nengo_dl",
     "import_tensorflow",
@@ -37,6 +38,7 @@ __all__ = [
     "is_symbolic",
     "is_value",
     "load_hdf5_weights",
+    "loaded_nengo_dl",
     "model_nodes",
     "name_operation",
     "package_version",
@@ -45,6 +47,7 @@ __all__ = [
     "quiet_tensorflow",
     "set_read_only",
     "snake_case",
+    "state_space",
     "tensor_key",
     "watched_building",
     "without_decoder_cache",
@@ -416,3 +419,31 @@ def without_gpu_advice():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No GPU support detected", category=UserWarning)
         yield
+
+
+def loaded_nengo_dl():
+    """Return NengoDL if somebody has imported it, else None: without it there are no objects of its types."""
+    return sys.modules.get("nengo_dl")
+
+
+def expects_training(layer):
+    """Tell whether a Keras layer's ``call`` takes ``training``."""
+    return layer._expects_training_arg
+
+
+def state_space(synapse, dt):
+    """Discretize a linear filter of Nengo's as its own step function does.
+
+    Parameters
+    ----------
+    synapse : nengo.LinearFilter
+        The filter.
+    dt : float
+        Time step [s].
+
+    Returns
+    -------
+    A, B, C, D : ndarray of shape (n, n), (n, 1), (1, n), (1, 1)
+        The filter of order n: ``x' = A x + B u``, output ``C x + D u``.
+    """
+    return synapse._get_ss(dt)

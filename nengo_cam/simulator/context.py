@@ -1,10 +1,11 @@
 """What rules are told when a simulator is built, and what they are told when it runs."""
 
 import numpy as np
+from nengo.builder.transforms import ConvInc
 
 from ..exceptions import SimulatorError
 
-__all__ = ["Build", "Chunk"]
+__all__ = ["Build", "StepRange"]
 
 
 class Build:
@@ -21,6 +22,8 @@ class Build:
     exact : bool
         Whether results have to be the same, bit by bit, for any number of steps and items at a time: in double
         precision. Single precision is for speed.
+    uses_tensorflow : bool
+        Whether TensorFlow is needed anyway: for convolutions in single precision, and for NengoDL's TensorNodes.
     """
 
     def __init__(self, dt, dtype, minibatch_size, operators):
@@ -28,6 +31,8 @@ class Build:
         self.dtype = np.dtype(dtype)
         self.minibatch_size = minibatch_size
         self.exact = self.dtype == np.float64
+        self.uses_tensorflow = not self.exact and any(isinstance(op, ConvInc) for op in operators)
+        self.uses_tensorflow |= any(type(op).__module__.startswith("nengo_dl.") for op in operators)
         self._read = {id(signal.base) for op in operators for signal in op.reads}
         self._written = {id(s.base): op for op in operators for s in op.sets + op.incs + op.updates}
 
@@ -52,8 +57,8 @@ class Build:
         return np.asarray(signal.initial_value, self.dtype)
 
 
-class Chunk:
-    """Consecutive time steps.
+class StepRange:
+    """The consecutive time steps of a chunk, and where what they give is recorded.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ class Engine:
 
         Parameters
         ----------
-        chunk : Chunk
+        chunk : StepRange
             Time steps.
         fed : dict
             As for `feed`, the steps of this chunk.

@@ -24,9 +24,6 @@ from .pooling import pooling_factor
 __all__ = ["LazyEnsemble", "build_model", "precision"]
 
 
-nengo_dl = compat.import_nengo_dl()
-
-
 @contextlib.contextmanager
 def precision(dtype):
     """Let Nengo build in the precision that the simulator runs in."""
@@ -135,7 +132,9 @@ class _LeanBuilder(Builder):
 
     @classmethod
     def build(cls, model, obj, *args, **kwargs):
-        if isinstance(obj, nengo_dl.TensorNode):
+        # NengoDL keeps its builder in a registry of its own; in Nengo's a TensorNode is a node with an output it lacks.
+        nengo_dl = compat.loaded_nengo_dl()
+        if nengo_dl is not None and isinstance(obj, nengo_dl.TensorNode):
             return nengo_dl.tensor_node.build_tensor_node(model, obj)
         if type(obj) is nengo.Convolution and isinstance(obj.init, np.ndarray) and kwargs.get("decoders") is None:
             factor = pooling_factor(obj, obj.init)

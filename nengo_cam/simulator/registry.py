@@ -12,8 +12,9 @@ def register_operator(operator_class):
 
     Parameters
     ----------
-    operator_class : type
-        Subclass of `nengo.builder.Operator`.
+    operator_class : type or str
+        Subclass of `nengo.builder.Operator`; or module and name of one, ``"package.module.Name"``, whose package is
+        not loaded for it.
 
     Returns
     -------
@@ -37,11 +38,13 @@ def find_rule(operator):
         If there is none.
     """
     for cls in type(operator).__mro__:
-        if cls in _RULES:
-            return _RULES[cls]
+        for key in (cls, f"{cls.__module__}.{cls.__qualname__}"):
+            if key in _RULES:
+                return _RULES[key]
+    known = sorted(key.rpartition(".")[2] if isinstance(key, str) else key.__name__ for key in _RULES)
     raise SimulatorError(
         f"operator {operator}: it cannot run for all time steps at once; expected one of "
-        f"{sorted(cls.__name__ for cls in _RULES)}, got {type(operator).__name__}. Use nengo_dl.Simulator, or register "
+        f"{known}, got {type(operator).__name__}. Use nengo_dl.Simulator, or register "
         "a rule for it."
     )
 
@@ -98,7 +101,7 @@ class Rule:
         ----------
         inputs : list of Value
             Values of `inputs`.
-        chunk : Chunk
+        chunk : StepRange
             Which time steps they are of.
 
         Returns

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ..checks.parameters import check_count, check_positive
 from ..exceptions import ParameterError
-from .context import Chunk
+from .context import StepRange
 from .cycles import check_learning
 from .data import SimulationData, check_feed
 from .engine import Engine
@@ -340,7 +340,7 @@ class Simulator:
                 rule = engine.sole_source(keys[probe])
                 if rule is not None and probe.sample_every is None and array.ndim == 3:
                     places[id(rule)] = array[:, start:stop]
-            chunk = Chunk(self._n_steps, stop - start, self.dt, places)
+            chunk = StepRange(self._n_steps, stop - start, self.dt, places)
             part = {signal: array if array.shape[1] == 1 else array[:, start:stop] for signal, array in fed.items()}
             values = engine.advance(chunk, part, keys.values())
             self._n_steps = chunk.stop
@@ -352,16 +352,10 @@ class Simulator:
         return max(1, budget // max(step_bytes, 1))
 
     def _probed(self, probe, array, shape, chunk):
-        batch = self.minibatch_size or 1
-        array = (
-            np.broadcast_to(array, (batch, chunk.n_steps, array.shape[2]))
-            if array.shape[:2]
-            != (
-                batch,
-                chunk.n_steps,
-            )
-            else array
-        )
+        whole = (self.minibatch_size or 1, chunk.n_steps, array.shape[2])
+        if array.shape != whole:
+            # What stands still, or is the same for all items, was computed once.
+            array = np.broadcast_to(array, whole)
         if probe.sample_every is not None:
             array = array[:, self._sampled(np.arange(chunk.start + 1, chunk.stop + 1), probe.sample_every)]
         return array.reshape((*array.shape[:2], *shape))

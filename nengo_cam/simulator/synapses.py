@@ -5,6 +5,7 @@
 import numpy as np
 from nengo.synapses import LinearFilter, Triangle
 
+from .. import compat
 from .registry import Rule
 from .scan import for_each_block, spread
 from .signals import Value
@@ -99,7 +100,7 @@ def _own_step(process, shape, build, state):
 
 def _linear_filter(process, shape, build, state):
     """Step of a linear filter, written out so that it adds up in the same order for any number of items."""
-    A, B, C, D = (np.asarray(m, build.dtype) for m in process._get_ss(build.dt))
+    A, B, C, D = (np.asarray(m, build.dtype) for m in compat.state_space(process, build.dt))
     if A.size == 0:
         gain = D.item()
         return lambda t, u: gain * u

@@ -9,10 +9,9 @@ from .tensors import to_numpy
 
 __all__ = ["TensorNodeRule"]
 
-nengo_dl = compat.import_nengo_dl()
 
-
-@register_operator(nengo_dl.tensor_node.SimTensorNode)
+# By name: who has no TensorNodes need not load NengoDL, and with it TensorFlow.
+@register_operator("nengo_dl.tensor_node.SimTensorNode")
 class TensorNodeRule(Rule):
     """A function of TensorFlow's; one that is passed the time runs step by step."""
 
@@ -56,6 +55,6 @@ class TensorNodeRule(Rule):
             # As NengoDL does: past __call__, which would cast double precision to single.
             if function.weights:
                 args = [self._tf.cast(arg, function.weights[0].dtype) for arg in args]
-            kwargs = {"training": False} if function._expects_training_arg else {}
+            kwargs = {"training": False} if compat.expects_training(function) else {}
             out = function.call(args[0] if len(args) == 1 else args, **kwargs)
         return np.asarray(to_numpy(out), self.build.dtype)
