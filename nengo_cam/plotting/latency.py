@@ -9,6 +9,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
 
 from ..exceptions import ResultError
+from ..scoring.positions import describe
 from .column import new_figure, png_of
 from .text import literal, plain
 
@@ -120,10 +121,9 @@ def latency(decision, explanation, *, color="C0", ax=None):
 def _check(name, result):
     if not isinstance(result, xr.Dataset) or "latency" not in result or result["latency"].dims != ("image",):
         values = result["latency"] if isinstance(result, xr.Dataset) and "latency" in result else result
-        got = f"dims {tuple(values.dims)}" if hasattr(values, "dims") else type(values).__name__
         raise ResultError(
-            f"{name}: expected a Dataset with latency over ('image',), got {got}. Pass what {name}_latency gives, of "
-            "one label."
+            f"{name}: expected a Dataset with latency over ('image',), got {describe(values)}. Pass what "
+            f"{name}_latency gives, of one label."
         )
     if "duration" not in result.attrs or result.sizes["image"] == 0:
         raise ResultError(

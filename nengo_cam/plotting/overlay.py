@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ..exceptions import ParameterError, ResultError
-from .displayed import as_images, displayed, gray
-from .extent import check_cover, image_extent, map_extent
+from .displayed import as_images, check_cover, displayed, gray, image_extent, map_extent
 from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds
 from .text import literal, plain

@@ -8,8 +8,7 @@ import numpy as np
 
 from ..exceptions import LabelError, ParameterError
 from .answers import answers_of
-from .displayed import as_images, displayed, frame_indices, image_index
-from .extent import check_cover, map_extent
+from .displayed import as_images, check_cover, displayed, frame_indices, image_index, map_extent
 from .results import check_pair, check_rate, check_spiking
 
 __all__ = ["Scene", "milliseconds", "nearest_steps", "select_scenes"]

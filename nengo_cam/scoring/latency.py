@@ -7,7 +7,7 @@ import xarray as xr
 
 from ..exceptions import LabelError, ParameterError, ResultError
 from .agreement import get_metric
-from .agreement.alignment import describe
+from .positions import describe
 
 __all__ = ["decision_latency", "explanation_latency", "latency_summary", "settling_time"]
 

@@ -5,10 +5,10 @@ import xarray as xr
 
 from ..checks.images import check_images
 from ..exceptions import ImageError, LabelError, ParameterError, ResultError
+from .positions import check_positions
 
 __all__ = ["check_interpolation", "check_pairs", "choose_labels", "on_pixels", "one_per_image", "score"]
 
-_DIMS = ("z", "y", "x")
 _INTERPOLATIONS = ("linear", "nearest")
 
 
@@ -38,7 +38,7 @@ def on_pixels(maps, shape, *, interpolation="linear"):
         If ``interpolation`` is unknown.
     """
     check_interpolation(interpolation)
-    dims = _positions(maps)
+    dims = check_positions("maps", maps)
     if len(dims) != len(shape):
         raise ResultError(
             f"maps: expected one dim for each axis of an image of shape {tuple(shape)}, got {dims}. Pass the images "
@@ -98,7 +98,7 @@ def check_pairs(images, maps):
     ResultError
         If the maps have other dims, or values that are not finite.
     """
-    dims = _positions(maps)
+    dims = check_positions("maps", maps)
     others = [dim for dim in maps.dims if dim not in dims]
     if sorted(others) not in (["image"], ["image", "label"]):
         raise ResultError(
@@ -220,15 +220,6 @@ def one_per_image(maps, labels):
     columns = names.tolist() if names.dtype.kind in "iu" else list(range(len(names)))
     picked = xr.DataArray([columns.index(label) for label in labels.tolist()], dims="image")
     return maps.isel(label=picked).drop_vars("label").transpose("image", ...)
-
-
-def _positions(maps):
-    """Name the dims of a map."""
-    dims = [dim for dim in _DIMS if dim in getattr(maps, "dims", ())]
-    if not isinstance(maps, xr.DataArray) or "x" not in dims:
-        got = f"dims {tuple(maps.dims)}" if hasattr(maps, "dims") else type(maps).__name__
-        raise ResultError(f"maps: expected a DataArray with dims (..., 'y', 'x'), got {got}. Pass dataset.cam.")
-    return dims
 
 
 def _columns(maps, n_labels):

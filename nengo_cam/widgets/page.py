@@ -11,8 +11,7 @@ import numpy as np
 
 from ..exceptions import ResultError
 from ..plotting.answers import answers_of
-from ..plotting.displayed import displayed, frame_indices, image_index
-from ..plotting.extent import map_extent
+from ..plotting.displayed import displayed, frame_indices, image_index, map_extent
 from ..plotting.scale import SCALES
 from ..plotting.score_curve import align_scores, score_limits, score_name, score_note
 from .controls import SCALE_NAMES, WINNER, scale_text

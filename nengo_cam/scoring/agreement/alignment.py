@@ -4,21 +4,12 @@ import numpy as np
 import xarray as xr
 
 from ...exceptions import ResultError
+from ..positions import describe, positions
 
-__all__ = ["align", "blocks", "check_maps", "describe", "final_answers", "positions"]
+__all__ = ["align", "blocks", "check_maps", "final_answers"]
 
 #: Values of a block of maps that are worked on at a time: small enough to stay in a processor's cache, or nearly so.
 BLOCK_SIZE = 2**20
-
-
-def positions(maps):
-    """Name the dims of a map: y and x, x alone in one dimension, z, y and x in three."""
-    return [dim for dim in ("z", "y", "x") if dim in maps.dims]
-
-
-def describe(value):
-    """Say what was given instead of a Dataset, for an error."""
-    return f"dims {tuple(value.dims)}" if hasattr(value, "dims") else type(value).__name__
 
 
 def check_maps(name, result):

@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from ...exceptions import ParameterError, ResultError
-from .alignment import align, blocks, check_maps, describe, final_answers, positions
+from ..positions import check_positions, positions
+from .alignment import align, blocks, check_maps, final_answers
 from .metrics import pearson
 from .registry import get_metric
 
@@ -110,16 +111,11 @@ def correlation(maps, others):
     >>> found.dims, bool((found.median("image") > 0.9).all())
     (('image', 'label'), True)
     """
-    for name, array in (("maps", maps), ("others", others)):
-        if not isinstance(array, xr.DataArray) or "x" not in array.dims:
-            raise ResultError(
-                f"{name}: expected a DataArray with dims (..., 'y', 'x'), got {describe(array)}. Pass dataset.cam."
-            )
-    cells = positions(maps)
-    if positions(others) != cells:
+    cells, theirs = check_positions("maps", maps), check_positions("others", others)
+    if theirs != cells:
         raise ResultError(
-            f"others: its maps have other axes than maps; expected {cells}, got {positions(others)}. Compute both from "
-            "the same network."
+            f"others: its maps have other axes than maps; expected {cells}, got {theirs}. Compute both from the same "
+            "network."
         )
     return xr.apply_ufunc(
         pearson,

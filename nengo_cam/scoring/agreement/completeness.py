@@ -1,7 +1,7 @@
 """The identity that ties maps to logits."""
 
 from ...exceptions import ResultError
-from .alignment import positions
+from ..positions import positions
 
 __all__ = ["completeness_error"]
 

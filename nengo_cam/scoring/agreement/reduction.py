@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ...exceptions import ParameterError, ResultError
-from .alignment import describe
+from ..positions import describe
 
 __all__ = ["check_burn_in", "cumulative", "smooth"]
 

@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from ...exceptions import ParameterError, ResultError
-from ..agreement.alignment import blocks, check_maps, positions
+from ..agreement.alignment import blocks, check_maps
+from ..positions import positions
 from .regions import Regions, check_masks, draw_boxes, image_size
 from .scores import (
     area_iou,
