@@ -4,11 +4,19 @@ Places are pixel coordinates of the input image. Pixel (0, 0) is centered on y =
 reaches from -0.5 to Y - 0.5 and X - 0.5.
 """
 
+from __future__ import annotations
+
 import operator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..exceptions import ImageError, ResultError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "as_images",
@@ -21,8 +29,11 @@ __all__ = [
     "map_extent",
 ]
 
+#: ``(left, right, bottom, top)`` [pixel], as matplotlib's ``imshow`` takes it.
+Extent = tuple[float, float, float, float]
 
-def as_images(images, input_shape=None):
+
+def as_images(images: ArrayLike, input_shape: Sequence[int] | None = None) -> np.ndarray:
     """Check a stack of images.
 
     Parameters
@@ -62,7 +73,7 @@ def as_images(images, input_shape=None):
     return images
 
 
-def image_index(n_images, n_maps, position, coordinate):
+def image_index(n_images: int, n_maps: int, position: int, coordinate: Any) -> int:
     """Find the image that belongs to a map.
 
     As many images as maps are matched one to one; otherwise the images are taken to be the full set, and the map's
@@ -103,7 +114,7 @@ def image_index(n_images, n_maps, position, coordinate):
     return index
 
 
-def frame_indices(n_frames, times, dt):
+def frame_indices(n_frames: int, times: np.ndarray, dt: float) -> np.ndarray:
     """Find the frame of a film that was shown at each time step.
 
     As many frames as steps are matched one to one; otherwise the frames are taken to be those of the whole
@@ -141,7 +152,7 @@ def frame_indices(n_frames, times, dt):
     return indices
 
 
-def displayed(film):
+def displayed(film: ArrayLike) -> np.ndarray:
     """Stretch an image to the range of the display.
 
     Parameters
@@ -160,16 +171,17 @@ def displayed(film):
     ImageError
         If a value is not finite.
     """
-    film = np.asarray(film, dtype=float)
-    if not np.all(np.isfinite(film)):
+    picture = np.asarray(film, dtype=float)
+    if not np.all(np.isfinite(picture)):
         raise ImageError("image: some pixels are not finite; expected numbers, got NaN or inf. Replace them first.")
-    if film.shape[-1] != 3:
-        film = film.mean(axis=-1)
-    low, high = film.min(), film.max()
-    return (film - low) / (high - low) if high > low else np.zeros_like(film)
+    if picture.shape[-1] != 3:
+        # No color map fits them all, and a mean shows where something is.
+        picture = picture.mean(axis=-1)
+    low, high = picture.min(), picture.max()
+    return (picture - low) / (high - low) if high > low else np.zeros_like(picture)
 
 
-def gray(picture):
+def gray(picture: np.ndarray) -> np.ndarray:
     """Reduce a displayed picture to its brightness, so that color is left to the map above it.
 
     Parameters
@@ -189,7 +201,7 @@ def gray(picture):
     return picture @ np.array([0.299, 0.587, 0.114]) if picture.ndim == 3 else picture
 
 
-def map_extent(y, x):
+def map_extent(y: ArrayLike, x: ArrayLike) -> Extent:
     """Find the rectangle that the cells of a map cover.
 
     Parameters
@@ -215,7 +227,7 @@ def map_extent(y, x):
     return left, right, bottom, top
 
 
-def image_extent(shape):
+def image_extent(shape: tuple[int, ...]) -> Extent:
     """Find the rectangle that an image covers.
 
     Parameters
@@ -231,7 +243,7 @@ def image_extent(shape):
     return -0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5
 
 
-def check_cover(extent, shape, cells):
+def check_cover(extent: Extent, shape: tuple[int, ...], cells: tuple[int, ...]) -> None:
     """Check that a map lies in the middle of an image, give or take half a cell.
 
     It need not cover it: after convolutions without padding no cell is centered near the edge.

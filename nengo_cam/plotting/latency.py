@@ -1,6 +1,8 @@
 """When networks decide against when their maps agree, image by image."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,6 +14,9 @@ from ..exceptions import ResultError
 from ..scoring.positions import describe
 from .column import new_figure, png_of
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    from matplotlib.typing import ColorType
 
 __all__ = ["Latency", "latency"]
 
@@ -50,7 +55,9 @@ class Latency(NamedTuple):
         return png_of(self.axes.figure)
 
 
-def latency(decision, explanation, *, color="C0", ax=None):
+def latency(
+    decision: xr.Dataset, explanation: xr.Dataset, *, color: ColorType = "C0", ax: Axes | None = None
+) -> Latency:
     """Draw for each image when the network decides, and when its map agrees with that of the CNN.
 
     Below the diagonal the network looks before it decides. Images that never settle lie in the margin beyond the run,
@@ -98,10 +105,11 @@ def latency(decision, explanation, *, color="C0", ax=None):
     if ax is None:
         ax = new_figure(3.0).subplots()
     (diagonal,) = ax.plot([0, duration], [0, duration], color="0.6", linewidth=0.8, zorder=1)
-    for draw in (ax.axvspan, ax.axhspan):
-        draw(_MARGIN * duration, _END * duration, color="0.93", linewidth=0, zorder=0)
+    for shade in (ax.axvspan, ax.axhspan):
+        shade(_MARGIN * duration, _END * duration, color="0.93", linewidth=0, zorder=0)
     medians = []
-    for values, draw in ((decides, ax.axvline), (explains, ax.axhline)):
+    lines: list[tuple[np.ndarray, Any]] = [(decides, ax.axvline), (explains, ax.axhline)]
+    for values, draw in lines:
         median = float(np.median(np.where(np.isnan(values), np.inf, values)))
         if np.isfinite(median):
             medians.append(draw(median, color=color, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1))

@@ -1,5 +1,9 @@
 """Images with the maps that explain them: checked, one map for each image, brought to its pixels."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 import xarray as xr
 
@@ -7,12 +11,19 @@ from ..checks.images import check_images
 from ..exceptions import ImageError, LabelError, ParameterError, ResultError
 from .positions import check_positions
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
 __all__ = ["check_interpolation", "check_pairs", "choose_labels", "on_pixels", "one_per_image", "score"]
 
 _INTERPOLATIONS = ("linear", "nearest")
 
 
-def on_pixels(maps, shape, *, interpolation="linear"):
+def on_pixels(
+    maps: xr.DataArray, shape: tuple[int, ...], *, interpolation: Literal["linear", "nearest"] = "linear"
+) -> np.ndarray:
     """Bring maps to the pixels of the image, by the coordinates of their cells.
 
     Parameters
@@ -55,7 +66,7 @@ def on_pixels(maps, shape, *, interpolation="linear"):
     return values
 
 
-def check_interpolation(interpolation):
+def check_interpolation(interpolation: Any) -> None:
     """Check that an interpolation is one that `on_pixels` knows.
 
     Parameters
@@ -74,7 +85,7 @@ def check_interpolation(interpolation):
         )
 
 
-def check_pairs(images, maps):
+def check_pairs(images: ArrayLike, maps: xr.DataArray) -> tuple[np.ndarray, xr.DataArray]:
     """Check that maps are those of still images.
 
     Parameters
@@ -99,7 +110,7 @@ def check_pairs(images, maps):
         If the maps have other dims, or values that are not finite.
     """
     dims = check_positions("maps", maps)
-    others = [dim for dim in maps.dims if dim not in dims]
+    others = [str(dim) for dim in maps.dims if dim not in dims]
     if sorted(others) not in (["image"], ["image", "label"]):
         raise ResultError(
             f"maps: expected dims ('image', 'label', 'y', 'x') or the same without label, got {tuple(maps.dims)}. "
@@ -123,7 +134,7 @@ def check_pairs(images, maps):
     return images, maps.transpose("image", ..., *dims)
 
 
-def score(predict, images):
+def score(predict: Callable[[np.ndarray], ArrayLike], images: np.ndarray) -> np.ndarray:
     """Ask a callable for scores, and check what comes.
 
     Parameters
@@ -152,7 +163,9 @@ def score(predict, images):
     return scores
 
 
-def choose_labels(predict, images, maps, labels):
+def choose_labels(
+    predict: Callable[[np.ndarray], ArrayLike], images: np.ndarray, maps: xr.DataArray, labels: int | ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Decide on the label of each image.
 
     Parameters
@@ -200,7 +213,7 @@ def choose_labels(predict, images, maps, labels):
     return given, scores
 
 
-def one_per_image(maps, labels):
+def one_per_image(maps: xr.DataArray, labels: np.ndarray) -> xr.DataArray:
     """Pick the map of each image's label.
 
     Parameters

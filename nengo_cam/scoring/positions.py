@@ -1,5 +1,7 @@
 """The axes of a map: y and x, x alone in one dimension, z, y and x in three."""
 
+from __future__ import annotations
+
 import xarray as xr
 
 from ..exceptions import ResultError
@@ -7,7 +9,7 @@ from ..exceptions import ResultError
 __all__ = ["check_positions", "describe", "positions"]
 
 
-def positions(maps):
+def positions(maps: xr.DataArray) -> list[str]:
     """Name the dims of a map, from the slowest to the fastest, whatever their order in the array.
 
     Parameters
@@ -23,7 +25,7 @@ def positions(maps):
     return [dim for dim in ("z", "y", "x") if dim in maps.dims]
 
 
-def check_positions(name, maps):
+def check_positions(name: str, maps: object) -> list[str]:
     """Check that an array holds maps, and name their dims.
 
     Parameters
@@ -51,7 +53,7 @@ def check_positions(name, maps):
     return positions(maps)
 
 
-def describe(value):
+def describe(value: object) -> str:
     """Say what was given instead of a Dataset or maps, for an error.
 
     Parameters

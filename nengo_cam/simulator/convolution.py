@@ -1,7 +1,10 @@
 """Rules for convolutions: one call for all steps and items."""
 
+from __future__ import annotations
+
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nengo.builder.transforms import ConvTransposeInc
@@ -14,10 +17,18 @@ from .registry import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import nengo
+    from nengo.builder import Operator, Signal
+
+    from .context import Build, StepRange
+
 __all__ = ["ConvIncRule", "ConvolutionRule", "correlate", "n_groups"]
 
 
-def n_groups(conv):
+def n_groups(conv: nengo.Convolution) -> int:
     """Tell the number of groups of a convolution, which Nengo 3.2 does not have."""
     return getattr(conv, "groups", 1)
 
@@ -25,7 +36,7 @@ def n_groups(conv):
 class ConvolutionRule(Rule):
     """What convolutions have in common: frames in, frames out, channels last in between."""
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: Operator, build: Build):
         super().__init__(operator, build)
         self.conv = operator.conv
         self.kernel = build.constant(operator.W)
@@ -35,17 +46,17 @@ class ConvolutionRule(Rule):
         self.prepare()
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Signal]:
         return [self.operator.X]
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Choose how to compute it."""
 
-    def compute(self, frames):
+    def compute(self, frames: np.ndarray) -> np.ndarray:
         """From frames (batch, steps, *in_shape) to frames (batch, steps, *out_shape)."""
         raise NotImplementedError
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         array = inputs[0].dense()
         if not array.any():
             # Before the first spike, and behind silent layers: still, whatever the number of steps.
@@ -62,7 +73,7 @@ class ConvolutionRule(Rule):
 class ConvIncRule(ConvolutionRule):
     """Convolution; in double precision frame by frame and in the reference's order of summation."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         self._dense = self._bias = self._events = None
         if self.build.exact or self.conv.dimensions > 3:
             return
@@ -73,7 +84,7 @@ class ConvIncRule(ConvolutionRule):
             )
         self._dense = _DenseConvolution(self.kernel, self.conv.strides, self.conv.padding, n_groups(self.conv))
 
-    def absorb(self, value):
+    def absorb(self, value: np.ndarray | None) -> bool:
         """Take over the addition of a constant to the output, if it is the same at all positions of a channel.
 
         Parameters
@@ -93,10 +104,10 @@ class ConvIncRule(ConvolutionRule):
         if self._dense.n_parts > 1 or value.shape[:2] != (1, 1) or np.any(by_channel != by_channel[0]):
             return False
         # The product is multiplied by `unscale` later, and from now on the bias with it.
-        self._bias = by_channel[0] * self.build.dtype.type(1 / self.unscale)
+        self._bias = by_channel[0] * np.asarray(1 / self.unscale, self.build.dtype)
         return True
 
-    def compute(self, frames):
+    def compute(self, frames: np.ndarray) -> np.ndarray:
         leading = frames.shape[:2]
         if self._events is not None and self._events.suits(frames):
             return self._events(frames, self._bias)
@@ -207,7 +218,9 @@ class ConvTransposeIncRule(ConvolutionRule):
         return np.ascontiguousarray(out[(slice(None), *crop)]).reshape((*leading, *self.out_shape))
 
 
-def correlate(frame, kernel, strides, padding, groups=1):
+def correlate(
+    frame: np.ndarray, kernel: np.ndarray, strides: Sequence[int], padding: str, groups: int = 1
+) -> np.ndarray:
     """Convolve one frame, in NumPy.
 
     Computes what `nengo.Convolution` means, for any number of dimensions: windows of the frame times the kernel as a
@@ -235,7 +248,7 @@ def correlate(frame, kernel, strides, padding, groups=1):
     if padding == "same":
         total = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n, k, s in zip(frame.shape, window, strides)]
         frame = np.pad(frame, [(t // 2, t - t // 2) for t in total] + [(0, 0)])
-    windows = sliding_window_view(frame, window, axis=tuple(range(n_spatial)))
+    windows: np.ndarray = sliding_window_view(frame, window, axis=tuple(range(n_spatial)))  # type: ignore[call-overload]
     windows = windows[tuple(slice(None, None, s) for s in strides)]
     # (*spatial_out, C, *window) to (*spatial_out, *window, C)
     windows = np.moveaxis(windows, n_spatial, -1)

@@ -1,8 +1,22 @@
 """Runs the tasks of a plan, chunk of time by chunk: what stands still once, what moves in every chunk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .signals import Value, element_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nengo.builder import Signal
+
+    from .context import StepRange
+    from .plan import Plan
+    from .registry import Rule
+    from .signals import Key
 
 __all__ = ["Engine"]
 
@@ -19,18 +33,18 @@ class Engine:
         What runs in which order.
     """
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan):
         self.plan = plan
-        self._fed = None
-        self._constants = {}
+        self._fed: dict[int, int] | None = None
+        self._constants: dict[tuple[int, int], Value] = {}
 
-    def reset(self, seed):
+    def reset(self, seed: int) -> None:
         """Put all rules back to their initial state."""
         rng = np.random.RandomState(seed)
         for task in self.plan.reset_order:
             task.rule.reset(rng)
 
-    def feed(self, fed):
+    def feed(self, fed: Mapping[Signal, np.ndarray]) -> None:
         """Take data for some nodes, and compute what does not change from step to step.
 
         Parameters
@@ -115,14 +129,16 @@ class Engine:
         """Whether a signal needs no memory besides that of its parts."""
         return all(part.source is None for part in self.plan.parts[key])
 
-    def sole_source(self, key):
+    def sole_source(self, key: Key) -> Rule | None:
         """Find the rule whose first output is a signal, nothing added and nothing cut out; None if there is none."""
         parts = self.plan.parts.get(key, ())
         if len(parts) != 1 or parts[0].source is not None or parts[0].output != 0:
             return None
         return self.plan.tasks[parts[0].task].rule if self._task_levels[parts[0].task] == MOVING else None
 
-    def advance(self, chunk, fed, wanted):
+    def advance(
+        self, chunk: StepRange, fed: Mapping[Signal, np.ndarray], wanted: Iterable[Key]
+    ) -> dict[Key, np.ndarray]:
         """Run all moving tasks for a chunk.
 
         Parameters
@@ -140,7 +156,9 @@ class Engine:
             From keys to arrays of shape (batch or 1, steps or 1, size).
         """
         fed = {id(signal): array for signal, array in fed.items()}
-        outputs, values, result = {}, {}, {}
+        outputs: dict[tuple[int, int], Value] = {}
+        values: dict[Key, Value] = {}
+        result: dict[Key, np.ndarray] = {}
         wanted = set(wanted)
         with np.errstate(invalid="raise", divide="ignore"):
             for number, task in enumerate(self.plan.tasks):

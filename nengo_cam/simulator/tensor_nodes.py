@@ -1,11 +1,22 @@
 """The rule for NengoDL's TensorNodes: their function applied to all steps and items at once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import compat
 from .registry import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nengo.builder import Operator, Signal
+
+    from .context import Build, StepRange
 
 __all__ = ["TensorNodeRule"]
 
@@ -15,7 +26,7 @@ __all__ = ["TensorNodeRule"]
 class TensorNodeRule(Rule):
     """A function of TensorFlow's; one that is passed the time runs step by step."""
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: Operator, build: Build):
         super().__init__(operator, build)
         self._tf = compat.import_tensorflow()
         self.moving = operator.time is not None
@@ -27,14 +38,15 @@ class TensorNodeRule(Rule):
             function.build(shapes[0] if len(shapes) == 1 else shapes)
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Signal]:
         return [] if self.operator.input is None else [self.operator.input]
 
-    def __call__(self, inputs, chunk):
-        array = inputs[0].dense() if inputs else None
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         if not self.moving:
-            out = self._apply([self._frames(array.reshape(-1, array.shape[2]))])
-            return [Value(out.reshape((*array.shape[:2], -1)))]
+            still = inputs[0].dense()
+            out = self._apply([self._frames(still.reshape(-1, still.shape[2]))])
+            return [Value(out.reshape((*still.shape[:2], -1)))]
+        array = inputs[0].dense() if inputs else None
         steps = []
         for step, time in enumerate(chunk.times):
             args = [self._tf.constant(time, self.build.dtype)]

@@ -1,10 +1,17 @@
 """What a Dataset must have to be read, and how two of them are brought together."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
 from ...exceptions import ResultError
 from ..positions import describe, positions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["align", "blocks", "check_maps", "final_answers"]
 
@@ -12,7 +19,7 @@ __all__ = ["align", "blocks", "check_maps", "final_answers"]
 BLOCK_SIZE = 2**20
 
 
-def check_maps(name, result):
+def check_maps(name: str, result: xr.Dataset) -> xr.DataArray:
     """Check that a Dataset holds maps, and put their dims in order.
 
     Parameters
@@ -53,7 +60,7 @@ def check_maps(name, result):
     return maps.transpose(*leading, *cells)
 
 
-def align(maps, references):
+def align(maps: xr.DataArray, references: xr.DataArray) -> xr.DataArray:
     """Pick the references that belong to maps.
 
     Parameters
@@ -100,7 +107,7 @@ def align(maps, references):
     return references
 
 
-def blocks(maps):
+def blocks(maps: xr.DataArray) -> Iterator[dict[str, slice]]:
     """Cut maps into blocks of some images, or of some steps of one, that are small enough to work on.
 
     Parameters
@@ -126,7 +133,7 @@ def blocks(maps):
             yield {**rows, "time": slice(step, min(step + steps, n_steps))}
 
 
-def final_answers(logits):
+def final_answers(logits: xr.DataArray) -> np.ndarray:
     """Find the label that each image is given at the last step.
 
     Parameters

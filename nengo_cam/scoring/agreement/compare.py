@@ -1,7 +1,10 @@
 """Scores of spiking against rate maps, with named dims."""
 
+from __future__ import annotations
+
 import inspect
 import numbers
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -12,10 +15,19 @@ from .alignment import align, blocks, check_maps, final_answers
 from .metrics import pearson
 from .registry import get_metric
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 __all__ = ["compare", "correlation"]
 
 
-def compare(spiking, rate, *, metrics=("pearson", "spearman", "cosine", "rmse", "ssim", "topk_iou"), options=None):
+def compare(
+    spiking: xr.Dataset,
+    rate: xr.Dataset,
+    *,
+    metrics: str | Sequence[str] = ("pearson", "spearman", "cosine", "rmse", "ssim", "topk_iou"),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> xr.Dataset:
     """Score the maps of a spiking network at each time step against those of the rate network.
 
     Maps are taken as they are. Those of a single step are mostly noise: reduce them first by `cumulative` or `smooth`.
@@ -86,7 +98,7 @@ def compare(spiking, rate, *, metrics=("pearson", "spearman", "cosine", "rmse", 
     return xr.Dataset(variables, coords, attrs)
 
 
-def correlation(maps, others):
+def correlation(maps: xr.DataArray, others: xr.DataArray) -> xr.DataArray:
     """Correlate maps with maps over their positions (Pearson).
 
     Parameters
