@@ -124,6 +124,7 @@ def number_twins(names: Sequence[str]) -> list[str]:
     list of str
         As many names, all of them different: the second ``"crane"`` is ``"crane (2)"``.
     """
+    # A number must not make a name that another one has already.
     taken, seen, result = set(names), set(), []
     for name in names:
         if name in seen:

@@ -218,6 +218,7 @@ def score_limits(scores: xr.DataArray) -> tuple[float, float]:
         Limits, with a margin.
     """
     values = scores.values[np.isfinite(scores.values)]
+    # A list that has been in a file is an array.
     highest = np.ravel(scores.attrs.get("range", [0, np.inf]))[-1]
     low = min(0.0, float(values.min(initial=0.0)))
     high = float(highest) if np.isfinite(highest) else float(values.max(initial=0.0)) or 1.0

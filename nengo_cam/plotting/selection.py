@@ -218,6 +218,7 @@ def _positions(positions, n_images):
 def _positions_of_labels(spiking, positions, label):
     if label is None:
         last = spiking["logits"].isel(time=-1, image=positions).transpose("image", "label").values
+        # `argmax` takes NaN for the largest.
         return np.where(np.isnan(last), -np.inf, last).argmax(axis=1).tolist()
     labels = spiking["label"].values.tolist()
     if label not in labels:
@@ -227,4 +228,5 @@ def _positions_of_labels(spiking, positions, label):
 
 
 def _step(times):
+    # Not the mean, which gaps between steps that were selected would raise.
     return float(np.median(np.diff(times))) if len(times) > 1 else float(times[0])

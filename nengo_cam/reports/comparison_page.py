@@ -90,6 +90,7 @@ def _agreement(scores):
     for name in metric_names():
         if name in scores:
             values = _of_compared(scores, name)[:, -1]
+            # Counted in a column of their own.
             known = values[~np.isnan(values)]
             quartiles = np.quantile(known, _QUARTILES) if len(known) else [np.nan] * 3
             attrs = scores[name].attrs

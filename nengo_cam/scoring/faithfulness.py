@@ -113,6 +113,7 @@ def faithfulness(
     check_interpolation(interpolation)
     labels, _ = choose_labels(predict, images, maps, labels)
     chosen = one_per_image(maps, labels)
+    # As many cells as the maps have: their pixels go together, and only the order is another.
     noise = chosen.copy(data=np.random.default_rng(seed).random(chosen.shape))
     scores = {name: np.empty((2, len(images), len(parts))) for name in ("deletion", "insertion")}
     with tqdm(total=4 * len(images), unit="curve", disable=not progress_bar) as progress:
@@ -120,6 +121,7 @@ def faithfulness(
             ranks = _ranks(on_pixels(order, images.shape[1:-1], interpolation=interpolation))
             for start in range(0, len(images), minibatch_size):
                 rows = slice(start, start + minibatch_size)
+                # For each fraction, the pixels that go first.
                 first = ranks[rows, None] < np.rint(parts * ranks[0].size).reshape(-1, *[1] * (ranks.ndim - 1))
                 for name, keep in (("deletion", ~first), ("insertion", first)):
                     masked = np.where(keep[..., None], images[rows, None], fill[rows, None])
@@ -130,6 +132,7 @@ def faithfulness(
     curve = ("order", "image", "fraction")
     variables: dict[str, Any] = {}
     for name, values in scores.items():
+        # By trapezoids; NumPy's own function has another name in NumPy 2.
         area = (np.diff(parts) * (values[..., 1:] + values[..., :-1]) / 2).sum(axis=-1)
         variables[name] = (curve, values, {"long_name": f"score after {name}"})
         variables[f"{name}_area"] = (curve[:2], area, {"long_name": f"area under the {name} curve"})
@@ -223,6 +226,7 @@ def average_drop(
 def _ranks(values):
     """Rank the pixels of each image, the strongest 0."""
     flat = values.reshape(len(values), -1)
+    # Stable, so that equally strong pixels go in the same order everywhere.
     order = np.argsort(-flat, axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(flat.shape[1])[None], axis=1)

@@ -61,6 +61,7 @@ def on_pixels(
         if interpolation == "nearest":
             weights = np.eye(len(centers))[abs(pixels[:, None] - centers).argmin(axis=1)]
         else:
+            # Interpolation is linear in the values: what it makes of unit vectors is its matrix, which serves all maps.
             weights = np.stack([np.interp(pixels, centers, unit) for unit in np.eye(len(centers))], axis=1)
         values = np.moveaxis(np.moveaxis(values, axis, -1) @ weights.T, -1, axis)
     return values
@@ -195,6 +196,7 @@ def choose_labels(
     try:
         given = np.broadcast_to(labels, len(images))
     except ValueError:
+        # Not whole numbers, so that the error below says what was expected.
         given = np.zeros(0)
     if given.dtype.kind not in "iu" or not ((given >= 0) & (given < scores.shape[1])).all():
         raise LabelError(

@@ -43,6 +43,7 @@ class Build:
         self.exact = self.dtype == np.float64
         self.uses_tensorflow = not self.exact and any(isinstance(op, ConvInc) for op in operators)
         self.uses_tensorflow |= any(type(op).__module__.startswith("nengo_dl.") for op in operators)
+        # By the base: who reads a part of a signal keeps all of it.
         self._read = {id(signal.base) for op in operators for signal in op.reads}
         self._written = {id(s.base): op for op in operators for s in op.sets + op.incs + op.updates}
 
@@ -91,6 +92,7 @@ class StepRange:
         self.start = start
         self.n_steps = n_steps
         self._places = places or {}
+        # Multiplied as Nengo's clock does it; sums would drift.
         self.times = np.arange(start + 1, start + n_steps + 1) * dt
 
     def storage(self, rule: object, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -110,6 +112,7 @@ class StepRange:
         ndarray
             Not initialized.
         """
+        # Of another shape if all items are the same: the simulator copies these into their places itself.
         place = self._places.get(id(rule))
         return place if place is not None and place.shape == shape else np.empty(shape, dtype)
 

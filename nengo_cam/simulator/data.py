@@ -45,6 +45,7 @@ class SimulationData(collections.abc.Mapping):
     def __getitem__(self, obj: Any) -> Any:
         if obj not in self._recorded:
             value = self._params[obj]
+            # Most are never asked for.
             if isinstance(value, LazyEnsemble):
                 value = self._params[obj] = value.build()
             return value
@@ -52,6 +53,7 @@ class SimulationData(collections.abc.Mapping):
         if not pieces:
             return np.zeros((0,))
         if len(pieces) > 1:
+            # When somebody looks: joined after every run, many short ones would copy everything again and again.
             joined = np.concatenate(pieces, axis=1)
             joined.setflags(write=False)
             pieces[:] = [joined]

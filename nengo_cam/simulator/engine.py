@@ -53,12 +53,14 @@ class Engine:
             Values that replace what the network itself gives these signals.
         """
         levels = {id(signal): STILL if array.shape[1] == 1 else MOVING for signal, array in fed.items()}
+        # Fed as the last time, what was computed of constants still holds.
         if levels != self._fed:
             self._fed, self._constants = levels, {}
             self._set_levels()
             self._set_lifetimes()
         fed = {id(signal): array for signal, array in fed.items()}
         outputs = dict(self._constants)
+        # As the reference has it: a NaN is an error where it arises.
         with np.errstate(invalid="raise", divide="ignore"):
             for number, task in enumerate(self.plan.tasks):
                 if self._task_levels[number] <= STILL and (number, 0) not in outputs:
@@ -164,6 +166,7 @@ class Engine:
             for number, task in enumerate(self.plan.tasks):
                 if self._task_levels[number] == MOVING:
                     self._run(number, task, outputs, values, fed, chunk)
+                # Before they are dropped.
                 for key in wanted.intersection(task.inputs) - result.keys():
                     value = values.get(key)
                     result[key] = (self._gather(key, outputs, fed, True) if value is None else value).dense()

@@ -111,6 +111,7 @@ def integrate_and_fire_signed(
             for i in range(len(v)):
                 u = v[i] + (moving[i] + constant[i]) * dt
                 n = np.floor(u)
+                # At most as many are taken back as were sent.
                 if u < none:
                     n = max(min(np.floor(u + negative_threshold), none), -count[i])
                 v[i] = u - n
@@ -200,6 +201,7 @@ def integrate_and_fire_signed_clipped(
                 u = v[i] + (moving[i] + constant[i]) * dt
                 limit = left[i] + growth[i]
                 n = np.floor(min(u, limit))
+                # At most as many are taken back as were sent.
                 if u < none:
                     n = max(min(np.floor(u + negative_threshold), none), -count[i])
                 v[i] = u - n

@@ -84,6 +84,7 @@ class CopyRule(Rule):
             out = np.zeros((*array.shape[:2], self._size), array.dtype)
             target = slice(None) if self._target is None else self._target
             if self._repeats:
+                # Plain assignment would keep the last of those that come twice; the reference adds them.
                 np.add.at(out, (slice(None), slice(None), target), array)
             else:
                 out[:, :, target] = array
@@ -207,6 +208,7 @@ class SimPyFuncRule(Rule):
             for item in range(batch):
                 args = [] if self.operator.t is None else [float(time)]
                 if x is not None:
+                    # A copy: the function may keep it, or write into it.
                     args.append(x[item, step if x.shape[1] > 1 else 0].reshape(self.operator.x.shape).copy())
                 result = self.operator.fn(*args)
                 if out is not None:

@@ -55,6 +55,7 @@ class ProcessRule(Rule):
         for _ in range(n_items):
             state = {name: np.array(signal.initial_value) for name, signal in operator.state.items()}
             self._steps.append(
+                # Copies of the generator: each item draws what it would draw alone.
                 operator.process.make_step(shape_in, operator.output.shape, self.build.dt, copy.deepcopy(rng), state)
             )
         self._last = np.array(operator.output.initial_value, self.build.dtype).reshape(1, -1)
@@ -71,6 +72,7 @@ class ProcessRule(Rule):
                     row = x[item if x.shape[0] > 1 else 0, step if x.shape[1] > 1 else 0]
                     args.append(row.reshape(operator.input.shape).copy())
                 result = np.ravel(advance(*args))
+                # Written when all have read: they see what was there one step before.
                 if operator.mode == "update":
                     out[item, step] = self._last[item]
                     self._last[item] = result

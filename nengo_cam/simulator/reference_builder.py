@@ -123,6 +123,7 @@ def _without_samples(ensembles):
             ensemble.encoders = np.ones((ensemble.n_neurons, ensemble.dimensions))
         yield ensembles
     finally:
+        # However it ended: the objects are the user's.
         for ensemble, eval_points, encoders, n_eval_points in before:
             ensemble.eval_points, ensemble.encoders, ensemble.n_eval_points = eval_points, encoders, n_eval_points
 

@@ -128,6 +128,7 @@ class Simulator:
         self._engine: Any = Engine(Plan(self.model, self.dtype, minibatch_size or 1))
         self.data = SimulationData(self.model.params, self.model.probes, squeeze=minibatch_size is None)
         if seed is None:
+            # As `nengo.Simulator` has it, so that processes draw the same.
             seed = getattr(network, "seed", None)
             seed = np.random.default_rng().integers(np.iinfo(np.int32).max) if seed is None else seed + 1
         self.closed = False
@@ -349,6 +350,7 @@ class Simulator:
         at_most = chunk_steps or self._affordable_steps(engine)
         n_chunks = -(-n_steps // at_most)
         if chunk_steps is None:
+            # As many chunks, of about one length: a short last one has the overhead of a long one.
             at_most = -(-n_steps // n_chunks)
         wanted = {probe: self.model.sig[probe]["in"] for probe in self.model.probes}
         keys = {probe: signal_key(signal) for probe, signal in wanted.items()}
@@ -381,6 +383,7 @@ class Simulator:
         return array.reshape((*array.shape[:2], *shape))
 
     def _sampled(self, steps, sample_every):
+        # Nengo's own rule, which counts steps from 1.
         period = 1 if sample_every is None else sample_every / self.dt
         return steps % period < 1
 

@@ -100,6 +100,7 @@ def align(maps: xr.DataArray, references: xr.DataArray) -> xr.DataArray:
                 "Compute both from the same images and labels."
             )
         order = [known[value] for value in maps[dim].values.tolist()]
+        # Selecting copies, and most pairs are in the same order already.
         if order != list(range(references.sizes[dim])):
             references = references.isel({dim: order})
     if "time" in maps.dims and "time" not in references.dims:
@@ -148,6 +149,7 @@ def final_answers(logits: xr.DataArray) -> np.ndarray:
     """
     last = logits.isel(time=-1) if "time" in logits.dims else logits
     values = last.transpose("image", "label").values
+    # `argmax` takes NaN for the largest.
     return logits["label"].values[np.where(np.isnan(values), -np.inf, values).argmax(axis=1)]
 
 

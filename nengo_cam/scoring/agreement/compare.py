@@ -79,6 +79,7 @@ def compare(
     scores = {metric.name: np.empty(maps.shape[:-n_axes]) for metric in chosen}
     for block in blocks(maps):
         ours = maps.isel(block).values
+        # A reference without time has one step, for all of them.
         theirs = references.isel({dim: part for dim, part in block.items() if references.sizes[dim] > 1}).values
         for metric in chosen:
             scores[metric.name][tuple(block.values())] = metric.function(
@@ -129,6 +130,7 @@ def correlation(maps: xr.DataArray, others: xr.DataArray) -> xr.DataArray:
             f"others: its maps have other axes than maps; expected {cells}, got {theirs}. Compute both from the same "
             "network."
         )
+    # Joined as xarray's arithmetic does: images and labels that only one of them has are left out.
     return xr.apply_ufunc(
         pearson,
         maps,
@@ -143,6 +145,7 @@ def correlation(maps: xr.DataArray, others: xr.DataArray) -> xr.DataArray:
 
 
 def _choose(metrics):
+    # A name alone is a sequence too, of letters.
     names = [metrics] if isinstance(metrics, str) else list(metrics) if np.iterable(metrics) else [metrics]
     chosen = [get_metric(name) for name in names]
     if not names or len(set(names)) < len(names):
@@ -157,6 +160,7 @@ def _check_options(options, chosen):
             raise ParameterError(
                 f"options: expected those of the metrics {list(functions)}, got some of {name!r}. Add it to metrics."
             )
+        # The first two are maps and references.
         known = list(inspect.signature(functions[name]).parameters)[2:]
         known.remove("n_axes")
         if not isinstance(given, dict) or not set(given) <= set(known):

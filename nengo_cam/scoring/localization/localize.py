@@ -145,6 +145,7 @@ def _score(cams, regions, threshold):
         maps = cams.isel(block).values
         hits, inside = regions.hits[block["image"]], regions.inside[block["image"]]
         if "time" in block:
+            # Objects stand still: the same at all steps.
             hits, inside = hits[:, None], inside[:, None]
         part = tuple(block.values())
         scores["pointing"][part] = pointing_game(maps, hits, n_axes=len(regions.axes))

@@ -145,6 +145,7 @@ def draw_boxes(
         )
     first, last = boxes[..., :n_axes], boxes[..., n_axes:]
     there = ~np.isnan(boxes).all(axis=-1)
+    # A pixel is in a half-open box if its center is.
     lowest, highest = np.maximum(np.ceil(first), 0), np.minimum(np.ceil(last), image_shape)
     wrong = boxes[there & ~(lowest < highest).all(axis=-1)]
     if len(wrong):
