@@ -11,6 +11,8 @@ variable, and makes ``import nengo_dl`` find what it needs. The names exist only
 everybody else sees Keras unchanged.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import importlib
@@ -23,12 +25,21 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .exceptions import CompatibilityError
 from .version import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import h5py
+    import nengo
+    import numpy as np
+    from nengo.builder import Signal
+
 __all__ = [
+    "expects_training",
     "import_keras3",
     "import_nengo_dl",
     "import_tensorflow",
@@ -38,6 +49,7 @@ __all__ = [
     "is_symbolic",
     "is_value",
     "load_hdf5_weights",
+    "loaded_nengo_dl",
     "model_nodes",
     "name_operation",
     "package_version",
@@ -46,8 +58,10 @@ __all__ = [
     "quiet_tensorflow",
     "set_read_only",
     "snake_case",
+    "state_space",
     "tensor_key",
     "tensor_origin",
+    "view_signal",
     "watched_building",
     "when_nengo_dl_is_imported",
     "without_decoder_cache",
@@ -64,7 +78,7 @@ _NENGO_DL_CALLBACKS = []
 _CALLBACKS_CHANGE = threading.Lock()
 
 
-def package_version(name):
+def package_version(name: str) -> str | None:
     """Return the version of an installed package without importing it, or None if it is not installed."""
     # TensorFlow is published under several names, one per kind of machine.
     names = (name, "tensorflow-cpu", "tensorflow-macos", "tf-nightly") if name == "tensorflow" else (name,)
@@ -74,7 +88,7 @@ def package_version(name):
     return None
 
 
-def package_versions():
+def package_versions() -> dict[str, str | None]:
     """List the versions of the packages that a result depends on, for its provenance.
 
     Returns
@@ -90,7 +104,7 @@ def _major_minor(version):
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-def prepare():
+def prepare() -> None:
     """Make ``import nengo_dl`` work from now on; called once by ``import nengo_cam``.
 
     Loads neither TensorFlow nor NengoDL. Does nothing where nothing is needed.
@@ -192,7 +206,7 @@ def _legacy_keras_names():
                 sys.modules[name] = module
 
 
-def import_tensorflow():
+def import_tensorflow() -> Any:
     """Import TensorFlow and check that its Keras is the one that NengoDL needs.
 
     Returns
@@ -239,7 +253,7 @@ def _keras_of(tf):
         return "no module"
 
 
-def import_nengo_dl():
+def import_nengo_dl() -> Any:
     """Import NengoDL, whatever the version of TensorFlow.
 
     Returns
@@ -290,7 +304,7 @@ def when_nengo_dl_is_imported(callback: Callable[[], None]) -> Callable[[], None
     return callback
 
 
-def import_keras3():
+def import_keras3() -> Any:
     """Import Keras 3, if it is there.
 
     Returns
@@ -305,30 +319,32 @@ def import_keras3():
     return importlib.import_module("keras")
 
 
-def is_keras3_model(value):
+def is_keras3_model(value: object) -> bool:
     """Tell whether a value is a model of Keras 3, without importing that."""
     bases = [(base.__module__.split(".")[0], base.__name__) for base in type(value).__mro__]
     return ("keras", "Model") in bases and not isinstance(value, import_tensorflow().keras.Model)
 
 
-def is_called_once(layer):
+def is_called_once(layer: Any) -> bool:
     """Tell whether a layer of Keras 3 has been called on symbolic tensors once, in whatever model."""
     return len(layer._inbound_nodes) == 1
 
 
-def snake_case(name):
+def snake_case(name: str) -> str:
     """Write the name of a class as Keras does in the files of weights: ``"Conv2D"`` as ``"conv2d"``."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def name_operation(tensor, name):
+def name_operation(tensor: Any, name: str) -> None:
     """Give the layer that Keras 2 has made of an operation or function, such as ``x + y``, another name."""
     tensor._keras_history.layer._name = name
 
 
 @contextlib.contextmanager
-def watched_building(before_call, after_call, make_variable):
+def watched_building(
+    before_call: Callable[..., Any], after_call: Callable[..., Any], make_variable: Callable[..., Any]
+) -> Iterator[None]:
     """Watch Keras 2 build a model in this thread.
 
     One model at a time: what is in the place of Keras's own for the time being is there for the whole process, and
@@ -365,7 +381,7 @@ def watched_building(before_call, after_call, make_variable):
             layer_type.__call__ = original
 
 
-def load_hdf5_weights(model, group):
+def load_hdf5_weights(model: Any, group: h5py.Group) -> None:
     """Give a model of Keras 2 the weights in an open HDF5 group, as ``load_model`` does.
 
     Parameters
@@ -383,12 +399,12 @@ def load_hdf5_weights(model, group):
     loader.load_weights_from_hdf5_group(group, model)
 
 
-def is_value(leaf):
+def is_value(leaf: object) -> bool:
     """Tell whether this is a tensor that has a value already, unlike those of models that are being built."""
     return hasattr(leaf, "numpy") and hasattr(leaf, "dtype") and not is_symbolic(leaf)
 
 
-def model_nodes(model):
+def model_nodes(model: Any) -> list[Any]:
     """List the layer calls of a functional model in the order in which they run.
 
     Parameters
@@ -407,41 +423,41 @@ def model_nodes(model):
     return nodes
 
 
-def is_functional(layer):
+def is_functional(layer: Any) -> bool:
     """Tell whether a layer is a functional model (a built Sequential model is one)."""
     return isinstance(layer, import_nengo_dl().compat.Functional) and bool(layer.inputs)
 
 
-def tensor_key(tensor):
+def tensor_key(tensor: Any) -> tuple[int, int, int]:
     """Identify a symbolic tensor by the layer call that made it; the same in every structure that holds it."""
     history = tensor._keras_history
     return id(history.layer), history.node_index, history.tensor_index
 
 
-def tensor_origin(tensor):
+def tensor_origin(tensor: Any) -> tuple[Any, int]:
     """Return the layer that made a symbolic tensor, and the number of that call among all calls of the layer."""
     history = tensor._keras_history
     return history.layer, history.node_index
 
 
-def is_symbolic(value):
+def is_symbolic(value: object) -> bool:
     """Tell whether a value is a symbolic Keras tensor."""
     return hasattr(value, "_keras_history")
 
 
-def set_read_only(obj, name, value):
+def set_read_only(obj: Any, name: str, value: np.ndarray) -> None:
     """Set a read-only parameter of a Nengo object as it is, without the copy that Nengo makes of arrays."""
     value.setflags(write=False)
     getattr(type(obj), name).data[obj] = value
 
 
-def quiet_tensorflow():
+def quiet_tensorflow() -> None:
     """Keep TensorFlow's start-up messages off the terminal; has an effect only before TensorFlow is imported."""
     os.environ.setdefault(_LOG_LEVEL, "3")
 
 
 @contextlib.contextmanager
-def without_decoder_cache():
+def without_decoder_cache() -> Iterator[None]:
     """Build without Nengo's decoder cache: converted networks have no decoders, and a first use logs an error."""
     import nengo
 
@@ -454,8 +470,58 @@ def without_decoder_cache():
 
 
 @contextlib.contextmanager
-def without_gpu_advice():
+def without_gpu_advice() -> Iterator[None]:
     """Hide NengoDL's advice on installing GPU support, which it repeats for every simulator."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No GPU support detected", category=UserWarning)
         yield
+
+
+def loaded_nengo_dl() -> Any:
+    """Return NengoDL if somebody has imported it, else None: without it there are no objects of its types."""
+    return sys.modules.get("nengo_dl")
+
+
+def expects_training(layer: Any) -> bool:
+    """Tell whether a Keras layer's ``call`` takes ``training``."""
+    return layer._expects_training_arg
+
+
+def state_space(synapse: nengo.LinearFilter, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Discretize a linear filter of Nengo's as its own step function does.
+
+    Parameters
+    ----------
+    synapse : nengo.LinearFilter
+        The filter.
+    dt : float
+        Time step [s].
+
+    Returns
+    -------
+    A, B, C, D : ndarray of shape (n, n), (n, 1), (1, n), (1, 1)
+        The filter of order n: ``x' = A x + B u``, output ``C x + D u``.
+    """
+    return synapse._get_ss(dt)
+
+
+def view_signal(value: np.ndarray, name: str) -> Signal:
+    """Make a read-only signal of Nengo's whose initial value is a view, which Nengo itself would copy.
+
+    Parameters
+    ----------
+    value : ndarray
+        Read-only array.
+    name : str
+        Name of the signal.
+
+    Returns
+    -------
+    nengo.builder.Signal
+        Its ``initial_value`` is ``value`` itself.
+    """
+    from nengo.builder import Signal
+
+    signal = Signal(value.dtype.type(0), name=name, readonly=True)
+    signal._initial_value = value
+    return signal

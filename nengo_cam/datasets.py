@@ -1,15 +1,20 @@
 """Real images to try things on: handwritten digits that ship with scikit-learn, alone or in scenes, and MNIST."""
 
-import numbers
+from __future__ import annotations
+
 import os
 import pathlib
 import zipfile
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from . import compat
-from .checks.parameters import check_count, check_seed
+from .checks.parameters import check_count, check_seed, is_whole
 from .exceptions import DatasetUnavailableError, MissingDependencyError, ParameterError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 __all__ = ["digits", "digits_model", "mnist", "scattered_digits", "scattered_digits_model"]
 
@@ -22,7 +27,7 @@ _GAP = 2
 _N_POSITIONS, _N_SCENES = 50, 200
 
 
-def digits():
+def digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Load scikit-learn's handwritten digits, enlarged from 8 x 8 to 28 x 28 pixels.
 
     The last fifth of the 1,797 digits is for testing. Neighbors in the data set come from the same writers, so most
@@ -73,7 +78,7 @@ def _load_digits(name, size):
     return (images[:n], data.target[:n]), (images[n:], data.target[n:])
 
 
-def digits_model():
+def digits_model() -> tf.keras.Model:
     """Load the small CNN that ships with the package, trained on the training images of `digits`.
 
     Five 3 x 3 convolutions with ReLU, global average pooling and a Dense readout with softmax. The script that trained
@@ -103,7 +108,15 @@ def _load_model(name):
     return tf.keras.models.load_model(pathlib.Path(__file__).with_name("data") / name, compile=False)
 
 
-def scattered_digits(n, *, split="test", size=64, digits_per_image=2, clutter=6, seed=0):
+def scattered_digits(
+    n: int,
+    *,
+    split: Literal["test", "train"] = "test",
+    size: int = 64,
+    digits_per_image: int = 2,
+    clutter: int = 6,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make scenes whose answer is known: digits among distractors, with their boxes.
 
     Digits of `digits`, 16 pixels high, stand at random places of a black square, those of one image all different.
@@ -160,15 +173,16 @@ def scattered_digits(n, *, split="test", size=64, digits_per_image=2, clutter=6,
             f"digits_per_image: the digits of an image are all different; expected at most 10, got {digits_per_image}. "
             "Ask for fewer."
         )
-    if not isinstance(clutter, numbers.Integral) or isinstance(clutter, bool) or clutter < 0:
+    if not is_whole(clutter) or clutter < 0:
         raise ParameterError(f"clutter: expected a whole number of at least 0, got {clutter!r}. Try clutter=6.")
     if split not in ("train", "test"):
         raise ParameterError(f"split: expected 'train' or 'test', got {split!r}. Choose one.")
     check_seed(seed)
-    source = _load_digits("scattered_digits", _SCENE_DIGITS_SIZE)[split == "test"]
+    digits, classes = _load_digits("scattered_digits", _SCENE_DIGITS_SIZE)[split == "test"]
     rng = np.random.default_rng(seed)
-    scenes = [_scene(*source, size, digits_per_image, clutter, rng) for _ in range(n)]
-    return tuple(map(np.stack, zip(*scenes)))
+    scenes = [_scene(digits, classes, size, digits_per_image, clutter, rng) for _ in range(n)]
+    images, labels, boxes = map(np.stack, zip(*scenes))
+    return images, labels, boxes
 
 
 def _scene(digits, classes, size, n_digits, n_distractors, rng):
@@ -231,7 +245,7 @@ def _cropped(image):
     return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def scattered_digits_model():
+def scattered_digits_model() -> tf.keras.Model:
     """Load the small CNN that ships with the package, trained on `scattered_digits` with 1 and 2 digits per image.
 
     Convolutions with ReLU, global average pooling and a Dense readout with a sigmoid for each class: is this digit
@@ -250,7 +264,7 @@ def scattered_digits_model():
     return _load_model("scattered_digits_gap.h5")
 
 
-def mnist():
+def mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Load MNIST from Keras's cache, or through ``tf.keras.datasets``, which downloads it and keeps it there.
 
     Returns
@@ -266,7 +280,11 @@ def mnist():
     cached = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras")) / "datasets" / "mnist.npz"
     # Keras deletes a cached file that is packed in another way than its own, and downloads it again.
     train, test = _read_mnist(cached) if cached.exists() else _download_mnist(cached)
-    return tuple((images.astype(np.float32)[..., None] / 255, classes.astype(int)) for images, classes in (train, test))
+    return _as_images(*train), _as_images(*test)
+
+
+def _as_images(images, classes):
+    return images.astype(np.float32)[..., None] / 255, classes.astype(int)
 
 
 def _read_mnist(path):

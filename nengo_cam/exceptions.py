@@ -5,6 +5,13 @@ from the built-in exception that fits, so that ``except ValueError`` keeps worki
 may want to read as attributes. All of them pickle, so they cross process boundaries.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
     "AnswerWarning",
     "CAMError",
@@ -44,7 +51,7 @@ class CAMError(Exception):
         Values that a program may want to read; they become attributes and survive pickling.
     """
 
-    def __init__(self, message, **facts):
+    def __init__(self, message: str, **facts: Any):
         super().__init__(message)
         self.__dict__.update(facts)
 
@@ -83,7 +90,7 @@ class HeadError(CAMError, ValueError):
         Names of the layers whose output could be pooled.
     """
 
-    def __init__(self, message, *, layers=(), poolable=()):
+    def __init__(self, message: str, *, layers: Iterable[str] = (), poolable: Iterable[str] = ()):
         super().__init__(message, layers=tuple(layers), poolable=tuple(poolable))
 
 

@@ -149,3 +149,41 @@ def test_names_of_classes_in_files(kind, tf):
     layer = getattr(tf.keras.layers, kind)(**options.get(kind, {}))
     # Keras numbers the names that it makes of classes itself.
     assert compat.snake_case(kind) == re.sub(r"_\d+$", "", layer.name)
+
+
+def test_filters_are_discretized_as_scipy_does_it():
+    import nengo
+    import numpy as np
+    from scipy.signal import cont2discrete, tf2ss
+
+    synapse, dt = nengo.LinearFilter([2.0], [0.01, 0.3, 1.0]), 0.002
+    *expected, _ = cont2discrete(tf2ss(synapse.num, synapse.den), dt, method="zoh")
+    found = compat.state_space(synapse, dt)
+    # The same filter may be written in other states: what it answers to an impulse is the same.
+    for n in range(5):
+        ours, theirs = ((c @ np.linalg.matrix_power(a, n) @ b).item() for a, b, c, _ in (found, expected))
+        assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_signals_of_views_are_not_copied():
+    import numpy as np
+
+    kernel = np.broadcast_to(np.eye(3, dtype=np.float32), (500, 500, 3, 3))
+    signal = compat.view_signal(kernel, "weights")
+    assert signal.initial_value is kernel
+    assert signal.shape == kernel.shape
+    assert signal.name == "weights"
+    assert signal.readonly
+
+
+def test_layers_that_take_training_are_told_from_those_that_do_not(tf):
+    assert compat.expects_training(tf.keras.layers.Dropout(0.5))
+    assert not compat.expects_training(tf.keras.layers.Flatten())
+
+
+def test_nengo_dl_is_not_loaded_by_asking_for_it():
+    code = "import sys, nengo_cam; print(nengo_cam.compat.loaded_nengo_dl(), 'nengo_dl' in sys.modules)"
+    assert run(code) == "None False"
+    import nengo_dl
+
+    assert compat.loaded_nengo_dl() is nengo_dl

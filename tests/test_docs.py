@@ -40,6 +40,7 @@ INTERNAL = {
     "reports.comparison_page",
     "reports.comparison_report",
     "scoring.pixels",
+    "scoring.positions",
 }
 #: Rooms whose modules are the public ones; of other packages it is what they export.
 ROOMS = ("checks", "conversion", "measurement", "models", "reports", "scoring")

@@ -1,18 +1,26 @@
 """Images as the user gives them, checked before any simulation."""
 
+from __future__ import annotations
+
 import collections.abc
 import math
 import numbers
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..exceptions import ImageError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 __all__ = ["check_images"]
 
 
-def check_images(images, input_shape, *, n_steps=None, name="images"):
+def check_images(
+    images: ArrayLike, input_shape: tuple[int, ...], *, n_steps: int | None = None, name: str = "images"
+) -> np.ndarray:
     """Check that an array holds images that a network takes.
 
     Parameters

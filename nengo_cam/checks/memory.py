@@ -1,5 +1,7 @@
 """Whether a result fits into memory, said before it is computed."""
 
+from __future__ import annotations
+
 import pathlib
 
 import psutil
@@ -21,7 +23,7 @@ _CONTROL_GROUPS = (
 )
 
 
-def free_memory():
+def free_memory() -> int:
     """Return how much memory can be taken without swapping [bytes].
 
     Returns
@@ -30,14 +32,14 @@ def free_memory():
         What the machine has available, or what is left to the container that the process runs in, if that is less.
     """
     free = psutil.virtual_memory().available
-    for limit, used, statistics, reclaimable in _CONTROL_GROUPS:
-        limit, used = _number_in(limit), _number_in(used)
+    for limit_file, use_file, statistics, reclaimable in _CONTROL_GROUPS:
+        limit, used = _number_in(limit_file), _number_in(use_file)
         if limit is not None and used is not None:
             free = min(free, limit - used + (_number_in(statistics, reclaimable) or 0))
     return free
 
 
-def check_room(n_bytes, *, what, remedy):
+def check_room(n_bytes: int, *, what: str, remedy: str) -> None:
     """Check that a result fits into memory, before anything is computed.
 
     Parameters
@@ -64,7 +66,7 @@ def check_room(n_bytes, *, what, remedy):
         )
 
 
-def readable_bytes(n_bytes):
+def readable_bytes(n_bytes: float) -> str:
     """Write a number of bytes with three digits and a unit, such as '1.2 GB'."""
     size = float(n_bytes)
     for unit in ("bytes", "kB", "MB", "GB", "TB"):

@@ -1,5 +1,7 @@
 """Results reach the disk whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pathlib
@@ -9,8 +11,12 @@ import signal
 import stat
 import tempfile
 import threading
+from typing import TYPE_CHECKING
 
 from ..exceptions import OutputPathError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["atomic_folder", "atomic_path", "check_folder", "check_writable", "make_folder"]
 
@@ -22,7 +28,7 @@ _LONGEST_SUFFIX = 32
 _ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def check_writable(path, *, inputs=()):
+def check_writable(path: str | os.PathLike[str], *, inputs: Sequence[str | os.PathLike[str]] = ()) -> pathlib.Path:
     """Check that a file can be written at ``path``, before the work whose result goes there.
 
     Parameters
@@ -74,7 +80,7 @@ def check_writable(path, *, inputs=()):
     return path
 
 
-def check_folder(folder, names=()):
+def check_folder(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> None:
     """Check that files can be written to a folder, which may not be there yet, before the work whose results they are.
 
     Parameters
@@ -102,7 +108,7 @@ def check_folder(folder, names=()):
         check_writable(nearest / name)
 
 
-def make_folder(path):
+def make_folder(path: str | os.PathLike[str]) -> None:
     """Make a folder for results, and those above it, if it is not there yet.
 
     Parameters
@@ -125,7 +131,7 @@ def make_folder(path):
 
 
 @contextlib.contextmanager
-def atomic_path(path):
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Give a temporary path beside ``path`` to write to, and move it there once it is complete.
 
     An existing file is replaced only when the new one is complete, and hands on its permissions; a new file has those
@@ -171,7 +177,7 @@ def atomic_path(path):
 
 
 @contextlib.contextmanager
-def atomic_folder(folder):
+def atomic_folder(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Give a temporary folder to write files to, and move them into ``folder`` once all are complete.
 
     Files of the same names are replaced as by `atomic_path`, which also says what happens when a signal comes; others
@@ -192,11 +198,12 @@ def atomic_folder(folder):
     OutputPathError
         If the folder cannot be made or written to, see `check_folder`.
     """
-    folder = _target(pathlib.Path(folder))
-    check_folder(folder, [f"{_PREFIX}check"])
-    make_folder(folder.parent)
-    there = folder.is_dir()
-    place = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder if there else folder.parent))
+    final = _target(pathlib.Path(folder))
+    check_folder(final, [f"{_PREFIX}check"])
+    make_folder(final.parent)
+    there = final.is_dir()
+    # On the file system of the target, where a move is a rename, which happens whole or not at all.
+    place = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=final if there else final.parent))
 
     def remove():
         shutil.rmtree(place, ignore_errors=True)
@@ -209,9 +216,9 @@ def atomic_folder(folder):
             yield whole
             if there:
                 for file in sorted(whole.iterdir()):
-                    _replace(file, _target(folder / file.name))
+                    _replace(file, _target(final / file.name))
             else:
-                whole.rename(folder)
+                whole.rename(final)
         finally:
             remove()
 

@@ -1,16 +1,54 @@
 """Checks of plain arguments that several modules take."""
 
+from __future__ import annotations
+
 import itertools
 import numbers
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..exceptions import ParameterError
 
-__all__ = ["check_count", "check_positive", "check_seed", "number_twins"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["check_count", "check_positive", "check_seed", "is_real", "is_whole", "number_twins"]
 
 
-def check_count(name, value, *, optional=False):
+def is_real(value: object) -> bool:
+    """Tell whether a value is one real number.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    bool
+        False for True and False too, which Python counts among the numbers, and for arrays. NaN and infinity are real.
+    """
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> bool:
+    """Tell whether a value is a whole number by its type.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+
+    Returns
+    -------
+    bool
+        False for True and False too, and for 3.0.
+    """
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_count(name: str, value: Any, *, optional: bool = False) -> None:
     """Check that an argument is a whole number of at least 1.
 
     Parameters
@@ -29,11 +67,11 @@ def check_count(name, value, *, optional=False):
     """
     if optional and value is None:
         return
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+    if not is_whole(value) or value < 1:
         raise ParameterError(f"{name}: expected a whole number of at least 1, got {value!r}. Try {name}=10.")
 
 
-def check_positive(name, value, *, unit):
+def check_positive(name: str, value: Any, *, unit: str) -> None:
     """Check that an argument is a positive, finite number.
 
     Parameters
@@ -50,11 +88,11 @@ def check_positive(name, value, *, unit):
     ParameterError
         If it is something else.
     """
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not np.isfinite(value) or value <= 0:
+    if not is_real(value) or not np.isfinite(value) or value <= 0:
         raise ParameterError(f"{name}: expected a positive number of {unit}, got {value!r}. Give a positive {name}.")
 
 
-def check_seed(seed):
+def check_seed(seed: Any) -> None:
     """Check that a seed is None or a number that NumPy and TensorFlow take.
 
     Parameters
@@ -69,11 +107,11 @@ def check_seed(seed):
     """
     if seed is None:
         return
-    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+    if not is_whole(seed) or not 0 <= seed < 2**31:
         raise ParameterError(f"seed: expected a whole number from 0 to 2**31 - 1 or None, got {seed!r}. Try seed=0.")
 
 
-def number_twins(names):
+def number_twins(names: Sequence[str]) -> list[str]:
     """Give a name that comes again a number: ImageNet's crane is a bird, and a machine.
 
     Parameters
@@ -86,6 +124,7 @@ def number_twins(names):
     list of str
         As many names, all of them different: the second ``"crane"`` is ``"crane (2)"``.
     """
+    # A number must not make a name that another one has already.
     taken, seen, result = set(names), set(), []
     for name in names:
         if name in seen:

@@ -1,15 +1,21 @@
 """Percentiles of more values than fit in memory."""
 
-import numbers
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..exceptions import ParameterError
+from .parameters import is_real
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["RepeatedValues", "TopValues", "check_percentile"]
 
 
-def check_percentile(percentile):
+def check_percentile(percentile: Any) -> None:
     """Check that a percentile of activity can be a reference.
 
     Parameters
@@ -22,7 +28,7 @@ def check_percentile(percentile):
     ParameterError
         If it is not a number above 0 and at most 100.
     """
-    if not isinstance(percentile, numbers.Real) or isinstance(percentile, bool) or not 0 < percentile <= 100:
+    if not is_real(percentile) or not 0 < percentile <= 100:
         raise ParameterError(f"percentile: expected a number above 0 and at most 100, got {percentile!r}. Try 99.9.")
 
 
@@ -40,27 +46,27 @@ class TopValues:
         together, whatever their shape.
     """
 
-    def __init__(self, n_values, percentile, *, n_channels=None):
+    def __init__(self, n_values: int, percentile: float, *, n_channels: int | None = None):
         # NumPy's 'linear' rule interpolates between two neighbors in the sorted values; the lower one is the
         # smallest that is needed.
         self._rank = (n_values - 1) * percentile / 100
         self._n_kept = n_values - int(np.floor(self._rank))
         self._n_channels = n_channels
-        self._kept = None
+        self._kept: np.ndarray | None = None
 
-    def add(self, values):
+    def add(self, values: ArrayLike) -> None:
         """Take values of shape (...) into account, or (..., n_channels) if there is one percentile per channel."""
         # One row per channel, so that the sort runs along memory.
-        values = np.reshape(values, (-1, self._n_channels or 1)).T
+        rows = np.reshape(values, (-1, self._n_channels or 1)).T
         if self._kept is not None:
-            values = np.concatenate([self._kept, values], axis=1)
-        surplus = values.shape[1] - self._n_kept
+            rows = np.concatenate([self._kept, rows], axis=1)
+        surplus = rows.shape[1] - self._n_kept
         if surplus > 0:
-            values = np.partition(values, surplus, axis=1)[:, surplus:]
+            rows = np.partition(rows, surplus, axis=1)[:, surplus:]
         # A copy: a view would keep the whole batch alive, or be the caller's own array.
-        self._kept = values.copy()
+        self._kept = rows.copy()
 
-    def percentile(self):
+    def percentile(self) -> float | np.ndarray:
         """Return the percentile, equal to that of `numpy.percentile`.
 
         Returns
@@ -68,7 +74,7 @@ class TopValues:
         float or ndarray of shape (n_channels,)
             The percentile of all values, or of each channel.
         """
-        kept = np.sort(self._kept, axis=1).astype(float)
+        kept = np.sort(np.asarray(self._kept), axis=1).astype(float)
         lower, upper = kept[:, 0], kept[:, min(1, kept.shape[1] - 1)]
         result = lower + (upper - lower) * (self._rank - np.floor(self._rank))
         return float(result[0]) if self._n_channels is None else result
@@ -84,7 +90,7 @@ class RepeatedValues:
         self._values = np.empty(0)
         self._times = np.empty(0, np.int64)
 
-    def add(self, values):
+    def add(self, values: ArrayLike) -> None:
         """Take an array of values into account."""
         new, times = np.unique(values, return_counts=True)
         self._values, where = np.unique(np.concatenate([self._values, new]), return_inverse=True)
@@ -92,11 +98,11 @@ class RepeatedValues:
         np.add.at(merged, where, np.concatenate([self._times, times]))
         self._times = merged
 
-    def mean(self):
+    def mean(self) -> float:
         """Return the mean of all values."""
         return float(self._values @ self._times / self._times.sum())
 
-    def percentile(self, percentile):
+    def percentile(self, percentile: float) -> float:
         """Return a percentile, equal to that of `numpy.percentile`.
 
         Parameters

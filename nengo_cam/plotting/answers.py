@@ -1,8 +1,16 @@
 """What a figure says of a network that answers otherwise than its CNN: below the maps, whose answers they are."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
 
 __all__ = ["answers_of", "say_answer"]
 
@@ -12,7 +20,7 @@ _BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#fff3b0", "edgecolor": "0.4"
 _LONGEST = 24
 
 
-def answers_of(spiking, rate, position, name):
+def answers_of(spiking: xr.Dataset, rate: xr.Dataset | None, position: int, name: object) -> tuple[Any, Any] | None:
     """Find what a spiking network and its CNN answer, if they differ.
 
     Parameters
@@ -54,7 +62,7 @@ def _answers_by_logits(spiking, rate, position, name):
     return labels[int(settled.argmax())], labels[int(expected.argmax())]
 
 
-def say_answer(ax, *answers, longest=_LONGEST, fontsize="small"):
+def say_answer(ax: Axes, *answers: tuple[str, Any], longest: int = _LONGEST, fontsize: str | float = "small") -> None:
     """Say below a map what one or both networks answer.
 
     Parameters

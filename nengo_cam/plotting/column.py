@@ -1,11 +1,18 @@
 """Figures as wide as a column of a journal."""
 
+from __future__ import annotations
+
 import io
+from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .text import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 __all__ = ["COLUMN", "dress", "new_figure", "png_of", "short_label"]
 
@@ -15,7 +22,7 @@ COLUMN = 3.3
 _LONGEST = 11
 
 
-def new_figure(height):
+def new_figure(height: float) -> Figure:
     """Make a figure one column wide.
 
     Parameters
@@ -33,7 +40,7 @@ def new_figure(height):
     return fig
 
 
-def dress(ax):
+def dress(ax: Axes) -> None:
     """Give axes a light grid, small numbers and no more frame than needed.
 
     Parameters
@@ -47,7 +54,7 @@ def dress(ax):
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def png_of(figure):
+def png_of(figure: Figure | SubFigure) -> bytes:
     """Render a figure, or the one that a subfigure is part of.
 
     Parameters
@@ -65,7 +72,7 @@ def png_of(figure):
     return png.getvalue()
 
 
-def short_label(label):
+def short_label(label: int | str) -> str:
     """Name a label where there is little room.
 
     Parameters

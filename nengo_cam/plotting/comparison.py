@@ -1,6 +1,8 @@
 """Rate and spiking maps of several images side by side, and what is left between them."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.colorbar import Colorbar
@@ -14,6 +16,14 @@ from .results import check_rate
 from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import SubFigure
+    from numpy.typing import ArrayLike
 
 __all__ = ["Comparison", "comparison"]
 
@@ -50,7 +60,7 @@ class Comparison(NamedTuple):
         Times of the spiking maps [s].
     """
 
-    figure: Figure
+    figure: Figure | SubFigure
     axes: list
     images: list
     maps: list
@@ -62,8 +72,18 @@ class Comparison(NamedTuple):
 
 
 def comparison(
-    spiking, rate, images=None, *, image=0, label=None, times=None, scale="shared", cmap="RdBu_r", alpha=0.65, fig=None
-):
+    spiking: xr.Dataset,
+    rate: xr.Dataset,
+    images: ArrayLike | None = None,
+    *,
+    image: int | Sequence[int] = 0,
+    label: int | str | Sequence[int | str] | None = None,
+    times: Sequence[float] | None = None,
+    scale: Literal["shared"] | tuple[float, float] = "shared",
+    cmap: str | Colormap = "RdBu_r",
+    alpha: float = 0.65,
+    fig: Figure | SubFigure | None = None,
+) -> Comparison:
     """Draw image, rate map, spiking maps at some times, and the difference, a row for each image.
 
     The last column is the spiking map of the last of these times minus the rate map. It is in the colors of all other
@@ -162,7 +182,7 @@ def comparison(
         label=f"CAM [{scenes[0].units}]", location="bottom", aspect=40, shrink=0.8, pad=0.02,
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
-    bar.ax.xaxis.label.set_size("x-small")
+    bar.ax.xaxis.label.set_fontsize("x-small")
     return Comparison(fig, axes, shown, artists, bar, [float(moments[step]) for step in steps])
 
 

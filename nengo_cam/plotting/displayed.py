@@ -1,15 +1,39 @@
-"""The input images behind the maps: which one belongs to a map, and how it is shown."""
+"""The input images behind the maps: which one belongs to a map, how it is shown, and where both lie.
+
+Places are pixel coordinates of the input image. Pixel (0, 0) is centered on y = x = 0, so an image of (Y, X) pixels
+reaches from -0.5 to Y - 0.5 and X - 0.5.
+"""
+
+from __future__ import annotations
 
 import operator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..exceptions import ImageError
+from ..exceptions import ImageError, ResultError
 
-__all__ = ["as_images", "displayed", "frame_indices", "gray", "image_index"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "as_images",
+    "check_cover",
+    "displayed",
+    "frame_indices",
+    "gray",
+    "image_extent",
+    "image_index",
+    "map_extent",
+]
+
+#: ``(left, right, bottom, top)`` [pixel], as matplotlib's ``imshow`` takes it.
+Extent = tuple[float, float, float, float]
 
 
-def as_images(images, input_shape=None):
+def as_images(images: ArrayLike, input_shape: Sequence[int] | None = None) -> np.ndarray:
     """Check a stack of images.
 
     Parameters
@@ -49,7 +73,7 @@ def as_images(images, input_shape=None):
     return images
 
 
-def image_index(n_images, n_maps, position, coordinate):
+def image_index(n_images: int, n_maps: int, position: int, coordinate: Any) -> int:
     """Find the image that belongs to a map.
 
     As many images as maps are matched one to one; otherwise the images are taken to be the full set, and the map's
@@ -90,7 +114,7 @@ def image_index(n_images, n_maps, position, coordinate):
     return index
 
 
-def frame_indices(n_frames, times, dt):
+def frame_indices(n_frames: int, times: np.ndarray, dt: float) -> np.ndarray:
     """Find the frame of a film that was shown at each time step.
 
     As many frames as steps are matched one to one; otherwise the frames are taken to be those of the whole
@@ -128,7 +152,7 @@ def frame_indices(n_frames, times, dt):
     return indices
 
 
-def displayed(film):
+def displayed(film: ArrayLike) -> np.ndarray:
     """Stretch an image to the range of the display.
 
     Parameters
@@ -147,16 +171,17 @@ def displayed(film):
     ImageError
         If a value is not finite.
     """
-    film = np.asarray(film, dtype=float)
-    if not np.all(np.isfinite(film)):
+    picture = np.asarray(film, dtype=float)
+    if not np.all(np.isfinite(picture)):
         raise ImageError("image: some pixels are not finite; expected numbers, got NaN or inf. Replace them first.")
-    if film.shape[-1] != 3:
-        film = film.mean(axis=-1)
-    low, high = film.min(), film.max()
-    return (film - low) / (high - low) if high > low else np.zeros_like(film)
+    if picture.shape[-1] != 3:
+        # No color map fits them all, and a mean shows where something is.
+        picture = picture.mean(axis=-1)
+    low, high = picture.min(), picture.max()
+    return (picture - low) / (high - low) if high > low else np.zeros_like(picture)
 
 
-def gray(picture):
+def gray(picture: np.ndarray) -> np.ndarray:
     """Reduce a displayed picture to its brightness, so that color is left to the map above it.
 
     Parameters
@@ -174,3 +199,91 @@ def gray(picture):
     .. [1] ITU-R Recommendation BT.601-7 (2011), section 2.5.1.
     """
     return picture @ np.array([0.299, 0.587, 0.114]) if picture.ndim == 3 else picture
+
+
+def map_extent(y: ArrayLike, x: ArrayLike) -> Extent:
+    """Find the rectangle that the cells of a map cover.
+
+    Parameters
+    ----------
+    y : array_like of shape (Y,)
+        Centers of the rows [pixel]. A single row is taken to reach from the edge of the image at -0.5 to as far on
+        the other side.
+    x : array_like of shape (X,)
+        Centers of the columns [pixel].
+
+    Returns
+    -------
+    tuple of float
+        ``(left, right, bottom, top)`` as matplotlib's ``imshow`` takes it, with the first row at the top [pixel].
+
+    Raises
+    ------
+    ResultError
+        If the centers are not evenly spaced.
+    """
+    top, bottom = _edges(y, "y")
+    left, right = _edges(x, "x")
+    return left, right, bottom, top
+
+
+def image_extent(shape: tuple[int, ...]) -> Extent:
+    """Find the rectangle that an image covers.
+
+    Parameters
+    ----------
+    shape : tuple
+        Shape (Y, X) or (Y, X, C).
+
+    Returns
+    -------
+    tuple of float
+        ``(left, right, bottom, top)`` [pixel].
+    """
+    return -0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5
+
+
+def check_cover(extent: Extent, shape: tuple[int, ...], cells: tuple[int, ...]) -> None:
+    """Check that a map lies in the middle of an image, give or take half a cell.
+
+    It need not cover it: after convolutions without padding no cell is centered near the edge.
+
+    Parameters
+    ----------
+    extent : tuple of float
+        ``(left, right, bottom, top)`` of the map [pixel].
+    shape : tuple
+        Shape (Y, X, ...) of the image.
+    cells : tuple
+        Shape (Y, X) of the map.
+
+    Raises
+    ------
+    ImageError
+        If the image is larger or smaller than the one that the map belongs to.
+    """
+    left, right, bottom, top = extent
+    # Strided convolutions with TensorFlow's 'same' padding shift a map by up to half a cell.
+    slack = np.array([abs(bottom - top) / cells[0], abs(right - left) / cells[1]]) / 2
+    middle = np.array([bottom + top, right + left]) / 2
+    if np.any(np.abs(middle - (np.array(shape[:2]) - 1) / 2) > slack + 1e-6):
+        expected = tuple(round(float(size)) for size in 2 * middle + 1)
+        raise ImageError(
+            f"image: {tuple(shape[:2])} pixels do not fit the map; expected about {expected} pixels (Y, X) from its y "
+            f"and x coordinates, got {tuple(shape[:2])}. Pass the image that the map was computed from, at its "
+            "original size."
+        )
+
+
+def _edges(centers, name):
+    centers = np.asarray(centers, dtype=float)
+    if len(centers) == 1:
+        return -0.5, 2 * float(centers[0]) + 0.5
+    steps = np.diff(centers)
+    if not np.allclose(steps, steps[0], rtol=1e-3) or steps[0] == 0:
+        raise ResultError(
+            f"coordinate {name!r}: the cells are not evenly spaced; expected equal steps, got steps from "
+            f"{steps.min():g} to {steps.max():g}. Select a contiguous part of the map."
+        )
+    step = (centers[-1] - centers[0]) / (len(centers) - 1)
+    return float(centers[0] - step / 2), float(centers[-1] + step / 2)

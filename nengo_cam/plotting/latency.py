@@ -1,6 +1,8 @@
 """When networks decide against when their maps agree, image by image."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -9,8 +11,12 @@ from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
 
 from ..exceptions import ResultError
+from ..scoring.positions import describe
 from .column import new_figure, png_of
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    from matplotlib.typing import ColorType
 
 __all__ = ["Latency", "latency"]
 
@@ -49,7 +55,9 @@ class Latency(NamedTuple):
         return png_of(self.axes.figure)
 
 
-def latency(decision, explanation, *, color="C0", ax=None):
+def latency(
+    decision: xr.Dataset, explanation: xr.Dataset, *, color: ColorType = "C0", ax: Axes | None = None
+) -> Latency:
     """Draw for each image when the network decides, and when its map agrees with that of the CNN.
 
     Below the diagonal the network looks before it decides. Images that never settle lie in the margin beyond the run,
@@ -97,10 +105,11 @@ def latency(decision, explanation, *, color="C0", ax=None):
     if ax is None:
         ax = new_figure(3.0).subplots()
     (diagonal,) = ax.plot([0, duration], [0, duration], color="0.6", linewidth=0.8, zorder=1)
-    for draw in (ax.axvspan, ax.axhspan):
-        draw(_MARGIN * duration, _END * duration, color="0.93", linewidth=0, zorder=0)
+    for shade in (ax.axvspan, ax.axhspan):
+        shade(_MARGIN * duration, _END * duration, color="0.93", linewidth=0, zorder=0)
     medians = []
-    for values, draw in ((decides, ax.axvline), (explains, ax.axhline)):
+    lines: list[tuple[np.ndarray, Any]] = [(decides, ax.axvline), (explains, ax.axhline)]
+    for values, draw in lines:
         median = float(np.median(np.where(np.isnan(values), np.inf, values)))
         if np.isfinite(median):
             medians.append(draw(median, color=color, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1))
@@ -120,10 +129,9 @@ def latency(decision, explanation, *, color="C0", ax=None):
 def _check(name, result):
     if not isinstance(result, xr.Dataset) or "latency" not in result or result["latency"].dims != ("image",):
         values = result["latency"] if isinstance(result, xr.Dataset) and "latency" in result else result
-        got = f"dims {tuple(values.dims)}" if hasattr(values, "dims") else type(values).__name__
         raise ResultError(
-            f"{name}: expected a Dataset with latency over ('image',), got {got}. Pass what {name}_latency gives, of "
-            "one label."
+            f"{name}: expected a Dataset with latency over ('image',), got {describe(values)}. Pass what "
+            f"{name}_latency gives, of one label."
         )
     if "duration" not in result.attrs or result.sizes["image"] == 0:
         raise ResultError(

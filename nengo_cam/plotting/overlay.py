@@ -1,6 +1,8 @@
 """One class-activation map on its image."""
 
-from typing import Any, NamedTuple, Optional
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,11 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ..exceptions import ParameterError, ResultError
-from .displayed import as_images, displayed, gray
-from .extent import check_cover, image_extent, map_extent
+from .displayed import as_images, check_cover, displayed, gray, image_extent, map_extent
 from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import SubFigure
+    from numpy.typing import ArrayLike
+
+    from .displayed import Extent
 
 __all__ = ["Overlay", "add_colorbar", "check_alpha", "draw_map", "overlay"]
 
@@ -43,15 +53,23 @@ class Overlay(NamedTuple):
     """
 
     axes: Axes
-    image: Optional[AxesImage]
+    image: AxesImage | None
     map: AxesImage
-    colorbar: Optional[Colorbar]
+    colorbar: Colorbar | None
 
 
 def overlay(
-    cam, image=None, *, ax=None, scale="frame", cmap="RdBu_r", alpha=0.65, interpolation="nearest", colorbar=True,
-    title=None,
-):  # fmt: skip
+    cam: xr.DataArray,
+    image: ArrayLike | None = None,
+    *,
+    ax: Axes | None = None,
+    scale: Literal["frame"] | tuple[float, float] = "frame",
+    cmap: str | Colormap = "RdBu_r",
+    alpha: float = 0.65,
+    interpolation: str = "nearest",
+    colorbar: bool = True,
+    title: str | None = None,
+) -> Overlay:
     """Draw one class-activation map on its image.
 
     The map keeps its sign and its units and its opacity is the same everywhere, so that equal values have equal
@@ -128,7 +146,17 @@ def overlay(
     return Overlay(ax, drawn, artist, bar)
 
 
-def draw_map(ax, values, extent, picture=None, *, clim, cmap, alpha, interpolation="nearest"):
+def draw_map(
+    ax: Axes,
+    values: np.ndarray,
+    extent: Extent,
+    picture: np.ndarray | None = None,
+    *,
+    clim: tuple[float, float] | np.ndarray,
+    cmap: Colormap,
+    alpha: float,
+    interpolation: str = "nearest",
+) -> tuple[AxesImage | None, AxesImage]:
     """Draw a map on a displayed picture, without title and color bar.
 
     Parameters
@@ -169,7 +197,15 @@ def draw_map(ax, values, extent, picture=None, *, clim, cmap, alpha, interpolati
     return drawn, artist
 
 
-def add_colorbar(fig, artist, axes, *, label, extend, **kwargs):
+def add_colorbar(
+    fig: Figure | SubFigure,
+    artist: AxesImage,
+    axes: Axes | Sequence[Axes],
+    *,
+    label: str,
+    extend: Literal["neither", "min", "max", "both"],
+    **kwargs: Any,
+) -> Colorbar:
     """Add a color bar that shows the colors of a map as they appear, mixed with the image.
 
     Parameters
@@ -193,7 +229,8 @@ def add_colorbar(fig, artist, axes, *, label, extend, **kwargs):
         The bar.
     """
     # Opaque colors mixed beforehand: a half-transparent bar would lie on white, and its ends on whatever is there.
-    alpha = artist.get_alpha()
+    # `draw_map` has set it.
+    alpha: Any = artist.get_alpha()
     colors = alpha * artist.cmap(np.linspace(0, 1, 256))[:, :3] + (1 - alpha) * (1 + DARKEST) / 2
     mixed = ScalarMappable(norm=artist.norm, cmap=ListedColormap(colors))
     bar = fig.colorbar(mixed, ax=axes, label=plain(label, _LONGEST), extend=extend, **kwargs)
@@ -202,7 +239,7 @@ def add_colorbar(fig, artist, axes, *, label, extend, **kwargs):
     return bar
 
 
-def check_alpha(alpha):
+def check_alpha(alpha: Any) -> None:
     """Check the argument ``alpha`` of a plot.
 
     Parameters

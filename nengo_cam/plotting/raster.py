@@ -1,7 +1,9 @@
 """Spikes of chosen feature neurons, beside the map that they make."""
 
+from __future__ import annotations
+
 import operator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.colorbar import Colorbar
@@ -15,6 +17,12 @@ from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import select_scenes
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import SubFigure
+    from numpy.typing import ArrayLike
 
 __all__ = ["Raster", "raster"]
 
@@ -51,7 +59,7 @@ class Raster(NamedTuple):
         Of the map.
     """
 
-    figure: Figure
+    figure: Figure | SubFigure
     axes: list
     spikes: list
     neurons: np.ndarray
@@ -65,8 +73,17 @@ class Raster(NamedTuple):
 
 
 def raster(
-    spiking, images=None, *, image=0, label=None, neurons=24, scale="frame", cmap="RdBu_r", alpha=0.65, fig=None
-):
+    spiking: xr.Dataset,
+    images: ArrayLike | None = None,
+    *,
+    image: int = 0,
+    label: int | str | None = None,
+    neurons: int | ArrayLike = 24,
+    scale: Literal["frame"] | tuple[float, float] = "frame",
+    cmap: str | Colormap = "RdBu_r",
+    alpha: float = 0.65,
+    fig: Figure | SubFigure | None = None,
+) -> Raster:
     """Draw when chosen feature neurons spike, beside the map of all of them, averaged over the time shown.
 
     A neuron has the color of the map's sign where it stands, for the label or against it, and its cell is framed. A
@@ -164,7 +181,7 @@ def raster(
         cax=map_axes.inset_axes([0, -0.14, 1, 0.06]),
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
-    bar.ax.xaxis.label.set_size("x-small")
+    bar.ax.xaxis.label.set_fontsize("x-small")
     return Raster(fig, [raster_axes, map_axes], spikes, chosen, picture, artist, cells, bar)
 
 

@@ -1,16 +1,23 @@
 """What a Dataset must have before anything is drawn from it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
 from ..exceptions import ResultError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["check_pair", "check_rate", "check_spiking"]
 
 _DIMS = {"cam": ("image", "time", "label", "y", "x"), "logits": ("image", "time", "label")}
 
 
-def check_spiking(spiking, variables=("cam", "logits")):
+def check_spiking(spiking: xr.Dataset, variables: Sequence[str] = ("cam", "logits")) -> None:
     """Check the Dataset of a spiking network.
 
     Parameters
@@ -42,7 +49,7 @@ def check_spiking(spiking, variables=("cam", "logits")):
     _check_time(spiking["time"])
 
 
-def check_rate(rate, variables=("cam", "logits")):
+def check_rate(rate: xr.Dataset, variables: Sequence[str] = ("cam", "logits")) -> None:
     """Check the Dataset of a rate network.
 
     Parameters
@@ -66,7 +73,7 @@ def check_rate(rate, variables=("cam", "logits")):
     _check_dims("rate", rate, {name: tuple(dim for dim in _DIMS[name] if dim != "time") for name in variables})
 
 
-def check_pair(spiking, rate):
+def check_pair(spiking: xr.Dataset, rate: xr.Dataset) -> None:
     """Check that a rate Dataset has the labels and cells of a spiking one.
 
     Parameters

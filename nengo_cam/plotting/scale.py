@@ -1,6 +1,8 @@
 """How far the colors reach: limits of signed maps, symmetric about zero."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 import matplotlib
 import numpy as np
@@ -8,9 +10,17 @@ from matplotlib.colors import ListedColormap
 
 from ..exceptions import ParameterError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.colors import Colormap
+
 __all__ = ["SCALES", "Limits", "centered_colormap", "check_scale", "color_limits", "extends"]
 
 SCALES = ("shared", "image", "frame")
+
+#: How far colors reach: by one of these rules, or limits ``(vmin, vmax)`` [logit].
+Scale = Union[Literal["shared", "image", "frame"], tuple[float, float]]
 
 
 class Limits(NamedTuple):
@@ -28,7 +38,7 @@ class Limits(NamedTuple):
     rate: np.ndarray
 
 
-def check_scale(scale, choices=SCALES):
+def check_scale(scale: Any, choices: Sequence[str] = SCALES) -> str | tuple[float, float]:
     """Check the argument ``scale`` of a plot.
 
     Parameters
@@ -65,7 +75,7 @@ def check_scale(scale, choices=SCALES):
     return vmin, vmax
 
 
-def color_limits(spiking, rate=None, scale="shared"):
+def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Scale = "shared") -> Limits:
     """Find the color limits of spiking and rate maps.
 
     ``"shared"`` gives one limit to all maps of all images, ``"image"`` one to all maps of an image, ``"frame"`` each
@@ -99,27 +109,27 @@ def color_limits(spiking, rate=None, scale="shared"):
     ParameterError
         If ``scale`` is none of these.
     """
-    scale = check_scale(scale)
+    rule = check_scale(scale)
     n_images, n_steps = spiking.shape[:2]
-    if isinstance(scale, tuple):
-        vmin, vmax = scale
+    if isinstance(rule, tuple):
+        vmin, vmax = rule
         pair = np.array([vmin, vmax])
         return Limits(np.tile(pair, (n_images, n_steps, 1)), np.tile(pair, (n_images, 1)))
 
-    if scale == "frame":
+    if rule == "frame":
         of_steps = np.array([[_peak(frame) for frame in film] for film in spiking])
         of_rates = of_steps[:, -1] if rate is None else np.array([_peak(frame) for frame in rate])
     else:
-        if scale == "shared":
+        if rule == "shared":
             settled = np.full(n_images, _settled_peak(spiking, rate))
         else:
-            rates = [None] * n_images if rate is None else rate
+            rates: Any = [None] * n_images if rate is None else rate
             settled = np.array([_settled_peak(spiking[i][None], rates[i]) for i in range(n_images)])
         of_steps, of_rates = np.repeat(settled[:, None], n_steps, axis=1), settled
     return Limits(_symmetric(of_steps), _symmetric(of_rates))
 
 
-def extends(maps, vmin, vmax):
+def extends(maps: np.ndarray, vmin: float, vmax: float) -> Literal["neither", "min", "max", "both"]:
     """Say on which sides maps reach beyond the color limits.
 
     Parameters
@@ -135,10 +145,12 @@ def extends(maps, vmin, vmax):
         The argument ``extend`` of a matplotlib color bar.
     """
     below, above = bool(np.any(maps < vmin)), bool(np.any(maps > vmax))
-    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
+    if below and above:
+        return "both"
+    return "min" if below else "max" if above else "neither"
 
 
-def centered_colormap(cmap, vmin, vmax):
+def centered_colormap(cmap: str | Colormap, vmin: float, vmax: float) -> Colormap:
     """Cut a diverging color map so that its middle falls on zero and both sides keep the same slope.
 
     Parameters

@@ -1,11 +1,18 @@
 """Scores of maps over time, as `nengo_cam.compare` gives them, checked and cut to what a figure shows."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from ..exceptions import ParameterError, ResultError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .selection import Scene
 
 __all__ = ["Curve", "align_scores", "check_scores", "score_curve", "score_limits", "score_name", "score_note"]
 
@@ -33,7 +40,7 @@ class Curve(NamedTuple):
     note: str
 
 
-def check_scores(scores, metric=None):
+def check_scores(scores: xr.Dataset | None, metric: str | None = None) -> xr.DataArray | None:
     """Check a Dataset of scores, and choose one of its metrics.
 
     Parameters
@@ -64,7 +71,7 @@ def check_scores(scores, metric=None):
                 "scores=nengo_cam.compare(spiking, rate)."
             )
         return None
-    names = []
+    names: list[Any] = []
     if isinstance(scores, xr.Dataset):
         names = [name for name, values in scores.data_vars.items() if set(values.dims) == set(_DIMS)]
     if not names:
@@ -94,7 +101,7 @@ def check_scores(scores, metric=None):
     return chosen
 
 
-def align_scores(scores, images, labels, times):
+def align_scores(scores: xr.DataArray, images: Sequence[Any], labels: Sequence[Any], times: np.ndarray) -> np.ndarray:
     """Pick the scores of given images and labels, and check that they were taken at given times.
 
     Parameters
@@ -136,7 +143,7 @@ def align_scores(scores, images, labels, times):
     return scores.isel(places).values.astype(float)
 
 
-def score_curve(scores, scene):
+def score_curve(scores: xr.DataArray, scene: Scene) -> Curve:
     """Cut out the scores of one image and label.
 
     Parameters
@@ -160,7 +167,7 @@ def score_curve(scores, scene):
     return Curve(values, score_name(scores), score_limits(scores), score_note(scores, scene.reduction))
 
 
-def score_name(scores):
+def score_name(scores: xr.DataArray) -> str:
     """Name a metric for an axis, with its unit.
 
     Parameters
@@ -178,7 +185,7 @@ def score_name(scores):
     return name if units == "1" else f"{name} [{units}]"
 
 
-def score_note(scores, reduction):
+def score_note(scores: xr.DataArray, reduction: str) -> str:
     """Say which maps were scored, if they are not those shown.
 
     Parameters
@@ -197,7 +204,7 @@ def score_note(scores, reduction):
     return "" if scored == reduction else f"maps: {scored or 'single steps'}"
 
 
-def score_limits(scores):
+def score_limits(scores: xr.DataArray) -> tuple[float, float]:
     """Find limits of an ordinate that show zero, perfect agreement, and every score.
 
     Parameters
@@ -211,6 +218,7 @@ def score_limits(scores):
         Limits, with a margin.
     """
     values = scores.values[np.isfinite(scores.values)]
+    # A list that has been in a file is an array.
     highest = np.ravel(scores.attrs.get("range", [0, np.inf]))[-1]
     low = min(0.0, float(values.min(initial=0.0)))
     high = float(highest) if np.isfinite(highest) else float(values.max(initial=0.0)) or 1.0

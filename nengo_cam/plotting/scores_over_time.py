@@ -1,6 +1,8 @@
 """Scores of many images over time: how well maps agree, and how well they point at the objects."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,6 +15,10 @@ from ..exceptions import LabelError, ParameterError, ResultError
 from .column import dress, new_figure, png_of
 from .score_curve import check_scores, score_limits, score_name
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    from matplotlib.typing import ColorType
+    from numpy.typing import ArrayLike
 
 __all__ = ["Agreement", "Localization", "agreement", "localization"]
 
@@ -74,7 +80,15 @@ class Localization(NamedTuple):
         return png_of(self.axes.figure)
 
 
-def agreement(scores, *, metric=None, label=None, threshold=None, color="C0", ax=None):
+def agreement(
+    scores: xr.Dataset,
+    *,
+    metric: str | None = None,
+    label: int | str | ArrayLike | None = None,
+    threshold: float | None = None,
+    color: ColorType = "C0",
+    ax: Axes | None = None,
+) -> Agreement:
     """Draw how well spiking maps agree with rate maps over time: median and quartiles over images.
 
     A score that is undefined, as of blank maps, counts as worse than all others. Where a quartile falls among those,
@@ -116,7 +130,7 @@ def agreement(scores, *, metric=None, label=None, threshold=None, color="C0", ax
     >>> ncam.plotting.agreement(scores, metric="rmse").axes.get_ylabel()
     'rmse [logit]'
     """
-    values = check_scores(scores, metric)
+    values: Any = check_scores(scores, metric)
     if threshold is not None and (not isinstance(threshold, (int, float, np.number)) or not np.isfinite(threshold)):
         raise ParameterError(f"threshold: expected a number, got {threshold!r}. Leave it out to mark none.")
     if label is None:
@@ -145,12 +159,21 @@ def agreement(scores, *, metric=None, label=None, threshold=None, color="C0", ax
     ax.set_xlabel("time [ms]", fontsize="small")
     literal(ax.set_ylabel(plain(score_name(values), _LONGEST), fontsize="small"))
     ax.set_title(_count(len(chosen), "image"), fontsize="small")
-    location = "upper right" if values.attrs.get("better") == "lower" else "lower right"
+    # In the corner that good scores leave free.
+    lower = values.attrs.get("better") == "lower"
+    location: Literal["upper right", "lower right"] = "upper right" if lower else "lower right"
     ax.legend(handles=[line, band], loc=location, fontsize="x-small", frameon=False)
     return Agreement(ax, line, band, marked)
 
 
-def localization(scores, *, score="pointing", rate=None, color="C0", ax=None):
+def localization(
+    scores: xr.Dataset,
+    *,
+    score: Literal["pointing", "energy", "iou"] = "pointing",
+    rate: xr.Dataset | None = None,
+    color: ColorType = "C0",
+    ax: Axes | None = None,
+) -> Localization:
     """Draw how well maps point at the objects over time, beside the rate network and two baselines.
 
     Means are over all objects, which are the pairs of image and label that have a region; the band is one standard

@@ -1,16 +1,23 @@
 """All that a figure shows of one image, cut out of the Datasets as plain arrays."""
 
+from __future__ import annotations
+
 import dataclasses
 import operator
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..exceptions import LabelError, ParameterError
 from .answers import answers_of
-from .displayed import as_images, displayed, frame_indices, image_index
-from .extent import check_cover, map_extent
+from .displayed import as_images, check_cover, displayed, frame_indices, image_index, map_extent
 from .results import check_pair, check_rate, check_spiking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from numpy.typing import ArrayLike
 
 __all__ = ["Scene", "milliseconds", "nearest_steps", "select_scenes"]
 
@@ -56,27 +63,34 @@ class Scene:
     labels: list
     times: np.ndarray
     spiking: np.ndarray
-    rate: Optional[np.ndarray]
-    logits: Optional[np.ndarray]
-    rate_logits: Optional[np.ndarray]
+    rate: np.ndarray | None
+    logits: np.ndarray | None
+    rate_logits: np.ndarray | None
     extent: tuple
-    film: Optional[np.ndarray]
-    frames: Optional[np.ndarray]
+    film: np.ndarray | None
+    frames: np.ndarray | None
     reduction: str
     units: str
-    answers: Optional[tuple] = None
+    answers: tuple | None = None
 
-    def picture(self, step):
+    def picture(self, step: int) -> Any:
         """Return the displayed input at a time step, or None without images."""
-        return None if self.film is None else self.film[self.frames[step]]
+        return None if self.film is None or self.frames is None else self.film[self.frames[step]]
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """Name of the spiking maps with their reduction over time."""
         return f"spiking, {self.reduction}" if self.reduction else "spiking"
 
 
-def select_scenes(spiking, rate, images, positions, label, variables=("cam", "logits")):
+def select_scenes(
+    spiking: xr.Dataset,
+    rate: xr.Dataset | None,
+    images: ArrayLike | None,
+    positions: int | Sequence[int],
+    label: int | str | None,
+    variables: Sequence[str] = ("cam", "logits"),
+) -> list[Scene]:
     """Check all input of a figure and cut out what it shows.
 
     Parameters
@@ -108,14 +122,14 @@ def select_scenes(spiking, rate, images, positions, label, variables=("cam", "lo
     if rate is not None:
         check_rate(rate, variables)
         check_pair(spiking, rate)
-    positions = _positions(positions, spiking.sizes["image"])
-    labels = _positions_of_labels(spiking, positions, label)
+    chosen = _positions(positions, spiking.sizes["image"])
+    labels = _positions_of_labels(spiking, chosen, label)
     if images is not None:
         images = as_images(images, spiking.attrs.get("input_shape"))
-    return [_scene(spiking, rate, images, position, chosen) for position, chosen in zip(positions, labels)]
+    return [_scene(spiking, rate, images, position, shown) for position, shown in zip(chosen, labels)]
 
 
-def nearest_steps(times, wanted):
+def nearest_steps(times: np.ndarray, wanted: float | Sequence[float]) -> list[int]:
     """Find the steps nearest to some times.
 
     Parameters
@@ -135,18 +149,18 @@ def nearest_steps(times, wanted):
     ParameterError
         If none is given, or one is more than half a step before the first or after the last.
     """
-    wanted = np.atleast_1d(np.asarray(wanted, dtype=float))
+    moments = np.atleast_1d(np.asarray(wanted, dtype=float))
     slack = _step(times) / 2 * (1 + 1e-6)
-    outside = [t for t in wanted.tolist() if not times[0] - slack <= t <= times[-1] + slack]
-    if outside or wanted.size == 0:
+    outside = [t for t in moments.tolist() if not times[0] - slack <= t <= times[-1] + slack]
+    if outside or moments.size == 0:
         raise ParameterError(
             f"times: outside of the simulation; expected at least one time from {times[0]:g} to {times[-1]:g} s, "
             f"got {outside}. Give times in seconds."
         )
-    return [int(np.argmin(np.abs(times - t))) for t in wanted]
+    return [int(np.argmin(np.abs(times - t))) for t in moments]
 
 
-def milliseconds(seconds):
+def milliseconds(seconds: float) -> str:
     """Write a time in milliseconds, as short as it is exact to a microsecond."""
     return np.format_float_positional(round(1000 * float(seconds), 3), trim="-") + " ms"
 
@@ -204,6 +218,7 @@ def _positions(positions, n_images):
 def _positions_of_labels(spiking, positions, label):
     if label is None:
         last = spiking["logits"].isel(time=-1, image=positions).transpose("image", "label").values
+        # `argmax` takes NaN for the largest.
         return np.where(np.isnan(last), -np.inf, last).argmax(axis=1).tolist()
     labels = spiking["label"].values.tolist()
     if label not in labels:
@@ -213,4 +228,5 @@ def _positions_of_labels(spiking, positions, label):
 
 
 def _step(times):
+    # Not the mean, which gaps between steps that were selected would raise.
     return float(np.median(np.diff(times))) if len(times) > 1 else float(times[0])

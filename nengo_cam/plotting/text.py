@@ -1,6 +1,12 @@
 """Names that come with the data, drawn as they are."""
 
+from __future__ import annotations
+
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.text import Text
 
 __all__ = ["literal", "plain"]
 
@@ -12,7 +18,7 @@ _JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}
 _NAMELESS = "(no name)"
 
 
-def plain(name, longest=None):
+def plain(name: object, longest: int | None = None) -> str:
     """Write a name on one line, so that nothing in it moves or hides what stands around it.
 
     Parameters
@@ -35,7 +41,7 @@ def plain(name, longest=None):
     return text or _NAMELESS
 
 
-def literal(*artists):
+def literal(*artists: Text) -> Text:
     r"""Let texts be drawn letter by letter: no mathematics between dollar signs, no TeX.
 
     Parameters

@@ -1,7 +1,9 @@
 """One image and its class-activation maps at a few times, side by side."""
 
+from __future__ import annotations
+
 import io
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +14,16 @@ from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds, nearest_steps, select_scenes
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import SubFigure
+    from numpy.typing import ArrayLike
+
+    from .scale import Scale
 
 __all__ = ["Timeline", "timeline"]
 
@@ -41,7 +53,7 @@ class Timeline(NamedTuple):
         Times of the spiking maps [s].
     """
 
-    figure: Figure
+    figure: Figure | SubFigure
     axes: list
     image: object
     maps: list
@@ -55,9 +67,18 @@ class Timeline(NamedTuple):
 
 
 def timeline(
-    spiking, rate=None, images=None, *, image=0, label=None, times=None, scale="shared", cmap="RdBu_r", alpha=0.65,
-    fig=None,
-):  # fmt: skip
+    spiking: xr.Dataset,
+    rate: xr.Dataset | None = None,
+    images: ArrayLike | None = None,
+    *,
+    image: int = 0,
+    label: int | str | None = None,
+    times: Sequence[float] | None = None,
+    scale: Scale = "shared",
+    cmap: str | Colormap = "RdBu_r",
+    alpha: float = 0.65,
+    fig: Figure | SubFigure | None = None,
+) -> Timeline:
     """Draw the maps of one image at a few times, between the image and the rate map.
 
     Parameters
@@ -117,7 +138,7 @@ def timeline(
     (scene,) = select_scenes(spiking, rate, images, [image], label, variables)
     steps = _default_steps(len(scene.times)) if times is None else nearest_steps(scene.times, times)
     maps = [scene.spiking[step] for step in steps]
-    limits = color_limits(scene.spiking[None], None if rate is None else scene.rate[None], scale)
+    limits = color_limits(scene.spiking[None], None if scene.rate is None else scene.rate[None], scale)
     clims = [limits.spiking[0, step] for step in steps]
     titles = [milliseconds(scene.times[step]) for step in steps]
     pictures = [scene.picture(step) for step in steps]
@@ -143,8 +164,8 @@ def timeline(
         ax.set_title(title)
     for ax in axes:
         ax.set(xticks=[], yticks=[])
-    image, name = plain(scene.image, _LONGEST), plain(scene.label, _LONGEST)
-    literal(fig.suptitle(f"image {image}, label {name} ({plain(scene.kind, _LONGEST)})", fontsize="medium"))
+    title = f"image {plain(scene.image, _LONGEST)}, label {plain(scene.label, _LONGEST)}"
+    literal(fig.suptitle(f"{title} ({plain(scene.kind, _LONGEST)})", fontsize="medium"))
     if scene.answers is not None:
         network, cnn = zip(("network", "CNN"), scene.answers)
         steps_and_rate = axes[-len(maps) :]

@@ -1,7 +1,9 @@
 """What firing rates buy, and what they cost: answers and maps over time and over spikes."""
 
+from __future__ import annotations
+
 import io
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,6 +14,10 @@ from matplotlib.legend import Legend
 
 from ..exceptions import ParameterError, ResultError
 from .text import literal, plain
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import SubFigure
 
 __all__ = ["Tradeoff", "tradeoff"]
 
@@ -47,7 +53,7 @@ class Tradeoff(NamedTuple):
         The rates [Hz].
     """
 
-    figure: Figure
+    figure: Figure | SubFigure
     axes: list
     lines: list
     bands: list
@@ -60,7 +66,13 @@ class Tradeoff(NamedTuple):
         return png.getvalue()
 
 
-def tradeoff(curve, *, measure=None, cmap="viridis", fig=None):
+def tradeoff(
+    curve: xr.Dataset,
+    *,
+    measure: Literal["accuracy", "agreement"] | None = None,
+    cmap: str | Colormap = "viridis",
+    fig: Figure | SubFigure | None = None,
+) -> Tradeoff:
     """Draw what each firing rate is worth over time, and what it costs in spikes.
 
     A row per neuron type. The left pair of panels shows the answers, the right pair the maps, as the median over images
@@ -92,10 +104,10 @@ def tradeoff(curve, *, measure=None, cmap="viridis", fig=None):
     ParameterError
         If ``measure`` or ``cmap`` is unknown.
     """
-    cmap = _colormap(cmap)
+    colormap = _colormap(cmap)
     names, rates, times, arrays = _read(curve)
     measure = _choose(measure, arrays)
-    colors = cmap(np.linspace(*_COLOURS, len(rates)))
+    colors = colormap(np.linspace(*_COLOURS, len(rates)))
     marked = sorted({max(round(fraction * len(times)) - 1, 0) for fraction in _MARKED})
     if fig is None:
         fig = Figure(figsize=(7.1, 1.5 * len(names) + 0.4), dpi=150, layout="constrained")
@@ -170,7 +182,7 @@ def _add_legend(ax, lines, rates, references):
     )  # fmt: skip
 
 
-def _colormap(cmap):
+def _colormap(cmap: str | Colormap) -> Colormap:
     if not isinstance(cmap, str):
         return cmap
     try:

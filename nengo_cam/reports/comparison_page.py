@@ -1,12 +1,18 @@
 """A comparison of spiking and rate maps as one page of HTML: tables, figures, provenance."""
 
+from __future__ import annotations
+
 import base64
 import html
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from ..scoring.agreement import metric_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["CAPTIONS", "write_page"]
 
@@ -33,7 +39,7 @@ figure { margin: 1rem 0; } figure img { max-width: 100%; } figcaption { color: #
 """
 
 
-def write_page(scores, summary, notes, pictures):
+def write_page(scores: xr.Dataset, summary: xr.Dataset, notes: Sequence[str], pictures: Mapping[str, bytes]) -> str:
     """Write a comparison as a page of HTML that holds its figures.
 
     Parameters
@@ -84,6 +90,7 @@ def _agreement(scores):
     for name in metric_names():
         if name in scores:
             values = _of_compared(scores, name)[:, -1]
+            # Counted in a column of their own.
             known = values[~np.isnan(values)]
             quartiles = np.quantile(known, _QUARTILES) if len(known) else [np.nan] * 3
             attrs = scores[name].attrs

@@ -1,20 +1,29 @@
 """Spiking against rate maps on one page: figures, tables and scores, written into a folder."""
 
+from __future__ import annotations
+
 import dataclasses
-import numbers
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from .. import plotting
 from ..checks.output import atomic_folder, check_folder
+from ..checks.parameters import is_real
 from ..exceptions import ParameterError, ResultError
 from ..plotting.answers import answers_of
 from ..scoring.agreement import compare, get_metric, metric_names
 from ..scoring.agreement.alignment import final_answers
 from ..scoring.latency import decision_latency, explanation_latency, latency_summary
 from .comparison_page import CAPTIONS, write_page
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["ComparisonReport", "check_request", "report_comparison"]
 
@@ -43,7 +52,7 @@ class ComparisonReport:
     figures: dict
     notes: list
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
         """Write figures, scores and page, all of them or none.
 
         Parameters
@@ -74,7 +83,17 @@ class ComparisonReport:
         return [folder / name for name in names]
 
 
-def report_comparison(spiking, rate, images, *, features=None, shown=None, label=None, metric="pearson", threshold=0.9):
+def report_comparison(
+    spiking: xr.Dataset,
+    rate: xr.Dataset,
+    images: ArrayLike,
+    *,
+    features: xr.Dataset | None = None,
+    shown: Sequence[int] | None = None,
+    label: int | str | None = None,
+    metric: str = "pearson",
+    threshold: float = 0.9,
+) -> ComparisonReport:
     """Compare a spiking network with its CNN, and draw what is found.
 
     Parameters
@@ -168,7 +187,7 @@ def _note_answers(spiking, rate):
     ]
 
 
-def check_request(folder, *, metric="pearson", threshold=0.9):
+def check_request(folder: str | os.PathLike[str] | None, *, metric: str = "pearson", threshold: Any = 0.9) -> None:
     """Check what a report is asked for, before the work whose result it is.
 
     Parameters
@@ -188,8 +207,7 @@ def check_request(folder, *, metric="pearson", threshold=0.9):
         If the metric is unknown, or the threshold not a number in its range.
     """
     chosen = get_metric(metric)
-    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
-    if not number or not chosen.lowest <= threshold <= chosen.highest or not np.isfinite(threshold):
+    if not is_real(threshold) or not chosen.lowest <= threshold <= chosen.highest or not np.isfinite(threshold):
         raise ParameterError(
             f"threshold: expected a number from {chosen.lowest:g} to {chosen.highest:g}, the range of {metric!r}, got "
             f"{threshold!r}. Choose one."

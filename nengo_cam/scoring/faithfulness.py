@@ -4,16 +4,24 @@ Everything here takes ``predict``, any callable from images to scores of shape (
 makes them, so that rate and spiking networks are judged by the same rule.
 """
 
+from __future__ import annotations
+
 import numbers
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
-from ..checks.parameters import check_count, check_seed
+from ..checks.parameters import check_count, check_seed, is_whole
 from ..exceptions import ParameterError, ResultError
 from .pixels import check_interpolation, check_pairs, choose_labels, on_pixels, one_per_image, score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["average_drop", "faithfulness"]
 
@@ -22,18 +30,18 @@ _BLUR = 0.1
 
 
 def faithfulness(
-    predict,
-    images,
-    maps,
+    predict: Callable[[np.ndarray], ArrayLike],
+    images: ArrayLike,
+    maps: xr.DataArray,
     *,
-    labels=None,
-    fractions=21,
-    baseline="mean",
-    interpolation="linear",
-    seed=0,
-    minibatch_size=16,
-    progress_bar=True,
-):
+    labels: int | ArrayLike | None = None,
+    fractions: int | Sequence[float] = 21,
+    baseline: Literal["mean", "blur"] | ArrayLike = "mean",
+    interpolation: Literal["linear", "nearest"] = "linear",
+    seed: int = 0,
+    minibatch_size: int = 16,
+    progress_bar: bool = True,
+) -> xr.Dataset:
     r"""Measure deletion and insertion curves of maps, beside those of random maps.
 
     Pixels are ranked by the map, strongest first. *Deletion* replaces the first fraction of them by the baseline;
@@ -97,7 +105,7 @@ def faithfulness(
     >>> found.deletion.dims
     ('order', 'image', 'fraction')
     """
-    fractions = _check_fractions(fractions)
+    parts = _check_fractions(fractions)
     check_count("minibatch_size", minibatch_size)
     check_seed(seed)
     images, maps = check_pairs(images, maps)
@@ -105,14 +113,16 @@ def faithfulness(
     check_interpolation(interpolation)
     labels, _ = choose_labels(predict, images, maps, labels)
     chosen = one_per_image(maps, labels)
+    # As many cells as the maps have: their pixels go together, and only the order is another.
     noise = chosen.copy(data=np.random.default_rng(seed).random(chosen.shape))
-    scores = {name: np.empty((2, len(images), len(fractions))) for name in ("deletion", "insertion")}
+    scores = {name: np.empty((2, len(images), len(parts))) for name in ("deletion", "insertion")}
     with tqdm(total=4 * len(images), unit="curve", disable=not progress_bar) as progress:
         for i, order in enumerate((chosen, noise)):
             ranks = _ranks(on_pixels(order, images.shape[1:-1], interpolation=interpolation))
             for start in range(0, len(images), minibatch_size):
                 rows = slice(start, start + minibatch_size)
-                first = ranks[rows, None] < np.rint(fractions * ranks[0].size).reshape(-1, *[1] * (ranks.ndim - 1))
+                # For each fraction, the pixels that go first.
+                first = ranks[rows, None] < np.rint(parts * ranks[0].size).reshape(-1, *[1] * (ranks.ndim - 1))
                 for name, keep in (("deletion", ~first), ("insertion", first)):
                     masked = np.where(keep[..., None], images[rows, None], fill[rows, None])
                     values = score(predict, masked.reshape(-1, *images.shape[1:]))
@@ -120,15 +130,16 @@ def faithfulness(
                     scores[name][i, rows] = np.take_along_axis(values, labels[rows, None, None], axis=-1)[..., 0]
                     progress.update(len(masked))
     curve = ("order", "image", "fraction")
-    variables = {}
+    variables: dict[str, Any] = {}
     for name, values in scores.items():
-        area = (np.diff(fractions) * (values[..., 1:] + values[..., :-1]) / 2).sum(axis=-1)
+        # By trapezoids; NumPy's own function has another name in NumPy 2.
+        area = (np.diff(parts) * (values[..., 1:] + values[..., :-1]) / 2).sum(axis=-1)
         variables[name] = (curve, values, {"long_name": f"score after {name}"})
         variables[f"{name}_area"] = (curve[:2], area, {"long_name": f"area under the {name} curve"})
     coords = {
         "order": ["map", "random"],
         "image": chosen.image.values,
-        "fraction": ("fraction", fractions, {"units": "1", "long_name": "pixels, of all"}),
+        "fraction": ("fraction", parts, {"units": "1", "long_name": "pixels, of all"}),
         "label": ("image", labels),
     }
     attrs = {
@@ -139,7 +150,16 @@ def faithfulness(
     return xr.Dataset(variables, coords, attrs)
 
 
-def average_drop(predict, images, maps, *, labels=None, baseline=0.0, interpolation="linear", minibatch_size=64):
+def average_drop(
+    predict: Callable[[np.ndarray], ArrayLike],
+    images: ArrayLike,
+    maps: xr.DataArray,
+    *,
+    labels: int | ArrayLike | None = None,
+    baseline: Literal["mean", "blur"] | ArrayLike = 0.0,
+    interpolation: Literal["linear", "nearest"] = "linear",
+    minibatch_size: int = 64,
+) -> xr.Dataset:
     r"""Measure how much of a score is lost, or gained, if only what the map shows is left of the image.
 
     The map is rectified and divided by its maximum; a pixel keeps that part of itself, the rest is the baseline. With
@@ -206,6 +226,7 @@ def average_drop(predict, images, maps, *, labels=None, baseline=0.0, interpolat
 def _ranks(values):
     """Rank the pixels of each image, the strongest 0."""
     flat = values.reshape(len(values), -1)
+    # Stable, so that equally strong pixels go in the same order everywhere.
     order = np.argsort(-flat, axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(flat.shape[1])[None], axis=1)
@@ -214,7 +235,7 @@ def _ranks(values):
 
 def _check_fractions(fractions):
     """Spell out the fractions."""
-    if isinstance(fractions, numbers.Integral) and not isinstance(fractions, bool) and fractions >= 2:
+    if is_whole(fractions) and fractions >= 2:
         return np.linspace(0, 1, fractions)
     values = np.asarray(fractions, dtype=float) if np.iterable(fractions) else np.zeros(0)
     if values.ndim != 1 or len(values) < 2 or values[0] != 0 or values[-1] != 1 or not (np.diff(values) > 0).all():

@@ -1,13 +1,19 @@
 """When a spiking network has made up its mind, when its map has, and which of the two comes first."""
 
-import numbers
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from ..checks.parameters import is_real
 from ..exceptions import LabelError, ParameterError, ResultError
 from .agreement import get_metric
-from .agreement.alignment import describe
+from .positions import describe
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["decision_latency", "explanation_latency", "latency_summary", "settling_time"]
 
@@ -15,7 +21,7 @@ __all__ = ["decision_latency", "explanation_latency", "latency_summary", "settli
 _ROUNDING = 1e-6
 
 
-def settling_time(holds, times):
+def settling_time(holds: ArrayLike, times: ArrayLike) -> np.ndarray:
     """Find the first time from which a condition holds to the end.
 
     Parameters
@@ -41,7 +47,7 @@ def settling_time(holds, times):
     return np.where(n_last > 0, times[-np.maximum(n_last, 1)], np.nan)
 
 
-def decision_latency(spiking, *, classes=None):
+def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None) -> xr.Dataset:
     """Find the first time from which the answer of a network stays the same, or right, to the end.
 
     The answer is the label with the largest logit. A step decides nothing if several labels share the largest logit,
@@ -102,7 +108,13 @@ def decision_latency(spiking, *, classes=None):
     return result.assign(answer=("image", labels[answers[:, -1]], {"long_name": "answer at the last step"}))
 
 
-def explanation_latency(scores, metric="pearson", threshold=0.9, *, label=None):
+def explanation_latency(
+    scores: xr.Dataset,
+    metric: str = "pearson",
+    threshold: float = 0.9,
+    *,
+    label: int | str | xr.DataArray | None = None,
+) -> xr.Dataset:
     """Find the first time from which the map of a label agrees with the rate network's to the end.
 
     It agrees where the score is at least the threshold, or at most, if less is better. Where the score is NaN, as for
@@ -149,7 +161,7 @@ def explanation_latency(scores, metric="pearson", threshold=0.9, *, label=None):
         raise ResultError(f"scores: expected a Dataset with the score {metric!r}, got {found}. Name it in compare.")
     measured = scores[metric]
     _check_dims("scores", metric, measured, ("image", "time", "label"))
-    if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool) or not np.isfinite(threshold):
+    if not is_real(threshold) or not np.isfinite(threshold):
         raise ParameterError(f"threshold: expected a number, got {threshold!r}. Try threshold=0.9 for a correlation.")
     better = measured.attrs.get("better") or get_metric(metric).better
     if label is None:
@@ -169,7 +181,7 @@ def explanation_latency(scores, metric="pearson", threshold=0.9, *, label=None):
     return _dataset(latency, template, measured["time"], "explanation latency", criterion)
 
 
-def latency_summary(decision, explanation):
+def latency_summary(decision: xr.Dataset, explanation: xr.Dataset) -> xr.Dataset:
     """Sum up over images when networks decide, when their maps agree, and which comes first.
 
     Images that never settle count, as later than all others.

@@ -1,18 +1,29 @@
 """Images with the maps that explain them: checked, one map for each image, brought to its pixels."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 import xarray as xr
 
 from ..checks.images import check_images
 from ..exceptions import ImageError, LabelError, ParameterError, ResultError
+from .positions import check_positions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["check_interpolation", "check_pairs", "choose_labels", "on_pixels", "one_per_image", "score"]
 
-_DIMS = ("z", "y", "x")
 _INTERPOLATIONS = ("linear", "nearest")
 
 
-def on_pixels(maps, shape, *, interpolation="linear"):
+def on_pixels(
+    maps: xr.DataArray, shape: tuple[int, ...], *, interpolation: Literal["linear", "nearest"] = "linear"
+) -> np.ndarray:
     """Bring maps to the pixels of the image, by the coordinates of their cells.
 
     Parameters
@@ -38,7 +49,7 @@ def on_pixels(maps, shape, *, interpolation="linear"):
         If ``interpolation`` is unknown.
     """
     check_interpolation(interpolation)
-    dims = _positions(maps)
+    dims = check_positions("maps", maps)
     if len(dims) != len(shape):
         raise ResultError(
             f"maps: expected one dim for each axis of an image of shape {tuple(shape)}, got {dims}. Pass the images "
@@ -50,12 +61,13 @@ def on_pixels(maps, shape, *, interpolation="linear"):
         if interpolation == "nearest":
             weights = np.eye(len(centers))[abs(pixels[:, None] - centers).argmin(axis=1)]
         else:
+            # Interpolation is linear in the values: what it makes of unit vectors is its matrix, which serves all maps.
             weights = np.stack([np.interp(pixels, centers, unit) for unit in np.eye(len(centers))], axis=1)
         values = np.moveaxis(np.moveaxis(values, axis, -1) @ weights.T, -1, axis)
     return values
 
 
-def check_interpolation(interpolation):
+def check_interpolation(interpolation: Any) -> None:
     """Check that an interpolation is one that `on_pixels` knows.
 
     Parameters
@@ -74,7 +86,7 @@ def check_interpolation(interpolation):
         )
 
 
-def check_pairs(images, maps):
+def check_pairs(images: ArrayLike, maps: xr.DataArray) -> tuple[np.ndarray, xr.DataArray]:
     """Check that maps are those of still images.
 
     Parameters
@@ -98,8 +110,8 @@ def check_pairs(images, maps):
     ResultError
         If the maps have other dims, or values that are not finite.
     """
-    dims = _positions(maps)
-    others = [dim for dim in maps.dims if dim not in dims]
+    dims = check_positions("maps", maps)
+    others = [str(dim) for dim in maps.dims if dim not in dims]
     if sorted(others) not in (["image"], ["image", "label"]):
         raise ResultError(
             f"maps: expected dims ('image', 'label', 'y', 'x') or the same without label, got {tuple(maps.dims)}. "
@@ -123,7 +135,7 @@ def check_pairs(images, maps):
     return images, maps.transpose("image", ..., *dims)
 
 
-def score(predict, images):
+def score(predict: Callable[[np.ndarray], ArrayLike], images: np.ndarray) -> np.ndarray:
     """Ask a callable for scores, and check what comes.
 
     Parameters
@@ -152,7 +164,9 @@ def score(predict, images):
     return scores
 
 
-def choose_labels(predict, images, maps, labels):
+def choose_labels(
+    predict: Callable[[np.ndarray], ArrayLike], images: np.ndarray, maps: xr.DataArray, labels: int | ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Decide on the label of each image.
 
     Parameters
@@ -182,6 +196,7 @@ def choose_labels(predict, images, maps, labels):
     try:
         given = np.broadcast_to(labels, len(images))
     except ValueError:
+        # Not whole numbers, so that the error below says what was expected.
         given = np.zeros(0)
     if given.dtype.kind not in "iu" or not ((given >= 0) & (given < scores.shape[1])).all():
         raise LabelError(
@@ -200,7 +215,7 @@ def choose_labels(predict, images, maps, labels):
     return given, scores
 
 
-def one_per_image(maps, labels):
+def one_per_image(maps: xr.DataArray, labels: np.ndarray) -> xr.DataArray:
     """Pick the map of each image's label.
 
     Parameters
@@ -220,15 +235,6 @@ def one_per_image(maps, labels):
     columns = names.tolist() if names.dtype.kind in "iu" else list(range(len(names)))
     picked = xr.DataArray([columns.index(label) for label in labels.tolist()], dims="image")
     return maps.isel(label=picked).drop_vars("label").transpose("image", ...)
-
-
-def _positions(maps):
-    """Name the dims of a map."""
-    dims = [dim for dim in _DIMS if dim in getattr(maps, "dims", ())]
-    if not isinstance(maps, xr.DataArray) or "x" not in dims:
-        got = f"dims {tuple(maps.dims)}" if hasattr(maps, "dims") else type(maps).__name__
-        raise ResultError(f"maps: expected a DataArray with dims (..., 'y', 'x'), got {got}. Pass dataset.cam.")
-    return dims
 
 
 def _columns(maps, n_labels):

@@ -1,13 +1,19 @@
 """Loops that NumPy would run in many passes, compiled to machine code."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING, Any
 
 import numba
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["compiled"]
 
 
-def compiled(function):
+def compiled(function: Callable[..., None]) -> Callable[..., Any]:
     """Compile a function of arrays and numbers when it is first called.
 
     It runs without Python's lock, so that threads run it side by side, and rounds as NumPy does: products are not

@@ -1,10 +1,21 @@
 """What rules are told when a simulator is built, and what they are told when it runs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+from nengo.builder.transforms import ConvInc
 
 from ..exceptions import SimulatorError
 
-__all__ = ["Build", "Chunk"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nengo.builder import Operator, Signal
+    from numpy.typing import DTypeLike
+
+__all__ = ["Build", "StepRange"]
 
 
 class Build:
@@ -21,21 +32,26 @@ class Build:
     exact : bool
         Whether results have to be the same, bit by bit, for any number of steps and items at a time: in double
         precision. Single precision is for speed.
+    uses_tensorflow : bool
+        Whether TensorFlow is needed anyway: for convolutions in single precision, and for NengoDL's TensorNodes.
     """
 
-    def __init__(self, dt, dtype, minibatch_size, operators):
+    def __init__(self, dt: float, dtype: DTypeLike, minibatch_size: int, operators: Sequence[Operator]):
         self.dt = dt
         self.dtype = np.dtype(dtype)
         self.minibatch_size = minibatch_size
         self.exact = self.dtype == np.float64
+        self.uses_tensorflow = not self.exact and any(isinstance(op, ConvInc) for op in operators)
+        self.uses_tensorflow |= any(type(op).__module__.startswith("nengo_dl.") for op in operators)
+        # By the base: who reads a part of a signal keeps all of it.
         self._read = {id(signal.base) for op in operators for signal in op.reads}
         self._written = {id(s.base): op for op in operators for s in op.sets + op.incs + op.updates}
 
-    def is_read(self, signal):
+    def is_read(self, signal: Signal) -> bool:
         """Whether any operator reads a signal or a part of it."""
         return id(signal.base) in self._read
 
-    def constant(self, signal):
+    def constant(self, signal: Signal) -> np.ndarray:
         """Give the value of a signal that has to be constant.
 
         Raises
@@ -52,8 +68,8 @@ class Build:
         return np.asarray(signal.initial_value, self.dtype)
 
 
-class Chunk:
-    """Consecutive time steps.
+class StepRange:
+    """The consecutive time steps of a chunk, and where what they give is recorded.
 
     Parameters
     ----------
@@ -72,13 +88,14 @@ class Chunk:
         Simulation time of each step [s], in double precision; the first step of all has ``dt``.
     """
 
-    def __init__(self, start, n_steps, dt, places=None):
+    def __init__(self, start: int, n_steps: int, dt: float, places: Mapping[int, np.ndarray] | None = None):
         self.start = start
         self.n_steps = n_steps
         self._places = places or {}
+        # Multiplied as Nengo's clock does it; sums would drift.
         self.times = np.arange(start + 1, start + n_steps + 1) * dt
 
-    def storage(self, rule, shape, dtype):
+    def storage(self, rule: object, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Give a rule an array for its first output: where it will be recorded, if it is recorded as it is.
 
         Parameters
@@ -95,10 +112,11 @@ class Chunk:
         ndarray
             Not initialized.
         """
+        # Of another shape if all items are the same: the simulator copies these into their places itself.
         place = self._places.get(id(rule))
         return place if place is not None and place.shape == shape else np.empty(shape, dtype)
 
     @property
-    def stop(self):
+    def stop(self) -> int:
         """Number of steps after the last."""
         return self.start + self.n_steps

@@ -1,7 +1,10 @@
 """Rules for convolutions: one call for all steps and items."""
 
+from __future__ import annotations
+
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nengo.builder.transforms import ConvTransposeInc
@@ -14,10 +17,18 @@ from .registry import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import nengo
+    from nengo.builder import Operator, Signal
+
+    from .context import Build, StepRange
+
 __all__ = ["ConvIncRule", "ConvolutionRule", "correlate", "n_groups"]
 
 
-def n_groups(conv):
+def n_groups(conv: nengo.Convolution) -> int:
     """Tell the number of groups of a convolution, which Nengo 3.2 does not have."""
     return getattr(conv, "groups", 1)
 
@@ -25,7 +36,7 @@ def n_groups(conv):
 class ConvolutionRule(Rule):
     """What convolutions have in common: frames in, frames out, channels last in between."""
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: Operator, build: Build):
         super().__init__(operator, build)
         self.conv = operator.conv
         self.kernel = build.constant(operator.W)
@@ -35,17 +46,17 @@ class ConvolutionRule(Rule):
         self.prepare()
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Signal]:
         return [self.operator.X]
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Choose how to compute it."""
 
-    def compute(self, frames):
+    def compute(self, frames: np.ndarray) -> np.ndarray:
         """From frames (batch, steps, *in_shape) to frames (batch, steps, *out_shape)."""
         raise NotImplementedError
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         array = inputs[0].dense()
         if not array.any():
             # Before the first spike, and behind silent layers: still, whatever the number of steps.
@@ -62,27 +73,18 @@ class ConvolutionRule(Rule):
 class ConvIncRule(ConvolutionRule):
     """Convolution; in double precision frame by frame and in the reference's order of summation."""
 
-    def prepare(self):
-        self._parts = self._bias = self._events = None
+    def prepare(self) -> None:
+        self._dense = self._bias = self._events = None
         if self.build.exact or self.conv.dimensions > 3:
             return
-        kernel, strides = self.kernel, tuple(int(s) for s in self.conv.strides)
-        if self.conv.dimensions == 1:
-            # A 1-D signal is an image of one row.
-            kernel, strides = kernel[None], (1, *strides)
-        groups = n_groups(self.conv)
-        if groups == 1 and self.conv.dimensions < 3:
+        if n_groups(self.conv) == 1 and self.conv.dimensions < 3:
             # With groups an event adds too few numbers to be worth its while.
             self._events = EventConvolution(
                 self.kernel, self.in_shape, self.out_shape, self.conv.strides, self.conv.padding
             )
-        # TensorFlow has groups in two dimensions, and is as fast with one per channel as its depthwise convolution.
-        parts = [kernel] if len(strides) == 2 else np.split(kernel, groups, axis=-1)
-        self._tf = tf = compat.import_tensorflow()
-        self._parts = [tf.constant(part) for part in parts]
-        self._functions = convolution_functions(len(strides), strides, self.conv.padding.upper())
+        self._dense = _DenseConvolution(self.kernel, self.conv.strides, self.conv.padding, n_groups(self.conv))
 
-    def absorb(self, value):
+    def absorb(self, value: np.ndarray | None) -> bool:
         """Take over the addition of a constant to the output, if it is the same at all positions of a channel.
 
         Parameters
@@ -96,34 +98,77 @@ class ConvIncRule(ConvolutionRule):
             Whether it is taken over.
         """
         self._bias = None
-        if value is None or self._parts is None or self.unscale is None or not self.conv.channels_last:
+        if value is None or self._dense is None or self.unscale is None or not self.conv.channels_last:
             return False
         by_channel = value.reshape(-1, self.out_shape[-1])
-        if len(self._parts) > 1 or value.shape[:2] != (1, 1) or np.any(by_channel != by_channel[0]):
+        if self._dense.n_parts > 1 or value.shape[:2] != (1, 1) or np.any(by_channel != by_channel[0]):
             return False
-        self._bias = self._tf.constant(by_channel[0] * self.build.dtype.type(1 / self.unscale))
+        # The product is multiplied by `unscale` later, and from now on the bias with it.
+        self._bias = by_channel[0] * np.asarray(1 / self.unscale, self.build.dtype)
         return True
 
-    def compute(self, frames):
+    def compute(self, frames: np.ndarray) -> np.ndarray:
         leading = frames.shape[:2]
         if self._events is not None and self._events.suits(frames):
             return self._events(frames, self._bias)
         frames = frames.reshape((-1, *self.in_shape))
-        if self._parts is None:
-            out = np.empty((len(frames), *self.out_shape), frames.dtype)
-            for i, frame in enumerate(frames):
-                out[i] = correlate(frame, self.kernel, self.conv.strides, self.conv.padding, n_groups(self.conv))
-            return out.reshape((*leading, *self.out_shape))
-        if self.conv.dimensions == 1:
-            frames = frames[:, None]
-        if len(self._parts) == 1:
-            bias = () if self._bias is None else (self._bias,)
-            out = to_numpy(self._functions[len(bias)](self._tf.constant(frames), self._parts[0], *bias))
-        else:
-            groups = zip(np.split(frames, len(self._parts), axis=-1), self._parts)
-            out = [to_numpy(self._functions[0](self._tf.constant(group), part)) for group, part in groups]
-            out = np.concatenate(out, axis=-1)
+        if self._dense is not None:
+            return self._dense(frames, self._bias).reshape((*leading, *self.out_shape))
+        out = np.empty((len(frames), *self.out_shape), frames.dtype)
+        for i, frame in enumerate(frames):
+            out[i] = correlate(frame, self.kernel, self.conv.strides, self.conv.padding, n_groups(self.conv))
         return out.reshape((*leading, *self.out_shape))
+
+
+class _DenseConvolution:
+    """A convolution that looks at all elements, by TensorFlow, which is loaded with the first frames.
+
+    Its kernels for the processor are faster than what NumPy and SciPy have: theirs go through a matrix of all windows,
+    nine times the size of the frames for a 3 x 3 window. Frames of few spikes never come here.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (*window, C / groups, F)
+        Kernel, float32; it is not flipped.
+    strides : sequence of int
+        Strides of the windows.
+    padding : str
+        "same" or "valid".
+    groups : int
+        Number of groups that channels are split into.
+
+    Attributes
+    ----------
+    n_parts : int
+        Number of calls that it takes.
+    """
+
+    def __init__(self, kernel, strides, padding, groups):
+        self._strides, self._padding = tuple(int(s) for s in strides), padding.upper()
+        self._row = len(self._strides) == 1
+        if self._row:
+            # A 1-D signal is an image of one row.
+            kernel, self._strides = kernel[None], (1, *self._strides)
+        # TensorFlow has groups in two dimensions, and is as fast with one per channel as its depthwise convolution.
+        self._kernels = [kernel] if len(self._strides) == 2 else np.split(kernel, groups, axis=-1)
+        self.n_parts = len(self._kernels)
+
+    @functools.cached_property
+    def _loaded(self):
+        tf = compat.import_tensorflow()
+        functions = convolution_functions(len(self._strides), self._strides, self._padding)
+        return tf.constant, [tf.constant(kernel) for kernel in self._kernels], functions
+
+    def __call__(self, frames, bias=None):
+        """Convolve frames of shape (frames, *spatial, C), and add a bias of shape (F,) if there is one part."""
+        constant, kernels, functions = self._loaded
+        if self._row:
+            frames = frames[:, None]
+        if self.n_parts == 1:
+            terms = () if bias is None else (constant(bias),)
+            return to_numpy(functions[len(terms)](constant(frames), kernels[0], *terms))
+        groups = zip(np.split(frames, self.n_parts, axis=-1), kernels)
+        return np.concatenate([to_numpy(functions[0](constant(group), kernel)) for group, kernel in groups], axis=-1)
 
 
 @functools.cache
@@ -173,7 +218,9 @@ class ConvTransposeIncRule(ConvolutionRule):
         return np.ascontiguousarray(out[(slice(None), *crop)]).reshape((*leading, *self.out_shape))
 
 
-def correlate(frame, kernel, strides, padding, groups=1):
+def correlate(
+    frame: np.ndarray, kernel: np.ndarray, strides: Sequence[int], padding: str, groups: int = 1
+) -> np.ndarray:
     """Convolve one frame, in NumPy.
 
     Computes what `nengo.Convolution` means, for any number of dimensions: windows of the frame times the kernel as a
@@ -201,7 +248,7 @@ def correlate(frame, kernel, strides, padding, groups=1):
     if padding == "same":
         total = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n, k, s in zip(frame.shape, window, strides)]
         frame = np.pad(frame, [(t // 2, t - t // 2) for t in total] + [(0, 0)])
-    windows = sliding_window_view(frame, window, axis=tuple(range(n_spatial)))
+    windows: np.ndarray = sliding_window_view(frame, window, axis=tuple(range(n_spatial)))  # type: ignore[call-overload]
     windows = windows[tuple(slice(None, None, s) for s in strides)]
     # (*spatial_out, C, *window) to (*spatial_out, *window, C)
     windows = np.moveaxis(windows, n_spatial, -1)

@@ -1,15 +1,24 @@
 """What stands in the way of running all time steps at once, in the words of the network."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
 import nengo
 
 from ..exceptions import SimulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nengo.builder import Model, Operator
 
 __all__ = ["check_learning", "explain_cycle"]
 
 _REMEDY = "Use nengo_dl.Simulator, which steps through time."
 
 
-def check_learning(network):
+def check_learning(network: nengo.Network) -> None:
     """Refuse networks that learn while they run.
 
     Raises
@@ -25,7 +34,7 @@ def check_learning(network):
         )
 
 
-def explain_cycle(operators, graph, model):
+def explain_cycle(operators: list[Operator], graph: Mapping[int, Sequence[Operator]], model: Model) -> NoReturn:
     """Raise an error that names the Nengo objects in a cycle.
 
     Parameters

@@ -1,11 +1,21 @@
 """What users feed to a simulator, and what they read from it."""
 
+from __future__ import annotations
+
 import collections.abc
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..exceptions import ParameterError
 from .reference_builder import LazyEnsemble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+
+    import nengo
+    from nengo.builder import Model, Signal
+    from numpy.typing import ArrayLike
 
 __all__ = ["SimulationData", "check_feed"]
 
@@ -18,23 +28,24 @@ class SimulationData(collections.abc.Mapping):
     ``sim.data[ensemble].gain``.
     """
 
-    def __init__(self, params, probes, squeeze):
+    def __init__(self, params: MutableMapping[Any, Any], probes: Iterable[nengo.Probe], squeeze: bool):
         self._params = params
-        self._recorded = {probe: [] for probe in probes}
+        self._recorded: dict[nengo.Probe, list[np.ndarray]] = {probe: [] for probe in probes}
         self._squeeze = squeeze
 
-    def record(self, probe, array):
+    def record(self, probe: nengo.Probe, array: np.ndarray) -> None:
         """Add an array of shape (batch, steps, size) to the data of a probe."""
         array.setflags(write=False)
         self._recorded[probe].append(array)
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget the data of all probes."""
         self._recorded = {probe: [] for probe in self._recorded}
 
-    def __getitem__(self, obj):
+    def __getitem__(self, obj: Any) -> Any:
         if obj not in self._recorded:
             value = self._params[obj]
+            # Most are never asked for.
             if isinstance(value, LazyEnsemble):
                 value = self._params[obj] = value.build()
             return value
@@ -42,19 +53,22 @@ class SimulationData(collections.abc.Mapping):
         if not pieces:
             return np.zeros((0,))
         if len(pieces) > 1:
+            # When somebody looks: joined after every run, many short ones would copy everything again and again.
             joined = np.concatenate(pieces, axis=1)
             joined.setflags(write=False)
             pieces[:] = [joined]
         return pieces[0][0] if self._squeeze else pieces[0]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._params)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._params)
 
 
-def check_feed(data, model, n_steps, minibatch_size, dtype):
+def check_feed(
+    data: Mapping[nengo.Node, ArrayLike] | None, model: Model, n_steps: int, minibatch_size: int | None, dtype: np.dtype
+) -> dict[Signal, np.ndarray]:
     """Check what nodes are fed with.
 
     Parameters

@@ -1,8 +1,22 @@
 """Runs the tasks of a plan, chunk of time by chunk: what stands still once, what moves in every chunk."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .signals import Value, element_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nengo.builder import Signal
+
+    from .context import StepRange
+    from .plan import Plan
+    from .registry import Rule
+    from .signals import Key
 
 __all__ = ["Engine"]
 
@@ -19,18 +33,18 @@ class Engine:
         What runs in which order.
     """
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan):
         self.plan = plan
-        self._fed = None
-        self._constants = {}
+        self._fed: dict[int, int] | None = None
+        self._constants: dict[tuple[int, int], Value] = {}
 
-    def reset(self, seed):
+    def reset(self, seed: int) -> None:
         """Put all rules back to their initial state."""
         rng = np.random.RandomState(seed)
         for task in self.plan.reset_order:
             task.rule.reset(rng)
 
-    def feed(self, fed):
+    def feed(self, fed: Mapping[Signal, np.ndarray]) -> None:
         """Take data for some nodes, and compute what does not change from step to step.
 
         Parameters
@@ -39,12 +53,14 @@ class Engine:
             Values that replace what the network itself gives these signals.
         """
         levels = {id(signal): STILL if array.shape[1] == 1 else MOVING for signal, array in fed.items()}
+        # Fed as the last time, what was computed of constants still holds.
         if levels != self._fed:
             self._fed, self._constants = levels, {}
             self._set_levels()
             self._set_lifetimes()
         fed = {id(signal): array for signal, array in fed.items()}
         outputs = dict(self._constants)
+        # As the reference has it: a NaN is an error where it arises.
         with np.errstate(invalid="raise", divide="ignore"):
             for number, task in enumerate(self.plan.tasks):
                 if self._task_levels[number] <= STILL and (number, 0) not in outputs:
@@ -115,19 +131,21 @@ class Engine:
         """Whether a signal needs no memory besides that of its parts."""
         return all(part.source is None for part in self.plan.parts[key])
 
-    def sole_source(self, key):
+    def sole_source(self, key: Key) -> Rule | None:
         """Find the rule whose first output is a signal, nothing added and nothing cut out; None if there is none."""
         parts = self.plan.parts.get(key, ())
         if len(parts) != 1 or parts[0].source is not None or parts[0].output != 0:
             return None
         return self.plan.tasks[parts[0].task].rule if self._task_levels[parts[0].task] == MOVING else None
 
-    def advance(self, chunk, fed, wanted):
+    def advance(
+        self, chunk: StepRange, fed: Mapping[Signal, np.ndarray], wanted: Iterable[Key]
+    ) -> dict[Key, np.ndarray]:
         """Run all moving tasks for a chunk.
 
         Parameters
         ----------
-        chunk : Chunk
+        chunk : StepRange
             Time steps.
         fed : dict
             As for `feed`, the steps of this chunk.
@@ -140,12 +158,15 @@ class Engine:
             From keys to arrays of shape (batch or 1, steps or 1, size).
         """
         fed = {id(signal): array for signal, array in fed.items()}
-        outputs, values, result = {}, {}, {}
+        outputs: dict[tuple[int, int], Value] = {}
+        values: dict[Key, Value] = {}
+        result: dict[Key, np.ndarray] = {}
         wanted = set(wanted)
         with np.errstate(invalid="raise", divide="ignore"):
             for number, task in enumerate(self.plan.tasks):
                 if self._task_levels[number] == MOVING:
                     self._run(number, task, outputs, values, fed, chunk)
+                # Before they are dropped.
                 for key in wanted.intersection(task.inputs) - result.keys():
                     value = values.get(key)
                     result[key] = (self._gather(key, outputs, fed, True) if value is None else value).dense()

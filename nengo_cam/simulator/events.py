@@ -1,9 +1,16 @@
 """Convolutions of spikes: each spike adds the kernel to the positions that it reaches, and silence costs nothing."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .compiled import compiled
 from .scan import for_each
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["EventConvolution"]
 
@@ -31,7 +38,14 @@ class EventConvolution:
         "same" or "valid".
     """
 
-    def __init__(self, kernel, in_shape, out_shape, strides, padding):
+    def __init__(
+        self,
+        kernel: np.ndarray,
+        in_shape: tuple[int, ...],
+        out_shape: tuple[int, ...],
+        strides: Sequence[int],
+        padding: str,
+    ):
         self._in, self._out = in_shape, out_shape
         if len(in_shape) == 2:
             # A signal of one dimension is an image of one row.
@@ -47,11 +61,11 @@ class EventConvolution:
         # What one channel adds, in the order of the output: the window mirrored along the row.
         self._stamps = np.ascontiguousarray(kernel[:, ::-1].transpose(2, 0, 1, 3))
 
-    def suits(self, frames):
+    def suits(self, frames: np.ndarray) -> bool:
         """Tell whether so few elements are not zero that this is faster than a product of matrices."""
         return _count(np.ascontiguousarray(frames).reshape(-1)) <= _DENSE * frames.size
 
-    def __call__(self, frames, bias=None):
+    def __call__(self, frames: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         """Convolve.
 
         Parameters

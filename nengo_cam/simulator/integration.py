@@ -4,6 +4,8 @@ Spikes are whole numbers of floating-point type, as everywhere in Nengo: Python'
 of them, and a current that is too large for these would give zero spikes or negative ones, without an error.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .compiled import compiled
@@ -20,7 +22,18 @@ _TOGETHER = 2**12
 
 
 @compiled
-def integrate_and_fire(current, shift, still, voltage, out, start, stop, dt, height, rectified):
+def integrate_and_fire(
+    current: np.ndarray,
+    shift: int,
+    still: np.ndarray,
+    voltage: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+    dt: float,
+    height: float,
+    rectified: bool,
+) -> None:
     """Integrate, fire, subtract, as `nengo_cam.IntegrateAndFire` does.
 
     Parameters
@@ -65,8 +78,18 @@ def integrate_and_fire(current, shift, still, voltage, out, start, stop, dt, hei
 
 @compiled
 def integrate_and_fire_signed(
-    current, shift, still, voltage, spike_count, out, start, stop, dt, height, negative_threshold
-):
+    current: np.ndarray,
+    shift: int,
+    still: np.ndarray,
+    voltage: np.ndarray,
+    spike_count: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+    dt: float,
+    height: float,
+    negative_threshold: float,
+) -> None:
     """Integrate, fire or take spikes back, subtract, as `nengo_cam.SignedIntegrateAndFire` does.
 
     Parameters
@@ -88,6 +111,7 @@ def integrate_and_fire_signed(
             for i in range(len(v)):
                 u = v[i] + (moving[i] + constant[i]) * dt
                 n = np.floor(u)
+                # At most as many are taken back as were sent.
                 if u < none:
                     n = max(min(np.floor(u + negative_threshold), none), -count[i])
                 v[i] = u - n
@@ -96,7 +120,19 @@ def integrate_and_fire_signed(
 
 
 @compiled
-def integrate_and_fire_clipped(current, shift, still, voltage, allowance, out, start, stop, dt, height, allowed):
+def integrate_and_fire_clipped(
+    current: np.ndarray,
+    shift: int,
+    still: np.ndarray,
+    voltage: np.ndarray,
+    allowance: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+    dt: float,
+    height: float,
+    allowed: np.ndarray,
+) -> None:
     """Integrate, fire what is allowed, subtract, as `nengo_cam.ClippedIntegrateAndFire` does.
 
     Parameters
@@ -128,20 +164,20 @@ def integrate_and_fire_clipped(current, shift, still, voltage, allowance, out, s
 
 @compiled
 def integrate_and_fire_signed_clipped(
-    current,
-    shift,
-    still,
-    voltage,
-    spike_count,
-    allowance,
-    out,
-    start,
-    stop,
-    dt,
-    height,
-    negative_threshold,
-    allowed,
-):
+    current: np.ndarray,
+    shift: int,
+    still: np.ndarray,
+    voltage: np.ndarray,
+    spike_count: np.ndarray,
+    allowance: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+    dt: float,
+    height: float,
+    negative_threshold: float,
+    allowed: np.ndarray,
+) -> None:
     """Integrate, fire what is allowed or take back, as `nengo_cam.SignedClippedIntegrateAndFire` does.
 
     Parameters
@@ -165,6 +201,7 @@ def integrate_and_fire_signed_clipped(
                 u = v[i] + (moving[i] + constant[i]) * dt
                 limit = left[i] + growth[i]
                 n = np.floor(min(u, limit))
+                # At most as many are taken back as were sent.
                 if u < none:
                     n = max(min(np.floor(u + negative_threshold), none), -count[i])
                 v[i] = u - n

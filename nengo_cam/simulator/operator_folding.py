@@ -1,18 +1,25 @@
 """Operators rewritten so that the same numbers cost less."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from nengo.builder import Signal
 from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import DotInc, ElementwiseInc, Reset
 from nengo.builder.transforms import ConvInc
 
+if TYPE_CHECKING:
+    from nengo.builder import Operator
+
 __all__ = ["fold", "integrators", "unscaling"]
 
 #: Types of neurons that use their input only as input * dt, and how they are scanned; filled by `neurons`.
-integrators = {}
+integrators: dict[type, Any] = {}
 
 
-def fold(operators, exact, dt):
+def fold(operators: list[Operator], exact: bool, dt: float) -> list[Operator]:
     """Rewrite a list of operators.
 
     * Zeros that something is added to are dropped: the sum starts with its first term.
@@ -38,7 +45,7 @@ def fold(operators, exact, dt):
     return _without_idle_resets(_with_gains_in_weights(operators, exact, dt))
 
 
-def unscaling(operator):
+def unscaling(operator: Operator) -> float | None:
     """Tell what the product of an operator is to be multiplied by, None for 1; see `fold`."""
     factor = getattr(operator, "unscale", 1)
     return None if factor == 1 else factor

@@ -1,5 +1,7 @@
 """Rules for Nengo's elementary operators: copies, products, the clock, Python functions."""
 
+import functools
+
 import numpy as np
 import scipy.sparse
 from nengo.builder.node import SimPyFunc
@@ -24,7 +26,8 @@ from .tensors import to_numpy
 
 __all__ = []
 
-#: Matrices with at least this many elements are multiplied by TensorFlow.
+#: Matrices with at least this many elements are multiplied by TensorFlow, in networks that load it anyway. NumPy is as
+#: fast, but adds up in another order, and a converted CNN gives bit for bit what it has always given.
 _LARGE_MATRIX = 2**16
 
 
@@ -81,6 +84,7 @@ class CopyRule(Rule):
             out = np.zeros((*array.shape[:2], self._size), array.dtype)
             target = slice(None) if self._target is None else self._target
             if self._repeats:
+                # Plain assignment would keep the last of those that come twice; the reference adds them.
                 np.add.at(out, (slice(None), slice(None), target), array)
             else:
                 out[:, :, target] = array
@@ -126,14 +130,16 @@ class DotIncRule(Rule):
         super().__init__(operator, build)
         matrix = build.constant(operator.A)
         self._matrix = matrix.reshape(-1, operator.X.size) if matrix.ndim else matrix.reshape(1, 1)
-        self._tensor = None
-        if not build.exact and self._matrix.size >= _LARGE_MATRIX:
-            self._tf = compat.import_tensorflow()
-            self._tensor = self._tf.constant(self._matrix)
+        self._by_tensorflow = build.uses_tensorflow and not build.exact and self._matrix.size >= _LARGE_MATRIX
 
     @property
     def inputs(self):
         return [self.operator.X]
+
+    @functools.cached_property
+    def _loaded(self):
+        tf = compat.import_tensorflow()
+        return tf.linalg.matmul, tf.constant(self._matrix)
 
     def __call__(self, inputs, chunk):
         array = inputs[0].dense()
@@ -142,10 +148,11 @@ class DotIncRule(Rule):
                 return [Value(array * self._matrix[:, 0])]
             return [Value(np.matmul(self._matrix, array[..., None])[..., 0])]
         flat = array.reshape(-1, array.shape[2])
-        if self._tensor is None:
-            out = flat @ self._matrix.T
+        if self._by_tensorflow:
+            multiply, matrix = self._loaded
+            out = to_numpy(multiply(flat, matrix, transpose_b=True))
         else:
-            out = to_numpy(self._tf.linalg.matmul(flat, self._tensor, transpose_b=True))
+            out = flat @ self._matrix.T
         return [Value((out.reshape((*array.shape[:2], -1)), unscaling(self.operator)))]
 
 
@@ -201,6 +208,7 @@ class SimPyFuncRule(Rule):
             for item in range(batch):
                 args = [] if self.operator.t is None else [float(time)]
                 if x is not None:
+                    # A copy: the function may keep it, or write into it.
                     args.append(x[item, step if x.shape[1] > 1 else 0].reshape(self.operator.x.shape).copy())
                 result = self.operator.fn(*args)
                 if out is not None:

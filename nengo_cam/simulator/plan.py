@@ -1,6 +1,9 @@
 """The order in which operators run, each for a whole chunk, and where each signal's value comes from."""
 
+from __future__ import annotations
+
 import collections
+from typing import TYPE_CHECKING
 
 from nengo.builder.neurons import SimNeurons
 
@@ -9,6 +12,12 @@ from .cycles import explain_cycle
 from .operator_folding import fold
 from .registry import find_rule
 from .signals import element_indices, overlap, signal_key
+
+if TYPE_CHECKING:
+    import numpy as np
+    from nengo.builder import Model, Operator
+
+    from .registry import Rule
 
 __all__ = ["Part", "Plan", "Task"]
 
@@ -22,7 +31,7 @@ Part.__doc__ = """A contribution to a signal: output number ``output`` of a task
 class Task:
     """A rule with the signals that it reads and writes."""
 
-    def __init__(self, operator, rule):
+    def __init__(self, operator: Operator, rule: Rule):
         self.operator = operator
         self.rule = rule
         self.inputs = [signal_key(signal) for signal in rule.inputs]
@@ -59,7 +68,7 @@ class Plan:
         If the network has a cycle, or an operator that no rule covers.
     """
 
-    def __init__(self, model, dtype, minibatch_size):
+    def __init__(self, model: Model, dtype: np.dtype, minibatch_size: int):
         operators = fold(model.operators, exact=dtype == "float64", dt=model.dt)
         self.build = Build(model.dt, dtype, minibatch_size, operators)
         rules = [(op, find_rule(op)) for op in operators]

@@ -1,5 +1,9 @@
 """Pooling: Nengo writes an average as a convolution with an identity kernel; here it is an average again."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from nengo.builder.transforms import ConvInc
 
@@ -9,6 +13,9 @@ from .convolution import ConvIncRule, ConvolutionRule, n_groups
 from .registry import register_operator
 from .scan import for_each, portions
 from .tensors import to_numpy
+
+if TYPE_CHECKING:
+    import nengo
 
 __all__ = ["PoolingRule", "pooling_factor"]
 
@@ -20,7 +27,7 @@ def choose_convolution_rule(operator, build):
     return (PoolingRule if pools else ConvIncRule)(operator, build)
 
 
-def pooling_factor(conv, kernel):
+def pooling_factor(conv: nengo.Convolution, kernel: np.ndarray) -> float | None:
     """Tell whether a convolution treats all channels alike and all positions of its window too.
 
     Parameters
@@ -57,14 +64,14 @@ def pooling_factor(conv, kernel):
 class PoolingRule(ConvolutionRule):
     """Average over windows: a sum over the cells of each window that lie inside, times one factor."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         self._factor = self.build.dtype.type(self.kernel.flat[0])
         self._window, self._strides = self.kernel.shape[:-2], tuple(int(s) for s in self.conv.strides)
         self._before, self._after = self._padding()
         # TensorFlow divides by the number of cells inside.
         self._weights = (self._factor * self._cells_inside()).astype(self.build.dtype)
         # Large if it is not a view, and not needed any more.
-        self.kernel = None
+        del self.kernel
 
     def _padding(self):
         """Count the cells that windows reach beyond either end of each axis; only with padding "same" there are any."""
@@ -82,7 +89,7 @@ class PoolingRule(ConvolutionRule):
             counts = counts[..., None] * (np.minimum(first + k, n) - np.maximum(first, 0))
         return counts[..., None]
 
-    def compute(self, frames):
+    def compute(self, frames: np.ndarray) -> np.ndarray:
         leading = frames.shape[:2]
         if self._window == self.in_shape[:-1] and not any(self._after):
             # In place of where it was recorded: a reshape to one leading axis might copy.

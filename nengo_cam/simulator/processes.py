@@ -1,6 +1,9 @@
 """Rules for processes: those with no input run once for all items, the others item by item."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nengo.builder.processes import SimProcess
@@ -8,6 +11,13 @@ from nengo.builder.processes import SimProcess
 from .registry import Rule, register_operator
 from .signals import Value
 from .synapses import SynapseRule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nengo.builder import Signal
+
+    from .context import StepRange
 
 __all__ = ["ProcessRule"]
 
@@ -29,14 +39,14 @@ class ProcessRule(Rule):
     moving = True
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Signal]:
         return [] if self.operator.input is None else [self.operator.input]
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[Signal]:
         return [self.operator.output]
 
-    def reset(self, rng):
+    def reset(self, rng: np.random.RandomState) -> None:
         operator = self.operator
         rng = operator.process.get_rng(rng)
         shape_in = (0,) if operator.input is None else operator.input.shape
@@ -45,12 +55,13 @@ class ProcessRule(Rule):
         for _ in range(n_items):
             state = {name: np.array(signal.initial_value) for name, signal in operator.state.items()}
             self._steps.append(
+                # Copies of the generator: each item draws what it would draw alone.
                 operator.process.make_step(shape_in, operator.output.shape, self.build.dt, copy.deepcopy(rng), state)
             )
         self._last = np.array(operator.output.initial_value, self.build.dtype).reshape(1, -1)
         self._last = np.repeat(self._last, n_items, axis=0)
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         operator = self.operator
         out = np.empty((len(self._steps), chunk.n_steps, operator.output.size), self.build.dtype)
         x = inputs[0].dense() if inputs else None
@@ -61,6 +72,7 @@ class ProcessRule(Rule):
                     row = x[item if x.shape[0] > 1 else 0, step if x.shape[1] > 1 else 0]
                     args.append(row.reshape(operator.input.shape).copy())
                 result = np.ravel(advance(*args))
+                # Written when all have read: they see what was there one step before.
                 if operator.mode == "update":
                     out[item, step] = self._last[item]
                     self._last[item] = result

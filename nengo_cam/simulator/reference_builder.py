@@ -8,7 +8,10 @@ Two things make up most of the time that it takes to build a converted network, 
   A view on one window position says the same.
 """
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING, Any
 
 import nengo
 import numpy as np
@@ -21,14 +24,16 @@ from .. import compat
 from .convolution import n_groups
 from .pooling import pooling_factor
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import DTypeLike
+
 __all__ = ["LazyEnsemble", "build_model", "precision"]
 
 
-nengo_dl = compat.import_nengo_dl()
-
-
 @contextlib.contextmanager
-def precision(dtype):
+def precision(dtype: DTypeLike) -> Iterator[None]:
     """Let Nengo build in the precision that the simulator runs in."""
     before = nengo.rc.get("precision", "bits")
     nengo.rc.set("precision", "bits", str(8 * np.dtype(dtype).itemsize))
@@ -38,7 +43,7 @@ def precision(dtype):
         nengo.rc.set("precision", "bits", before)
 
 
-def build_model(network, dt, dtype, model=None):
+def build_model(network: nengo.Network | None, dt: float, dtype: np.dtype, model: Model | None = None) -> Model:
     """Build a network.
 
     Parameters
@@ -71,13 +76,13 @@ def build_model(network, dt, dtype, model=None):
 class LazyEnsemble:
     """Stands for the built parameters of an ensemble, until somebody asks for them."""
 
-    def __init__(self, model, ensemble, dtype):
+    def __init__(self, model: Model, ensemble: nengo.Ensemble, dtype: DTypeLike):
         self._seed = model.seeds[ensemble]
         self._dt = model.dt
         self._ensemble = ensemble
         self._dtype = dtype
 
-    def build(self):
+    def build(self) -> Any:
         """Build them, as Nengo does."""
         model = Model(dt=self._dt)
         model.seeds[self._ensemble] = self._seed
@@ -118,16 +123,9 @@ def _without_samples(ensembles):
             ensemble.encoders = np.ones((ensemble.n_neurons, ensemble.dimensions))
         yield ensembles
     finally:
+        # However it ended: the objects are the user's.
         for ensemble, eval_points, encoders, n_eval_points in before:
             ensemble.eval_points, ensemble.encoders, ensemble.n_eval_points = eval_points, encoders, n_eval_points
-
-
-class _ViewSignal(Signal):
-    """A read-only signal whose initial value is a view, which Nengo's own would copy."""
-
-    def __init__(self, initial_value, name):
-        super().__init__(np.zeros(()), name=name, readonly=True)
-        self._initial_value = initial_value
 
 
 class _LeanBuilder(Builder):
@@ -135,7 +133,9 @@ class _LeanBuilder(Builder):
 
     @classmethod
     def build(cls, model, obj, *args, **kwargs):
-        if isinstance(obj, nengo_dl.TensorNode):
+        # NengoDL keeps its builder in a registry of its own; in Nengo's a TensorNode is a node with an output it lacks.
+        nengo_dl = compat.loaded_nengo_dl()
+        if nengo_dl is not None and isinstance(obj, nengo_dl.TensorNode):
             return nengo_dl.tensor_node.build_tensor_node(model, obj)
         if type(obj) is nengo.Convolution and isinstance(obj.init, np.ndarray) and kwargs.get("decoders") is None:
             factor = pooling_factor(obj, obj.init)
@@ -149,7 +149,7 @@ def _build_pooling(model, conn, factor, signal):
     dtype = nengo.rc.float_dtype
     kernel = np.broadcast_to(np.eye(conn.n_filters, dtype=dtype) * dtype.type(factor), conn.kernel_shape)
     kernel.setflags(write=False)
-    weights = _ViewSignal(kernel, name=f"{conn}.weights")
+    weights = compat.view_signal(kernel, f"{conn}.weights")
     weighted = Signal(shape=conn.size_out, name=f"{conn}.weighted")
     model.add_op(Reset(weighted))
     model.add_op(ConvInc(weights, signal, weighted, conn, tag=f"{conn}.apply_weights"))

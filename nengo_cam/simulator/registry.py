@@ -1,19 +1,37 @@
 """The registry of rules: how an operator of Nengo's runs for all steps of a chunk at once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
 from ..exceptions import SimulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from nengo.builder import Operator, Signal
+
+    from .context import Build, StepRange
+    from .signals import Value
 
 __all__ = ["Rule", "find_rule", "register_operator"]
 
-_RULES = {}
+#: By class, or by module and name of one: what makes a rule of an operator and the `Build`.
+_RULES: dict[type[Operator] | str, Callable[[Operator, Build], Rule]] = {}
+
+#: What is decorated, which stays what it is.
+_Made = TypeVar("_Made")
 
 
-def register_operator(operator_class):
+def register_operator(operator_class: type[Operator] | str) -> Callable[[_Made], _Made]:
     """Register a `Rule` for a class of operators and its subclasses.
 
     Parameters
     ----------
-    operator_class : type
-        Subclass of `nengo.builder.Operator`.
+    operator_class : type or str
+        Subclass of `nengo.builder.Operator`; or module and name of one, ``"package.module.Name"``, whose package is
+        not loaded for it.
 
     Returns
     -------
@@ -28,7 +46,7 @@ def register_operator(operator_class):
     return decorate
 
 
-def find_rule(operator):
+def find_rule(operator: Operator) -> Callable[[Operator, Build], Rule]:
     """Look up the rule for an operator.
 
     Raises
@@ -37,11 +55,13 @@ def find_rule(operator):
         If there is none.
     """
     for cls in type(operator).__mro__:
-        if cls in _RULES:
-            return _RULES[cls]
+        for key in (cls, f"{cls.__module__}.{cls.__qualname__}"):
+            if key in _RULES:
+                return _RULES[key]
+    known = sorted(key.rpartition(".")[2] if isinstance(key, str) else key.__name__ for key in _RULES)
     raise SimulatorError(
         f"operator {operator}: it cannot run for all time steps at once; expected one of "
-        f"{sorted(cls.__name__ for cls in _RULES)}, got {type(operator).__name__}. Use nengo_dl.Simulator, or register "
+        f"{known}, got {type(operator).__name__}. Use nengo_dl.Simulator, or register "
         "a rule for it."
     )
 
@@ -67,21 +87,21 @@ class Rule:
 
     moving = False
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: Operator, build: Build):
         self.operator = operator
         self.build = build
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Signal]:
         """The signals whose values the rule is called with."""
         return self.operator.reads
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[Signal]:
         """The signals that the rule gives values for."""
         return self.operator.sets + self.operator.incs + self.operator.updates
 
-    def reset(self, rng):
+    def reset(self, rng: np.random.RandomState) -> None:
         """Go back to the initial state.
 
         Parameters
@@ -91,14 +111,14 @@ class Rule:
             what it draws.
         """
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         """Run.
 
         Parameters
         ----------
         inputs : list of Value
             Values of `inputs`.
-        chunk : Chunk
+        chunk : StepRange
             Which time steps they are of.
 
         Returns

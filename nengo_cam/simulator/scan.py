@@ -1,11 +1,17 @@
 """Scans over time, split into blocks of items and elements that do not depend on each other."""
 
+from __future__ import annotations
+
 import collections
 import concurrent.futures
 import functools
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Block", "blocks", "for_each", "for_each_block", "portions", "spread"]
 
@@ -20,16 +26,16 @@ class Block(collections.namedtuple("Block", "items, elements")):
     """Some items and some elements, as slices of arrays (batch, steps, size)."""
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Number of items and of elements."""
         return self.items.stop - self.items.start, self.elements.stop - self.elements.start
 
-    def of(self, state):
+    def of(self, state: np.ndarray) -> np.ndarray:
         """Take the block from an array of shape (batch, ..., size), as a view."""
         return state[self.items, ..., self.elements]
 
 
-def blocks(batch, size):
+def blocks(batch: int, size: int) -> list[Block]:
     """Split items and elements into blocks.
 
     Returns
@@ -45,7 +51,7 @@ def blocks(batch, size):
     ]
 
 
-def for_each_block(function, batch, n_steps, size):
+def for_each_block(function: Callable[[Block], object], batch: int, n_steps: int, size: int) -> None:
     """Call a function for all blocks, on several processors if there is enough to do.
 
     Parameters
@@ -58,7 +64,7 @@ def for_each_block(function, batch, n_steps, size):
     for_each(function, blocks(batch, size), parallel=batch * n_steps * size >= _WORTH_A_THREAD)
 
 
-def for_each(function, parts, *, parallel):
+def for_each(function: Callable[[Any], object], parts: Sequence[Any], *, parallel: bool) -> None:
     """Call a function for all parts of something.
 
     Parameters
@@ -85,13 +91,13 @@ def for_each(function, parts, *, parallel):
     list(_pool().map(run, parts))
 
 
-def portions(n):
+def portions(n: int) -> list[slice]:
     """Split ``n`` things that come in a row into one slice for each processor."""
     edges = np.linspace(0, n, min(n, _n_threads()) + 1).astype(int).tolist()
     return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:])]
 
 
-def spread(state, batch):
+def spread(state: np.ndarray, batch: int) -> np.ndarray:
     """Give each item its own copy of a state (batch or 1, ...) as soon as items differ."""
     return state if state.shape[0] == batch else np.repeat(state, batch, axis=0)
 

@@ -1,8 +1,23 @@
 """Values of signals over a chunk of time, and views on signals."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nengo.builder import Signal
+    from numpy.typing import ArrayLike
+
+    from .scan import Block
+
 __all__ = ["Value", "element_indices", "overlap", "signal_key"]
+
+#: What `signal_key` identifies the memory of a signal by.
+Key = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 
 class Value:
@@ -18,25 +33,25 @@ class Value:
 
     __slots__ = ("terms",)
 
-    def __init__(self, *terms):
-        self.terms = [term if isinstance(term, tuple) else (term, None) for term in terms]
+    def __init__(self, *terms: np.ndarray | tuple[np.ndarray, Any]):
+        self.terms: list[tuple[np.ndarray, Any]] = [term if isinstance(term, tuple) else (term, None) for term in terms]
 
     @property
-    def batch(self):
+    def batch(self) -> int:
         """Number of items, 1 if all items are the same."""
         return max(array.shape[0] for array, _ in self.terms)
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         """Number of steps, 1 if all steps are the same."""
         return max(array.shape[1] for array, _ in self.terms)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of elements of the signal."""
         return self.terms[0][0].shape[2]
 
-    def dense(self):
+    def dense(self) -> np.ndarray:
         """Add the terms up.
 
         Returns
@@ -46,20 +61,20 @@ class Value:
         if len(self.terms) > 1 or self.terms[0][1] is not None:
             # Still terms first: they are small, and so are their partial sums.
             ordered = sorted(self.terms, key=lambda term: term[0].size)
-            total = None
+            total: Any = None
             for array, scale in ordered:
                 scaled = array if scale is None else array * scale
                 total = scaled if total is None else total + scaled
             self.terms = [(total, None)]
         return self.terms[0][0]
 
-    def scaled(self, factors):
+    def scaled(self, factors: ArrayLike) -> Value:
         """Multiply by constant factors of shape (size,) or (), at the time when the terms are added up."""
         if len(self.terms) == 1 and self.terms[0][1] is None and self.n_steps > 1:
             return Value((self.terms[0][0], factors))
         return Value(self.dense() * factors)
 
-    def split(self, factor=None):
+    def split(self, factor: float | None = None) -> tuple[Any, list[tuple[np.ndarray, Any]]]:
         """Separate what stands still from what moves.
 
         Parameters
@@ -74,7 +89,8 @@ class Value:
         moving : list of (ndarray of shape (batch or 1, steps, size), ndarray or float or None)
             The others, each with its factor.
         """
-        still, moving = None, []
+        moving: list[tuple[np.ndarray, Any]] = []
+        still: Any = None
         for array, scale in self.terms:
             if factor is not None:
                 # A product may have this factor in its weights already, and undo it here.
@@ -87,7 +103,7 @@ class Value:
                 still = term if still is None else still + term
         return still, moving
 
-    def reader(self, block):
+    def reader(self, block: Block) -> Callable[[int, np.ndarray], np.ndarray]:
         """Make a function that adds up the terms of one step for some items and elements.
 
         Parameters
@@ -124,12 +140,12 @@ class Value:
         return read
 
 
-def signal_key(signal):
+def signal_key(signal: Signal) -> Key:
     """Identify the memory that a signal or view stands for."""
     return id(signal.base), signal.elemoffset, signal.shape, signal.elemstrides
 
 
-def element_indices(signal):
+def element_indices(signal: Signal) -> slice | np.ndarray:
     """Where the elements of a view lie in its flattened base, as a slice if possible."""
     if not signal.is_view:
         return slice(0, signal.size)
@@ -151,7 +167,7 @@ def as_slice(indices):
     return indices
 
 
-def overlap(written, read):
+def overlap(written: Signal, read: Signal) -> tuple[slice | np.ndarray, slice | np.ndarray] | None:
     """Find the elements that two views on the same base share.
 
     Parameters

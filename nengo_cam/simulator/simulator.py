@@ -1,6 +1,9 @@
 """`Simulator`: a Nengo backend that runs each operator once for many time steps and images."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
@@ -8,13 +11,20 @@ from tqdm.auto import tqdm
 
 from ..checks.parameters import check_count, check_positive
 from ..exceptions import ParameterError
-from .context import Chunk
+from .context import StepRange
 from .cycles import check_learning
 from .data import SimulationData, check_feed
 from .engine import Engine
 from .plan import Plan
 from .reference_builder import build_model
 from .signals import signal_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import nengo
+    from nengo.builder import Model
+    from numpy.typing import ArrayLike
 
 __all__ = ["Simulator"]
 
@@ -92,14 +102,14 @@ class Simulator:
 
     def __init__(
         self,
-        network,
-        dt=0.001,
-        seed=None,
-        minibatch_size=None,
-        dtype="float32",
-        progress_bar=True,
-        memory_budget=None,
-        model=None,
+        network: nengo.Network | None,
+        dt: float = 0.001,
+        seed: int | None = None,
+        minibatch_size: int | None = None,
+        dtype: Literal["float32", "float64"] = "float32",
+        progress_bar: bool = True,
+        memory_budget: int | None = None,
+        model: Model | None = None,
     ):
         self.closed = True
         check_positive("dt", dt, unit="seconds")
@@ -114,22 +124,24 @@ class Simulator:
         if network is not None:
             check_learning(network)
         self.model = build_model(network, dt, self.dtype, model)
-        self._engine = Engine(Plan(self.model, self.dtype, minibatch_size or 1))
+        # None once it is closed.
+        self._engine: Any = Engine(Plan(self.model, self.dtype, minibatch_size or 1))
         self.data = SimulationData(self.model.params, self.model.probes, squeeze=minibatch_size is None)
         if seed is None:
+            # As `nengo.Simulator` has it, so that processes draw the same.
             seed = getattr(network, "seed", None)
             seed = np.random.default_rng().integers(np.iinfo(np.int32).max) if seed is None else seed + 1
         self.closed = False
         self.reset(seed=seed)
 
-    def __enter__(self):
+    def __enter__(self) -> Simulator:
         self._check_open("entered")
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def __del__(self):
+    def __del__(self) -> None:
         if not getattr(self, "closed", True):
             warnings.warn(
                 f"Simulator with model={self.model} was deallocated while open. Close it, or use a `with` block.",
@@ -137,31 +149,31 @@ class Simulator:
                 stacklevel=2,
             )
 
-    def close(self):
+    def close(self) -> None:
         """Free what running needs. Recorded data stays readable."""
         self.closed = True
         self._engine = None
 
     @property
-    def dt(self):
+    def dt(self) -> float:
         """Time step [s]."""
         return self.model.dt
 
     @dt.setter
-    def dt(self, value):
+    def dt(self, value: float) -> float:
         raise ReadonlyError(attr="dt", obj=self)
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         """Number of steps run since the start or the last reset."""
         return self._n_steps
 
     @property
-    def time(self):
+    def time(self) -> float:
         """Simulated time [s]."""
         return self._n_steps * self.dt
 
-    def reset(self, seed=None, *, include_probes=True):
+    def reset(self, seed: int | None = None, *, include_probes: bool = True) -> None:
         """Go back to the initial state, and forget recorded data.
 
         Parameters
@@ -184,11 +196,11 @@ class Simulator:
         if include_probes:
             self.clear_probes()
 
-    def clear_probes(self):
+    def clear_probes(self) -> None:
         """Forget recorded data, and go on from the present state."""
         self.data.clear()
 
-    def trange(self, dt=None, sample_every=None):
+    def trange(self, dt: float | None = None, sample_every: float | None = None) -> np.ndarray:
         """Return the times of recorded data.
 
         Parameters
@@ -211,7 +223,12 @@ class Simulator:
         steps = np.arange(1, self.n_steps + 1)
         return self.dt * steps[self._sampled(steps, sample_every)]
 
-    def run(self, time_in_seconds, data=None, progress_bar=None):
+    def run(
+        self,
+        time_in_seconds: float,
+        data: Mapping[nengo.Node, ArrayLike] | None = None,
+        progress_bar: bool | None = None,
+    ) -> None:
         """Run for some time, rounded to whole steps, and record; see `run_steps`.
 
         Parameters
@@ -246,11 +263,13 @@ class Simulator:
         else:
             self.run_steps(n_steps, data=data, progress_bar=progress_bar)
 
-    def step(self, data=None):
+    def step(self, data: Mapping[nengo.Node, ArrayLike] | None = None) -> None:
         """Run one step and record."""
         self.run_steps(1, data=data, progress_bar=False)
 
-    def run_steps(self, n_steps, data=None, progress_bar=None):
+    def run_steps(
+        self, n_steps: int, data: Mapping[nengo.Node, ArrayLike] | None = None, progress_bar: bool | None = None
+    ) -> None:
         """Run and record.
 
         Parameters
@@ -289,7 +308,9 @@ class Simulator:
         for probe, array in recorded.items():
             self.data.record(probe, array)
 
-    def iter_steps(self, n_steps, data=None, chunk_steps=None):
+    def iter_steps(
+        self, n_steps: int, data: Mapping[nengo.Node, ArrayLike] | None = None, chunk_steps: int | None = None
+    ) -> Iterator[dict[nengo.Probe, np.ndarray]]:
         """Run, and yield what the probes see, chunk of time by chunk, without recording it.
 
         The state goes on from chunk to chunk. Steps that are not asked for do not run.
@@ -329,6 +350,7 @@ class Simulator:
         at_most = chunk_steps or self._affordable_steps(engine)
         n_chunks = -(-n_steps // at_most)
         if chunk_steps is None:
+            # As many chunks, of about one length: a short last one has the overhead of a long one.
             at_most = -(-n_steps // n_chunks)
         wanted = {probe: self.model.sig[probe]["in"] for probe in self.model.probes}
         keys = {probe: signal_key(signal) for probe, signal in wanted.items()}
@@ -340,7 +362,7 @@ class Simulator:
                 rule = engine.sole_source(keys[probe])
                 if rule is not None and probe.sample_every is None and array.ndim == 3:
                     places[id(rule)] = array[:, start:stop]
-            chunk = Chunk(self._n_steps, stop - start, self.dt, places)
+            chunk = StepRange(self._n_steps, stop - start, self.dt, places)
             part = {signal: array if array.shape[1] == 1 else array[:, start:stop] for signal, array in fed.items()}
             values = engine.advance(chunk, part, keys.values())
             self._n_steps = chunk.stop
@@ -352,21 +374,16 @@ class Simulator:
         return max(1, budget // max(step_bytes, 1))
 
     def _probed(self, probe, array, shape, chunk):
-        batch = self.minibatch_size or 1
-        array = (
-            np.broadcast_to(array, (batch, chunk.n_steps, array.shape[2]))
-            if array.shape[:2]
-            != (
-                batch,
-                chunk.n_steps,
-            )
-            else array
-        )
+        whole = (self.minibatch_size or 1, chunk.n_steps, array.shape[2])
+        if array.shape != whole:
+            # What stands still, or is the same for all items, was computed once.
+            array = np.broadcast_to(array, whole)
         if probe.sample_every is not None:
             array = array[:, self._sampled(np.arange(chunk.start + 1, chunk.stop + 1), probe.sample_every)]
         return array.reshape((*array.shape[:2], *shape))
 
     def _sampled(self, steps, sample_every):
+        # Nengo's own rule, which counts steps from 1.
         period = 1 if sample_every is None else sample_every / self.dt
         return steps % period < 1
 

@@ -1,13 +1,25 @@
 """Rules for linear filters and other synapses: a scan over time, one step behind where the reference is."""
 
-# ruff: noqa: N806 (Nengo's names)
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+# ruff: noqa: N806 (Nengo's names)
 import numpy as np
 from nengo.synapses import LinearFilter, Triangle
 
+from .. import compat
 from .registry import Rule
 from .scan import for_each_block, spread
 from .signals import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import nengo
+    from nengo.builder import Operator, Signal
+
+    from .context import Build, StepRange
 
 __all__ = ["SynapseRule"]
 
@@ -24,33 +36,33 @@ class SynapseRule(Rule):
 
     moving = True
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: Operator, build: Build):
         super().__init__(operator, build)
         self._delayed = operator.mode == "update"
         self._make = _linear_filter if isinstance(operator.process, LinearFilter) else _own_step
 
     @staticmethod
-    def covers(process):
+    def covers(process: nengo.Process) -> bool:
         """Whether a process is a synapse whose own arithmetic is known to be elementwise."""
         own = type(process).make_step
         return own is LinearFilter.make_step or own is Triangle.make_step
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Signal]:
         return [self.operator.input]
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[Signal]:
         return [self.operator.output]
 
-    def reset(self, rng):
+    def reset(self, rng: np.random.RandomState) -> None:
         self.operator.process.get_rng(rng)
         self._state = {
             name: np.array(signal.initial_value, self.build.dtype)[None] for name, signal in self.operator.state.items()
         }
         self._last = np.array(self.operator.output.initial_value, self.build.dtype).reshape(1, -1)
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         (value,) = inputs
         batch = max(value.batch, self._last.shape[0])
         self._state = {name: spread(array, batch) for name, array in self._state.items()}
@@ -99,7 +111,7 @@ def _own_step(process, shape, build, state):
 
 def _linear_filter(process, shape, build, state):
     """Step of a linear filter, written out so that it adds up in the same order for any number of items."""
-    A, B, C, D = (np.asarray(m, build.dtype) for m in process._get_ss(build.dt))
+    A, B, C, D = (np.asarray(m, build.dtype) for m in compat.state_space(process, build.dt))
     if A.size == 0:
         gain = D.item()
         return lambda t, u: gain * u

@@ -1,5 +1,9 @@
 """The rule for NengoDL's TensorNodes: their function applied to all steps and items at once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import compat
@@ -7,16 +11,22 @@ from .registry import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nengo.builder import Operator, Signal
+
+    from .context import Build, StepRange
+
 __all__ = ["TensorNodeRule"]
 
-nengo_dl = compat.import_nengo_dl()
 
-
-@register_operator(nengo_dl.tensor_node.SimTensorNode)
+# By name: who has no TensorNodes need not load NengoDL, and with it TensorFlow.
+@register_operator("nengo_dl.tensor_node.SimTensorNode")
 class TensorNodeRule(Rule):
     """A function of TensorFlow's; one that is passed the time runs step by step."""
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: Operator, build: Build):
         super().__init__(operator, build)
         self._tf = compat.import_tensorflow()
         self.moving = operator.time is not None
@@ -28,14 +38,15 @@ class TensorNodeRule(Rule):
             function.build(shapes[0] if len(shapes) == 1 else shapes)
 
     @property
-    def inputs(self):
+    def inputs(self) -> list[Signal]:
         return [] if self.operator.input is None else [self.operator.input]
 
-    def __call__(self, inputs, chunk):
-        array = inputs[0].dense() if inputs else None
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         if not self.moving:
-            out = self._apply([self._frames(array.reshape(-1, array.shape[2]))])
-            return [Value(out.reshape((*array.shape[:2], -1)))]
+            still = inputs[0].dense()
+            out = self._apply([self._frames(still.reshape(-1, still.shape[2]))])
+            return [Value(out.reshape((*still.shape[:2], -1)))]
+        array = inputs[0].dense() if inputs else None
         steps = []
         for step, time in enumerate(chunk.times):
             args = [self._tf.constant(time, self.build.dtype)]
@@ -56,6 +67,6 @@ class TensorNodeRule(Rule):
             # As NengoDL does: past __call__, which would cast double precision to single.
             if function.weights:
                 args = [self._tf.cast(arg, function.weights[0].dtype) for arg in args]
-            kwargs = {"training": False} if function._expects_training_arg else {}
+            kwargs = {"training": False} if compat.expects_training(function) else {}
             out = function.call(args[0] if len(args) == 1 else args, **kwargs)
         return np.asarray(to_numpy(out), self.build.dtype)

@@ -1,7 +1,14 @@
 """The player's widgets in a notebook."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from ..exceptions import MissingDependencyError
 from ..plotting.selection import milliseconds
+
+if TYPE_CHECKING:
+    from .player import Player
 
 __all__ = ["Controls"]
 
@@ -40,11 +47,17 @@ class Controls:
         If ipywidgets is not installed.
     """
 
-    def __init__(self, player):
+    # Dropdowns; set by name.
+    image: Any
+    label: Any
+    scale: Any
+    smoothing: Any
+
+    def __init__(self, player: Player):
         widgets = _import_ipywidgets()
         self.player, self._following = player, False
         # Color limits given as numbers stay among the choices.
-        self._limits = []
+        self._limits: list[tuple[float, float]] = []
         steps = [(milliseconds(time), step) for step, time in enumerate(player.show.times)]
         self.play = widgets.Play(
             max=len(steps) - 1, value=player.step, interval=round(1000 / player.fps), tooltip="Play or pause",
@@ -69,7 +82,7 @@ class Controls:
         self.note = widgets.HTML(f"<small>{NOTE}</small>")
         self.box = widgets.VBox([*(widgets.HBox(row, layout=flow) for row in rows), self.picture, self.note])
 
-    def follow(self):
+    def follow(self) -> None:
         """Show the choices of the player, and its frame at the time of the slider."""
         self._following = True
         for name in CHOICES:

@@ -1,21 +1,28 @@
 """The player as one HTML file: maps in a byte per cell, packed, and a script that unpacks and draws them."""
 
+from __future__ import annotations
+
 import base64
 import html
 import json
 import pathlib
 import re
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..exceptions import ResultError
 from ..plotting.answers import answers_of
-from ..plotting.displayed import displayed, frame_indices, image_index
-from ..plotting.extent import map_extent
+from ..plotting.displayed import displayed, frame_indices, image_index, map_extent
 from ..plotting.scale import SCALES
 from ..plotting.score_curve import align_scores, score_limits, score_name, score_note
 from .controls import SCALE_NAMES, WINNER, scale_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .player import Player
 
 __all__ = ["quantize", "write_page"]
 
@@ -26,7 +33,7 @@ MOST_BYTES = 100_000_000
 MISSING = -128
 
 
-def write_page(player, smoothings, *, most=None):
+def write_page(player: Player, smoothings: Sequence[str], *, most: int | None = None) -> str:
     """Write a page.
 
     Parameters
@@ -94,7 +101,7 @@ def write_page(player, smoothings, *, most=None):
     )
 
 
-def quantize(maps):
+def quantize(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Round maps to a byte per cell, each map by its own largest magnitude.
 
     Parameters

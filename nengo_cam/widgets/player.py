@@ -1,8 +1,11 @@
 """The player: what is chosen, and the ways out of Python that it has."""
 
+from __future__ import annotations
+
 import html
 import operator
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from ..checks.output import atomic_path, check_writable
 from ..exceptions import MissingDependencyError, OutputPathError, ParameterError, ResultError
@@ -15,6 +18,17 @@ from .page import write_page
 from .show import Show, choose
 from .stage import Stage
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from matplotlib.colors import Colormap
+    from nengo.synapses import Synapse
+    from numpy.typing import ArrayLike
+
+    from ..plotting.scale import Scale
+
 __all__ = ["Player", "player"]
 
 #: Cells of maps and pixels of images that a notebook keeps, a byte each; about half as many bytes when packed.
@@ -22,9 +36,21 @@ MOST_IN_NOTEBOOK = 20_000_000
 
 
 def player(
-    spiking, rate=None, images=None, *, scores=None, metric=None, image=0, label=None, scale="image", smoothing=None,
-    synapse=0.01, fps=10, cmap="RdBu_r", alpha=0.65,
-):  # fmt: skip
+    spiking: xr.Dataset,
+    rate: xr.Dataset | None = None,
+    images: ArrayLike | None = None,
+    *,
+    scores: xr.Dataset | None = None,
+    metric: str | None = None,
+    image: int = 0,
+    label: int | str | None = None,
+    scale: Scale = "image",
+    smoothing: str | None = None,
+    synapse: Synapse | float = 0.01,
+    fps: float = 10,
+    cmap: str | Colormap = "RdBu_r",
+    alpha: float = 0.65,
+) -> Player:
     """Make a player of the maps of all images over the time of the simulation.
 
     In a notebook it shows a page with controls: play, time, image, label, scale of the colors, and smoothing over
@@ -131,14 +157,18 @@ class Player:
         Position of the time shown; the last one to begin with.
     """
 
-    def __init__(self, show, *, fps, cmap, alpha):
+    def __init__(self, show: Show, *, fps: float, cmap: Colormap, alpha: float):
         self.show, self.fps, self.cmap, self.alpha = show, fps, cmap, alpha
-        self.image, self.label, self.scale, self.smoothing = 0, None, "image", show.smoothings[0]
+        self.image, self.smoothing = 0, show.smoothings[0]
+        self.label: int | str | None = None
+        self.scale: Scale = "image"
         # There is most to see.
         self.step = len(show.times) - 1
-        self._stage = self._controls = None
+        # Made when they are first needed: a figure takes a second, and widgets need ipywidgets.
+        self._stage: Stage | None = None
+        self._controls: Controls | None = None
 
-    def select(self, **choices):
+    def select(self, **choices: Any) -> None:
         """Choose what is shown; widgets follow.
 
         Parameters
@@ -169,7 +199,7 @@ class Player:
             self._controls.follow()
 
     @property
-    def stage(self):
+    def stage(self) -> Stage:
         """The figure that draws what is chosen, made when it is first needed."""
         if self._stage is None:
             scene = self.show.scene(self.image, self.label, self.smoothing)
@@ -178,7 +208,7 @@ class Player:
             self._stage = Stage(scene, curve, scale=scale, cmap=self.cmap, alpha=self.alpha)
         return self._stage
 
-    def draw(self, step):
+    def draw(self, step: int) -> bytes:
         """Draw one step of what is chosen.
 
         Parameters
@@ -202,7 +232,7 @@ class Player:
         return self.stage.png()
 
     @property
-    def controls(self):
+    def controls(self) -> Controls:
         """The widgets, made when they are first needed.
 
         Raises
@@ -215,7 +245,7 @@ class Player:
         return self._controls
 
     @property
-    def widget(self):
+    def widget(self) -> Any:
         """Controls and figure as one widget, to be put among others; they follow `select`, and wait for the kernel.
 
         Raises
@@ -225,7 +255,7 @@ class Player:
         """
         return self.controls.box
 
-    def to_html(self, *, smoothing=None):
+    def to_html(self, *, smoothing: str | Sequence[str] | None = None) -> str:
         """Write the player as a page that needs nothing else.
 
         Parameters
@@ -249,7 +279,7 @@ class Player:
         """
         return write_page(self, self._smoothings(smoothing))
 
-    def save(self, path, *, smoothing=None):
+    def save(self, path: str | os.PathLike[str], *, smoothing: str | Sequence[str] | None = None) -> None:
         """Save the player as a page that plays without Python and without a network, also from a disk.
 
         It begins with what is chosen now. The file appears only when it is complete. A map takes about a byte for

@@ -1,5 +1,9 @@
 """All that a player can show, checked once: images, labels, and ways to smooth over time."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from ..exceptions import ImageError, ParameterError, ResultError
@@ -8,6 +12,16 @@ from ..plotting.scale import check_scale, color_limits
 from ..plotting.score_curve import align_scores, check_scores
 from ..plotting.selection import milliseconds, select_scenes
 from ..scoring.agreement import cumulative, smooth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from nengo.synapses import Synapse
+    from numpy.typing import ArrayLike
+
+    from ..plotting.scale import Scale
+    from ..plotting.selection import Scene
 
 __all__ = ["SMOOTHINGS", "Show", "choose"]
 
@@ -51,7 +65,16 @@ class Show:
         If something is missing or does not fit.
     """
 
-    def __init__(self, spiking, rate, images, *, scores, metric, synapse):
+    def __init__(
+        self,
+        spiking: xr.Dataset,
+        rate: xr.Dataset | None,
+        images: ArrayLike | None,
+        *,
+        scores: xr.Dataset | None,
+        metric: str | None,
+        synapse: Synapse | float,
+    ):
         self.scores = check_scores(scores, metric)
         # Checks maps, and the first image.
         (scene,) = select_scenes(spiking, rate, images, [0], None)
@@ -60,7 +83,7 @@ class Show:
         self.times, self.labels = scene.times, scene.labels
         self.names = spiking["image"].values.tolist()
         self._synapse, self._cache = synapse, {}
-        self.smoothings = SMOOTHINGS if self._can_filter() else ("running mean", "none")
+        self.smoothings: tuple[str, ...] = SMOOTHINGS if self._can_filter() else ("running mean", "none")
         if scene.reduction:
             self.smoothings = (scene.reduction,)
             self._cache[scene.reduction] = spiking
@@ -69,7 +92,7 @@ class Show:
         if self.scores is not None:
             align_scores(self.scores, self.names, self.labels, self.times)
 
-    def smoothed(self, smoothing):
+    def smoothed(self, smoothing: str) -> xr.Dataset:
         """Return the spiking maps, smoothed; each way is computed once.
 
         Parameters
@@ -86,7 +109,7 @@ class Show:
             self._cache[smoothing] = self._smooth(smoothing)
         return self._cache[smoothing]
 
-    def scene(self, image, label, smoothing):
+    def scene(self, image: int, label: int | str | None, smoothing: str) -> Scene:
         """Cut out one image.
 
         Parameters
@@ -110,7 +133,7 @@ class Show:
         """
         return select_scenes(self.smoothed(smoothing), self.rate, self.images, [image], label)[0]
 
-    def n_bytes(self, n_smoothings):
+    def n_bytes(self, n_smoothings: int) -> tuple[int, int]:
         """Count cells of maps and pixels of images.
 
         Parameters
@@ -127,7 +150,7 @@ class Show:
             self.names
         )
 
-    def limits(self, scale, smoothing):
+    def limits(self, scale: Scale, smoothing: str) -> tuple[np.ndarray, np.ndarray]:
         """Find the color limits of all maps of all labels.
 
         Parameters
@@ -147,27 +170,29 @@ class Show:
         maps, rates = self.maps(smoothing), self.rate_maps()
         films = maps.reshape(-1, *maps.shape[2:])
         found = color_limits(films, None if rates is None else rates.reshape(-1, *rates.shape[2:]), scale)
-        return tuple(limits.reshape(*maps.shape[:2], *limits.shape[1:]) for limits in found)
+        of_maps, of_rates = (limits.reshape(*maps.shape[:2], *limits.shape[1:]) for limits in found)
+        return of_maps, of_rates
 
-    def shared_limits(self, smoothing):
+    def shared_limits(self, smoothing: str) -> tuple[float, float]:
         """Return the color limits ``(vmin, vmax)`` of the scale ``"shared"`` [logit]."""
-        return tuple(self.limits("shared", smoothing)[0][0, 0, 0].tolist())
+        vmin, vmax = self.limits("shared", smoothing)[0][0, 0, 0].tolist()
+        return vmin, vmax
 
-    def maps(self, smoothing):
+    def maps(self, smoothing: str) -> np.ndarray:
         """Return spiking maps of shape (N, L, T, Y, X) [logit]."""
         return self.smoothed(smoothing)["cam"].transpose("image", "label", "time", "y", "x").values
 
-    def rate_maps(self):
+    def rate_maps(self) -> np.ndarray | None:
         """Return rate maps of shape (N, L, Y, X) [logit], in the order of the spiking ones, or None."""
         if self.rate is None:
             return None
         return self._rate_of_images()["cam"].transpose("image", "label", "y", "x").values
 
-    def logits(self, smoothing):
+    def logits(self, smoothing: str) -> np.ndarray:
         """Return logits of shape (N, T, L)."""
         return self.smoothed(smoothing)["logits"].transpose("image", "time", "label").values
 
-    def rate_logits(self):
+    def rate_logits(self) -> np.ndarray | None:
         """Return logits of the rate network of shape (N, L), or None."""
         if self.rate is None:
             return None
@@ -205,7 +230,7 @@ class Show:
         return smoothed
 
 
-def choose(name, value, choices):
+def choose(name: str, value: Any, choices: Sequence[str]) -> Any:
     """Check a choice of a player.
 
     Parameters

@@ -1,10 +1,21 @@
 """One image of a player as a matplotlib figure, of which a frame redraws only what changes."""
 
+from __future__ import annotations
+
 import io
+from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
 from ..plotting.film.layout import lay_out
+
+if TYPE_CHECKING:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import Colormap
+
+    from ..plotting.scale import Scale
+    from ..plotting.score_curve import Curve
+    from ..plotting.selection import Scene
 
 __all__ = ["Stage"]
 
@@ -35,7 +46,7 @@ class Stage:
         One, or with ``scale="frame"`` one per map.
     """
 
-    def __init__(self, scene, curve, *, scale, cmap, alpha):
+    def __init__(self, scene: Scene, curve: Curve | None, *, scale: Scale, cmap: str | Colormap, alpha: float):
         curves = None if curve is None else [curve]
         steps = range(len(scene.times))
         self.figure, (self.panel,), self.colorbars = lay_out(
@@ -44,14 +55,16 @@ class Stage:
         # Bars that stay the same, as that of the rate map does, belong to the background.
         self._bars = [self.colorbars[0].ax] if scale == "frame" else []
         # Frames of axes lie above the maps in them.
-        with_images = self.panel.map_axes + ([] if self.panel.input is None else [self.panel.input.axes])
+        with_images = list(self.panel.map_axes) + ([] if self.panel.input is None else [self.panel.input.axes])
         self._above = [spine for ax in with_images for spine in ax.spines.values()]
         for artist in [*self.panel.draw(0), *self._above, *self._bars]:
             artist.set_animated(True)
-        self.figure.canvas.draw()
-        self._background = self.figure.canvas.copy_from_bbox(self.figure.bbox)
+        # As `lay_out` made it; other canvases have no background to keep.
+        self._canvas = cast("FigureCanvasAgg", self.figure.canvas)
+        self._canvas.draw()
+        self._background = self._canvas.copy_from_bbox(self.figure.bbox)
 
-    def draw(self, step):
+    def draw(self, step: int) -> None:
         """Draw one step.
 
         Parameters
@@ -59,15 +72,14 @@ class Stage:
         step : int
             Position along the dim ``time``.
         """
-        canvas = self.figure.canvas
         changed = self.panel.draw(step)
-        canvas.restore_region(self._background)
+        self._canvas.restore_region(self._background)
         for artist in [*changed, *self._above, *self._bars]:
             self.figure.draw_artist(artist)
 
-    def png(self):
+    def png(self) -> bytes:
         """Return the frame drawn last as a PNG, packed for speed."""
-        canvas, png = self.figure.canvas, io.BytesIO()
+        canvas, png = self._canvas, io.BytesIO()
         size = canvas.get_width_height(physical=True)
         picture = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
         picture.convert("RGB").save(png, format="png", compress_level=1)

@@ -1,6 +1,9 @@
+import fractions
+
+import numpy as np
 import pytest
 
-from nengo_cam.checks.parameters import number_twins
+from nengo_cam.checks.parameters import is_real, is_whole, number_twins
 
 
 @pytest.mark.parametrize(
@@ -17,3 +20,24 @@ from nengo_cam.checks.parameters import number_twins
 def test_names_that_come_again_get_a_number(names, numbered):
     assert number_twins(names) == numbered
     assert number_twins(numbered) == numbered
+
+
+@pytest.mark.parametrize(
+    ("value", "real", "whole"),
+    [
+        (3, True, True),
+        (np.int16(3), True, True),
+        (3.0, True, False),
+        (np.float32(0.5), True, False),
+        (fractions.Fraction(1, 2), True, False),
+        (np.nan, True, False),
+        (True, False, False),
+        (np.True_, False, False),
+        (1j, False, False),
+        ("3", False, False),
+        (None, False, False),
+        (np.array([3]), False, False),
+    ],
+)
+def test_numbers_by_their_type(value, real, whole):
+    assert (is_real(value), is_whole(value)) == (real, whole)

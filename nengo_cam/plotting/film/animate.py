@@ -1,6 +1,9 @@
 """A film of spiking maps beside the rate map, over the logits as they grow."""
 
+from __future__ import annotations
+
 import operator
+from typing import TYPE_CHECKING
 
 from ...exceptions import ParameterError
 from ..overlay import check_alpha
@@ -10,13 +13,36 @@ from ..selection import select_scenes
 from .animation import CAMAnimation, check_fps
 from .layout import lay_out
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from ..scale import Scale
+
 __all__ = ["animate"]
 
 
 def animate(
-    spiking, rate=None, images=None, *, scores=None, metric=None, image=0, label=None, scale="shared", fps=20,
-    stride=1, cmap="RdBu_r", alpha=0.65, fig=None, progress_bar=True,
-):  # fmt: skip
+    spiking: xr.Dataset,
+    rate: xr.Dataset | None = None,
+    images: ArrayLike | None = None,
+    *,
+    scores: xr.Dataset | None = None,
+    metric: str | None = None,
+    image: int | Sequence[int] = 0,
+    label: int | str | None = None,
+    scale: Scale = "shared",
+    fps: float = 20,
+    stride: int = 1,
+    cmap: str | Colormap = "RdBu_r",
+    alpha: float = 0.65,
+    fig: Figure | None = None,
+    progress_bar: bool = True,
+) -> CAMAnimation:
     """Make a film of the maps of one or more images over the time of the simulation.
 
     Each image has its spiking map, the rate map beside it, and below them the logits of all labels up to the current
@@ -87,8 +113,8 @@ def animate(
     check_alpha(alpha)
     check_fps(fps)
     scenes = select_scenes(spiking, rate, images, image, label)
-    scores = check_scores(scores, metric)
-    curves = None if scores is None else [score_curve(scores, scene) for scene in scenes]
+    chosen = check_scores(scores, metric)
+    curves = None if chosen is None else [score_curve(chosen, scene) for scene in scenes]
     steps = _frame_steps(len(scenes[0].times), stride)
     # Before there is a film, which takes the first drawing of its figure for the start of the show.
     fig, panels, _ = lay_out(scenes, curves, steps=steps, scale=scale, cmap=cmap, alpha=alpha, fig=fig)

@@ -1,17 +1,28 @@
 """A film of maps over time: shown in a notebook or saved whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
-import numbers
 import pathlib
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 import numpy as np
 from matplotlib.animation import FuncAnimation, writers
 from tqdm.auto import tqdm
 
 from ...checks.output import atomic_path, check_writable
+from ...checks.parameters import is_real
 from ...exceptions import MissingDependencyError, OutputPathError, ParameterError
 from .embedded import embed
 from .gif import GIFWriter
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from matplotlib.animation import AbstractMovieWriter
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
 
 __all__ = ["CAMAnimation", "check_film", "check_fps"]
 
@@ -49,20 +60,23 @@ class CAMAnimation(FuncAnimation):
         If ``fps`` is not positive.
     """
 
-    def __init__(self, figure, panels, steps, *, fps=20, progress_bar=True):
+    def __init__(
+        self, figure: Figure, panels: Sequence[Any], steps: Sequence[int], *, fps: float = 20, progress_bar: bool = True
+    ):
         check_fps(fps)
         self.figure = figure
         self.panels = panels
         self.steps = list(steps)
-        self.fps = fps
+        # Matplotlib's types ask for whole numbers; it takes any.
+        self.fps: Any = fps
         self.progress_bar = progress_bar
         super().__init__(figure, self.draw, frames=self.steps, interval=1000 / fps, cache_frame_data=False)
 
-    def __del__(self):
+    def __del__(self) -> None:
         # matplotlib warns here about films that were never shown. Building one to look at its artists is no mistake.
         pass
 
-    def draw(self, step):
+    def draw(self, step: int) -> list[Artist]:
         """Draw one step of the simulation.
 
         Parameters
@@ -77,7 +91,17 @@ class CAMAnimation(FuncAnimation):
         """
         return [artist for panel in self.panels for artist in panel.draw(step)]
 
-    def save(self, path, writer=None, fps=None, dpi=100, *, progress_bar=None, **kwargs):
+    # What Matplotlib's has more goes through `kwargs`.
+    def save(  # type: ignore[override]
+        self,
+        path: str | os.PathLike[str],
+        writer: str | AbstractMovieWriter | None = None,
+        fps: float | None = None,
+        dpi: float = 100,
+        *,
+        progress_bar: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Save the film.
 
         The path and the writer are checked before the first frame is drawn, and the file appears only when it is
@@ -113,11 +137,12 @@ class CAMAnimation(FuncAnimation):
             check_fps(fps)
             writer = _check_writer(path, writer)
             if writer is None:
-                writer, fps = GIFWriter(fps=fps), None
+                # Matplotlib refuses a rate beside a writer object, which has its own.
+                writer, fps = GIFWriter(fps=cast(int, fps)), None
         progress_bar = self.progress_bar if progress_bar is None else progress_bar
         with atomic_path(path) as partial, self._bar(path.name, progress_bar) as bar, _interruptible():
             kwargs.setdefault("progress_callback", lambda frame, total: bar.update())
-            super().save(str(partial), writer=writer, fps=fps, dpi=dpi, **kwargs)
+            super().save(str(partial), writer=writer, fps=cast(Optional[int], fps), dpi=dpi, **kwargs)
 
     def _bar(self, name, progress_bar):
         return tqdm(total=len(self.steps), desc=name, unit="frame", disable=not progress_bar)
@@ -138,7 +163,7 @@ def _interruptible():
         raise
 
 
-def check_film(path, *, inputs=()):
+def check_film(path: str | os.PathLike[str], *, inputs: Sequence[str | os.PathLike[str]] = ()) -> None:
     """Check that a film can be saved, before the run that it shall show.
 
     Parameters
@@ -158,7 +183,7 @@ def check_film(path, *, inputs=()):
     _check_writer(check_writable(path, inputs=inputs), None)
 
 
-def check_fps(fps):
+def check_fps(fps: Any) -> None:
     """Check a number of frames per second.
 
     Parameters
@@ -171,7 +196,7 @@ def check_fps(fps):
     ParameterError
         If it is not a positive, finite number.
     """
-    if not isinstance(fps, numbers.Real) or not 0 < fps < np.inf:
+    if not is_real(fps) or not 0 < fps < np.inf:
         raise ParameterError(f"fps: not a frame rate; expected a positive number, got {fps!r}. Try 20.")
 
 

@@ -1,23 +1,29 @@
 """A film in a notebook: all of its frames in one string, and nothing from a network."""
 
+from __future__ import annotations
+
 import base64
 import io
 import logging
 import pathlib
 import subprocess
 import tempfile
+from typing import TYPE_CHECKING
 
 from matplotlib.animation import FFMpegWriter
 from PIL import Image
 
 from .gif import FramesWriter, GIFWriter
 
+if TYPE_CHECKING:
+    from .animation import CAMAnimation
+
 __all__ = ["embed"]
 
 logger = logging.getLogger(__name__)
 
 
-def embed(film):
+def embed(film: CAMAnimation) -> str:
     """Write a film as HTML: a video if the program ffmpeg can make one, otherwise an animated picture.
 
     A video is smaller and has controls. Matplotlib's own player of pictures would take eight to fifty times the size,

@@ -1,9 +1,17 @@
 """Animated GIFs whose colors can be trusted."""
 
+from __future__ import annotations
+
 import io
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.animation import AbstractMovieWriter
 from PIL import Image
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from matplotlib.figure import Figure
 
 __all__ = ["FramesWriter", "GIFWriter"]
 
@@ -13,20 +21,20 @@ _PALETTE_FRAMES = 8
 class FramesWriter(AbstractMovieWriter):
     """Keep the frames of a film until all are there; what is made of them says a subclass."""
 
-    def setup(self, fig, outfile, dpi=None):
+    def setup(self, fig: Figure, outfile: str | pathlib.Path, dpi: float | None = None) -> None:
         """Start a film.
 
         Parameters
         ----------
         fig : matplotlib.figure.Figure
             The figure.
-        outfile : str or path-like
+        outfile : str or pathlib.Path
             File to write.
         dpi : float, optional
             Pixels per inch, by default those of the figure.
         """
         super().setup(fig, outfile, dpi=dpi)
-        self._frames = []
+        self._frames: list[Image.Image] = []
 
 
 class GIFWriter(FramesWriter):
@@ -36,7 +44,7 @@ class GIFWriter(FramesWriter):
     Few pixels have the colors near the ends of a color bar, so these came out wrong, some of them gray.
     """
 
-    def grab_frame(self, **savefig_kwargs):
+    def grab_frame(self, **savefig_kwargs: Any) -> None:
         """Add the figure as it is now.
 
         Parameters
@@ -46,10 +54,10 @@ class GIFWriter(FramesWriter):
         """
         pixels = io.BytesIO()
         self.fig.savefig(pixels, **{**savefig_kwargs, "format": "rgba", "dpi": self.dpi})
-        frame = Image.frombuffer("RGBA", self.frame_size, pixels.getbuffer(), "raw", "RGBA", 0, 1).convert("RGB")
+        frame = Image.frombuffer("RGBA", self.frame_size, pixels.getvalue(), "raw", "RGBA", 0, 1).convert("RGB")
         self._frames.append(frame.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
 
-    def finish(self):
+    def finish(self) -> None:
         """Write the file, if there is a frame."""
         if not self._frames:
             return

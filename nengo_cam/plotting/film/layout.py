@@ -1,5 +1,9 @@
 """The figure of a film: panels of one or more images side by side, laid out once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -8,12 +12,32 @@ from ..overlay import add_colorbar
 from ..scale import centered_colormap, color_limits, extends
 from .panel import Panel
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.colors import Colormap
+
+    from ..scale import Scale
+    from ..score_curve import Curve
+    from ..selection import Scene
+
 __all__ = ["lay_out"]
 
 BAR_BELOW = {"location": "bottom", "shrink": 0.7, "aspect": 25}
 
 
-def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None, with_input=False):
+def lay_out(
+    scenes: Sequence[Scene],
+    curves: Sequence[Curve] | None = None,
+    *,
+    steps: Sequence[int],
+    scale: Scale,
+    cmap: str | Colormap,
+    alpha: float,
+    fig: Figure | None = None,
+    with_input: bool = False,
+) -> tuple[Figure, list[Panel], list[Colorbar]]:
     """Draw the panels of a film as they are at its last step.
 
     Parameters
@@ -50,13 +74,13 @@ def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None, with_in
         If ``cmap`` is unknown.
     """
     with_rate = scenes[0].rate is not None
-    rates = np.stack([scene.rate for scene in scenes]) if with_rate else None
+    rates = np.stack([scene.rate for scene in scenes if scene.rate is not None]) if with_rate else None
     limits = color_limits(np.stack([scene.spiking for scene in scenes]), rates, scale)
-    cmap = centered_colormap(cmap, *limits.spiking[0, 0])
+    colormap = centered_colormap(cmap, *limits.spiking[0, 0])
     own_figure = fig is None
     with_input = with_input and scenes[0].film is not None
     columns = 1 + with_rate + with_input
-    if own_figure:
+    if fig is None:
         fig = _new_figure(len(scenes), scenes[0].extent, columns, scale in ("image", "frame"), curves is not None)
     ratios = (1.3, 1) if curves is None else (1.3, 1, 0.6)
     grid = fig.add_gridspec(len(ratios), columns * len(scenes), height_ratios=ratios)
@@ -68,7 +92,7 @@ def lay_out(scenes, curves=None, *, steps, scale, cmap, alpha, fig=None, with_in
         below = [fig.add_subplot(grid[row, here]) for row in range(1, len(ratios))]
         score_axes, curve = (None, None) if curves is None else (below[1], curves[i])
         panels.append(
-            Panel(map_axes, below[0], score_axes, scene, curve, limits.spiking[i], limits.rate[i], cmap, alpha)
+            Panel(map_axes, below[0], score_axes, scene, curve, limits.spiking[i], limits.rate[i], colormap, alpha)
         )
         for ax in input_axes:
             panels[-1].add_input(ax)

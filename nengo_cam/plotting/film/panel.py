@@ -1,5 +1,9 @@
 """The axes of one image in a film, and what changes in them from step to step."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..answers import say_answer
@@ -7,6 +11,17 @@ from ..displayed import gray
 from ..overlay import draw_map
 from ..selection import milliseconds
 from ..text import literal, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.image import AxesImage
+
+    from ..score_curve import Curve
+    from ..selection import Scene
 
 __all__ = ["Panel"]
 
@@ -55,7 +70,18 @@ class Panel:
         Score up to the current time, and the line there.
     """
 
-    def __init__(self, map_axes, logit_axes, score_axes, scene, curve, clims, rate_clim, cmap, alpha):
+    def __init__(
+        self,
+        map_axes: Sequence[Axes],
+        logit_axes: Axes,
+        score_axes: Axes | None,
+        scene: Scene,
+        curve: Curve | None,
+        clims: np.ndarray,
+        rate_clim: np.ndarray,
+        cmap: Colormap,
+        alpha: float,
+    ):
         self.scene, self.clims = scene, clims
         self.map_axes, self.logit_axes, self.score_axes = map_axes, logit_axes, score_axes
         values = [scene.spiking[0]] + ([] if scene.rate is None else [scene.rate])
@@ -78,11 +104,12 @@ class Panel:
             for ax, answers in zip(self.map_axes, [said] if scene.rate is None else [said[:1], said[1:]]):
                 say_answer(ax, *answers)
         self._add_logits()
-        self.input = self.score = self.score_marker = None
+        self.input: AxesImage | None = None
+        self.score = self.score_marker = None
         if curve is not None:
             self._add_score(curve)
 
-    def add_input(self, ax):
+    def add_input(self, ax: Axes) -> None:
         """Show the input image by itself, left of the maps.
 
         Parameters
@@ -97,7 +124,7 @@ class Panel:
         literal(ax.set_ylabel(self.map_axes[0].get_ylabel()))
         self.map_axes[0].set_ylabel("")
 
-    def draw(self, step):
+    def draw(self, step: int) -> list[Artist]:
         """Show one step.
 
         Parameters
@@ -122,7 +149,7 @@ class Panel:
         title = f"{plain(scene.kind, _LONGEST_LINE)}\nlabel {self._label}{self._break}{milliseconds(scene.times[step])}"
         self.map_axes[0].set_title(title, fontsize="medium")
         for line, labels in self._curves:
-            line.set_data(*_joined(self._milliseconds[: step + 1], scene.logits[: step + 1, labels]))
+            line.set_data(*_joined(self._milliseconds[: step + 1], self._logits[: step + 1, labels]))
         lines = [line for line, _ in self._curves] + [self.marker]
         if self.score is not None:
             self.score.set_data(self._milliseconds[: step + 1], self._scores[: step + 1])
@@ -135,7 +162,7 @@ class Panel:
 
     def _add_logits(self):
         scene, ax = self.scene, self.logit_axes
-        self._milliseconds = 1000 * scene.times
+        self._milliseconds, self._logits = 1000 * scene.times, scene.logits
         chosen = scene.labels.index(scene.label)
         last = np.where(np.isnan(scene.logits[-1]), -np.inf, scene.logits[-1])
         others = [i for i in np.argsort(-last, kind="stable").tolist() if i != chosen]

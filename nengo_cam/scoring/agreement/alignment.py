@@ -1,27 +1,25 @@
 """What a Dataset must have to be read, and how two of them are brought together."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
 from ...exceptions import ResultError
+from ..positions import describe, positions
 
-__all__ = ["align", "blocks", "check_maps", "describe", "final_answers", "positions"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["align", "blocks", "check_maps", "final_answers"]
 
 #: Values of a block of maps that are worked on at a time: small enough to stay in a processor's cache, or nearly so.
 BLOCK_SIZE = 2**20
 
 
-def positions(maps):
-    """Name the dims of a map: y and x, x alone in one dimension, z, y and x in three."""
-    return [dim for dim in ("z", "y", "x") if dim in maps.dims]
-
-
-def describe(value):
-    """Say what was given instead of a Dataset, for an error."""
-    return f"dims {tuple(value.dims)}" if hasattr(value, "dims") else type(value).__name__
-
-
-def check_maps(name, result):
+def check_maps(name: str, result: xr.Dataset) -> xr.DataArray:
     """Check that a Dataset holds maps, and put their dims in order.
 
     Parameters
@@ -62,7 +60,7 @@ def check_maps(name, result):
     return maps.transpose(*leading, *cells)
 
 
-def align(maps, references):
+def align(maps: xr.DataArray, references: xr.DataArray) -> xr.DataArray:
     """Pick the references that belong to maps.
 
     Parameters
@@ -102,6 +100,7 @@ def align(maps, references):
                 "Compute both from the same images and labels."
             )
         order = [known[value] for value in maps[dim].values.tolist()]
+        # Selecting copies, and most pairs are in the same order already.
         if order != list(range(references.sizes[dim])):
             references = references.isel({dim: order})
     if "time" in maps.dims and "time" not in references.dims:
@@ -109,7 +108,7 @@ def align(maps, references):
     return references
 
 
-def blocks(maps):
+def blocks(maps: xr.DataArray) -> Iterator[dict[str, slice]]:
     """Cut maps into blocks of some images, or of some steps of one, that are small enough to work on.
 
     Parameters
@@ -135,7 +134,7 @@ def blocks(maps):
             yield {**rows, "time": slice(step, min(step + steps, n_steps))}
 
 
-def final_answers(logits):
+def final_answers(logits: xr.DataArray) -> np.ndarray:
     """Find the label that each image is given at the last step.
 
     Parameters
@@ -150,6 +149,7 @@ def final_answers(logits):
     """
     last = logits.isel(time=-1) if "time" in logits.dims else logits
     values = last.transpose("image", "label").values
+    # `argmax` takes NaN for the largest.
     return logits["label"].values[np.where(np.isnan(values), -np.inf, values).argmax(axis=1)]
 
 

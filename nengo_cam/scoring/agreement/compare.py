@@ -1,20 +1,33 @@
 """Scores of spiking against rate maps, with named dims."""
 
+from __future__ import annotations
+
 import inspect
 import numbers
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from ...exceptions import ParameterError, ResultError
-from .alignment import align, blocks, check_maps, describe, final_answers, positions
+from ..positions import check_positions, positions
+from .alignment import align, blocks, check_maps, final_answers
 from .metrics import pearson
 from .registry import get_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["compare", "correlation"]
 
 
-def compare(spiking, rate, *, metrics=("pearson", "spearman", "cosine", "rmse", "ssim", "topk_iou"), options=None):
+def compare(
+    spiking: xr.Dataset,
+    rate: xr.Dataset,
+    *,
+    metrics: str | Sequence[str] = ("pearson", "spearman", "cosine", "rmse", "ssim", "topk_iou"),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> xr.Dataset:
     """Score the maps of a spiking network at each time step against those of the rate network.
 
     Maps are taken as they are. Those of a single step are mostly noise: reduce them first by `cumulative` or `smooth`.
@@ -66,6 +79,7 @@ def compare(spiking, rate, *, metrics=("pearson", "spearman", "cosine", "rmse", 
     scores = {metric.name: np.empty(maps.shape[:-n_axes]) for metric in chosen}
     for block in blocks(maps):
         ours = maps.isel(block).values
+        # A reference without time has one step, for all of them.
         theirs = references.isel({dim: part for dim, part in block.items() if references.sizes[dim] > 1}).values
         for metric in chosen:
             scores[metric.name][tuple(block.values())] = metric.function(
@@ -85,7 +99,7 @@ def compare(spiking, rate, *, metrics=("pearson", "spearman", "cosine", "rmse", 
     return xr.Dataset(variables, coords, attrs)
 
 
-def correlation(maps, others):
+def correlation(maps: xr.DataArray, others: xr.DataArray) -> xr.DataArray:
     """Correlate maps with maps over their positions (Pearson).
 
     Parameters
@@ -110,17 +124,13 @@ def correlation(maps, others):
     >>> found.dims, bool((found.median("image") > 0.9).all())
     (('image', 'label'), True)
     """
-    for name, array in (("maps", maps), ("others", others)):
-        if not isinstance(array, xr.DataArray) or "x" not in array.dims:
-            raise ResultError(
-                f"{name}: expected a DataArray with dims (..., 'y', 'x'), got {describe(array)}. Pass dataset.cam."
-            )
-    cells = positions(maps)
-    if positions(others) != cells:
+    cells, theirs = check_positions("maps", maps), check_positions("others", others)
+    if theirs != cells:
         raise ResultError(
-            f"others: its maps have other axes than maps; expected {cells}, got {positions(others)}. Compute both from "
-            "the same network."
+            f"others: its maps have other axes than maps; expected {cells}, got {theirs}. Compute both from the same "
+            "network."
         )
+    # Joined as xarray's arithmetic does: images and labels that only one of them has are left out.
     return xr.apply_ufunc(
         pearson,
         maps,
@@ -135,6 +145,7 @@ def correlation(maps, others):
 
 
 def _choose(metrics):
+    # A name alone is a sequence too, of letters.
     names = [metrics] if isinstance(metrics, str) else list(metrics) if np.iterable(metrics) else [metrics]
     chosen = [get_metric(name) for name in names]
     if not names or len(set(names)) < len(names):
@@ -149,6 +160,7 @@ def _check_options(options, chosen):
             raise ParameterError(
                 f"options: expected those of the metrics {list(functions)}, got some of {name!r}. Add it to metrics."
             )
+        # The first two are maps and references.
         known = list(inspect.signature(functions[name]).parameters)[2:]
         known.remove("n_axes")
         if not isinstance(given, dict) or not set(given) <= set(known):

@@ -1,12 +1,19 @@
 """The identity that ties maps to logits."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ...exceptions import ResultError
-from .alignment import positions
+from ..positions import positions
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["completeness_error"]
 
 
-def completeness_error(maps):
+def completeness_error(maps: xr.Dataset) -> float:
     """Measure how far *mean of the map over positions + bias* is from the logit.
 
     The two are equal but for rounding, at every step, if map and logit were measured at the same moment. Steps that

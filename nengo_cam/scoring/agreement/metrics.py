@@ -4,13 +4,19 @@ All compute in double precision. Where a score is undefined it is NaN, without a
 steps correlates with nothing. A map that holds NaN scores NaN.
 """
 
+from __future__ import annotations
+
 import math
-import numbers
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...checks.parameters import is_real, is_whole
 from ...exceptions import ParameterError
 from .registry import register_metric
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["cosine", "pearson", "rmse", "spearman", "ssim", "topk_iou"]
 
@@ -20,7 +26,7 @@ _K1, _K2 = 0.01, 0.03
 
 
 @register_metric("correlation of maps (Pearson)", lowest=-1, highest=1, better="higher")
-def pearson(maps, references, *, n_axes=2):
+def pearson(maps: ArrayLike, references: ArrayLike, *, n_axes: int = 2) -> np.ndarray:
     r"""Correlate maps over their positions.
 
     :math:`r = \frac{\sum_p (a_p - \bar a)(b_p - \bar b)}{\|a - \bar a\| \, \|b - \bar b\|}`. Invariant to the scale
@@ -55,7 +61,7 @@ def pearson(maps, references, *, n_axes=2):
 
 
 @register_metric("rank correlation of maps (Spearman)", lowest=-1, highest=1, better="higher")
-def spearman(maps, references, *, n_axes=2):
+def spearman(maps: ArrayLike, references: ArrayLike, *, n_axes: int = 2) -> np.ndarray:
     """Correlate the ranks of maps over their positions.
 
     Equal values share the mean of their ranks. Invariant to any increasing function of either map.
@@ -79,7 +85,7 @@ def spearman(maps, references, *, n_axes=2):
 
 
 @register_metric("cosine of maps", lowest=-1, highest=1, better="higher")
-def cosine(maps, references, *, n_axes=2):
+def cosine(maps: ArrayLike, references: ArrayLike, *, n_axes: int = 2) -> np.ndarray:
     r"""Measure the cosine of the angle between maps, :math:`\frac{a \cdot b}{\|a\| \, \|b\|}`.
 
     Invariant to the scale of either map; unlike `pearson`, an offset counts.
@@ -103,7 +109,7 @@ def cosine(maps, references, *, n_axes=2):
 
 
 @register_metric("RMS difference of maps", lowest=0, highest=math.inf, better="lower", units="logit")
-def rmse(maps, references, *, n_axes=2):
+def rmse(maps: ArrayLike, references: ArrayLike, *, n_axes: int = 2) -> np.ndarray:
     r"""Measure the root of the mean squared difference of maps, :math:`\sqrt{\frac{1}{P} \sum_p (a_p - b_p)^2}`.
 
     Parameters
@@ -128,7 +134,7 @@ def rmse(maps, references, *, n_axes=2):
 
 
 @register_metric("overlap of the strongest positions", lowest=0, highest=1, better="higher")
-def topk_iou(maps, references, *, n_axes=2, fraction=0.1):
+def topk_iou(maps: ArrayLike, references: ArrayLike, *, n_axes: int = 2, fraction: float = 0.1) -> np.ndarray:
     """Measure how far the strongest positions of two maps are the same: intersection over union.
 
     The strongest are the ``k = ceil(fraction * P)`` positions with the largest signed values, and all that tie with
@@ -157,7 +163,7 @@ def topk_iou(maps, references, *, n_axes=2, fraction=0.1):
     >>> float(ncam.agreement.topk_iou(maps, references, fraction=0.2))  # the strongest two positions of each
     0.0
     """
-    if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
+    if not is_real(fraction) or not 0 < fraction < 1:
         raise ParameterError(f"fraction: expected a number above 0 and below 1, got {fraction!r}. Try fraction=0.1.")
     (ours, undefined), (theirs, undefined_too) = (_strongest(v, fraction) for v in _flat(maps, references, n_axes))
     shared = np.count_nonzero(ours & theirs, axis=-1)
@@ -166,7 +172,14 @@ def topk_iou(maps, references, *, n_axes=2, fraction=0.1):
 
 
 @register_metric("structural similarity of maps", lowest=-1, highest=1, better="higher")
-def ssim(maps, references, *, n_axes=2, data_range=None, window=None):
+def ssim(
+    maps: ArrayLike,
+    references: ArrayLike,
+    *,
+    n_axes: int = 2,
+    data_range: float | np.ndarray | None = None,
+    window: int | None = None,
+) -> np.ndarray:
     r"""Measure the structural similarity of maps, mean over all windows that lie within them.
 
     In each window, with means :math:`\mu`, sample variances :math:`\sigma^2` and covariance :math:`\sigma_{ab}`,
@@ -200,7 +213,7 @@ def ssim(maps, references, *, n_axes=2, data_range=None, window=None):
     """
     flat = _flat(maps, references, n_axes)
     shape = np.shape(maps)[-n_axes:]
-    window = _check_window(window, shape)
+    side = _check_window(window, shape)
     over_map = tuple(range(-n_axes, 0))
     a, b = (values.reshape((*values.shape[:-1], *shape)).astype(float, copy=False) for values in flat)
     if data_range is None:
@@ -210,15 +223,17 @@ def ssim(maps, references, *, n_axes=2, data_range=None, window=None):
             f"data_range: expected a positive range of values in logits, got {data_range!r}. Leave it out for the "
             "range of each reference."
         )
-    if window < 3:
+    if side < 3:
+        # A window of one position has no variance.
         return np.full(np.broadcast_shapes(a.shape[:-n_axes], b.shape[:-n_axes]), np.nan)
     scale = np.expand_dims(np.asarray(data_range, float), over_map)
     scale = np.where(scale > 0, scale, np.nan)
     c1, c2 = (_K1 * scale) ** 2, (_K2 * scale) ** 2
-    unbiased = window**n_axes / (window**n_axes - 1)
+    # Averages divide by the number n of values in a window, the paper's variances by n - 1.
+    unbiased = side**n_axes / (side**n_axes - 1)
 
     def average(values):
-        return _average_windows(values, window, n_axes)
+        return _average_windows(values, side, n_axes)
 
     with np.errstate(invalid="ignore"):
         mean_a, mean_b = average(a), average(b)
@@ -291,8 +306,7 @@ def _check_window(window, shape):
     if window is None:
         side = min(SSIM_WINDOW, *shape)
         return side - 1 + side % 2
-    whole = isinstance(window, numbers.Integral) and not isinstance(window, bool)
-    if not whole or window % 2 == 0 or not 3 <= window <= min(shape):
+    if not is_whole(window) or window % 2 == 0 or not 3 <= window <= min(shape):
         raise ParameterError(
             f"window: expected an odd whole number from 3 to {min(shape)}, the shortest side of the maps, got "
             f"{window!r}. Leave it out."

@@ -3,18 +3,24 @@
 Both are linear, and so is a map in its features: the reduced map is the map of the reduced activity.
 """
 
-import numbers
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from ...checks.parameters import is_real, is_whole
 from ...exceptions import ParameterError, ResultError
-from .alignment import describe
+from ..positions import describe
+
+if TYPE_CHECKING:
+    from nengo.synapses import Synapse
 
 __all__ = ["check_burn_in", "cumulative", "smooth"]
 
 
-def cumulative(spiking, *, burn_in=0):
+def cumulative(spiking: xr.Dataset, *, burn_in: int = 0) -> xr.Dataset:
     r"""Average maps and logits over time, from the first step up to each.
 
     At step :math:`t` the result holds :math:`\frac{1}{t - b} \sum_{s=b+1}^{t} x_s`, with a burn-in of :math:`b` steps.
@@ -63,7 +69,7 @@ def cumulative(spiking, *, burn_in=0):
     return _reduced(spiking, average, what)
 
 
-def smooth(spiking, synapse):
+def smooth(spiking: xr.Dataset, synapse: Synapse | float) -> xr.Dataset:
     r"""Filter maps and logits over time by a synapse.
 
     A time constant :math:`\tau` stands for Nengo's ``Lowpass(tau)``, discretised as Nengo does (zero-order hold [1]_):
@@ -106,8 +112,7 @@ def smooth(spiking, synapse):
     """
     _check_unreduced(spiking)
     dt = _time_step(spiking)
-    is_number = isinstance(synapse, numbers.Real) and not isinstance(synapse, bool)
-    if is_number and 0 < synapse < np.inf:
+    if is_real(synapse) and 0 < synapse < np.inf:
         tau = float(synapse)
         decay = np.exp(-dt / tau)
 
@@ -149,7 +154,7 @@ def smooth(spiking, synapse):
     return result.assign({name: _keep(values, spiking[name]) for name, values in logits.items()})
 
 
-def check_burn_in(burn_in, n_steps):
+def check_burn_in(burn_in: Any, n_steps: int) -> None:
     """Check a number of first steps that are left out.
 
     Parameters
@@ -164,8 +169,7 @@ def check_burn_in(burn_in, n_steps):
     ParameterError
         If it is not a whole number from 0 to ``n_steps - 1``.
     """
-    whole = isinstance(burn_in, numbers.Integral) and not isinstance(burn_in, bool)
-    if not whole or not 0 <= burn_in < n_steps:
+    if not is_whole(burn_in) or not 0 <= burn_in < n_steps:
         raise ParameterError(
             f"burn_in: expected a whole number of steps from 0 to {n_steps - 1}, less than n_steps, got {burn_in!r}. "
             "Try burn_in=0."

@@ -1,13 +1,18 @@
 """What each metric means: its range, and which way is better."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Callable
+from typing import Any, Callable, Literal, TypeVar
 
 from ...exceptions import ParameterError
 
 __all__ = ["Metric", "get_metric", "metric_names", "register_metric"]
 
-_METRICS = {}
+_METRICS: dict[str, Metric] = {}
+
+#: What is decorated, which stays what it is.
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Metric:
     better: str
 
     @property
-    def attrs(self):
+    def attrs(self) -> dict[str, Any]:
         """Attributes of a variable that holds its scores."""
         return {
             "units": self.units,
@@ -50,7 +55,9 @@ class Metric:
         }
 
 
-def register_metric(long_name, *, lowest, highest, better, units="1"):
+def register_metric(
+    long_name: str, *, lowest: float, highest: float, better: Literal["higher", "lower"], units: str = "1"
+) -> Callable[[_Function], _Function]:
     """Register a function as a metric of its name.
 
     Parameters
@@ -86,7 +93,7 @@ def register_metric(long_name, *, lowest, highest, better, units="1"):
     return decorate
 
 
-def get_metric(name):
+def get_metric(name: str) -> Metric:
     """Find a metric by its name.
 
     Parameters
@@ -109,6 +116,6 @@ def get_metric(name):
     return _METRICS[name]
 
 
-def metric_names():
+def metric_names() -> list[str]:
     """Return the names of all metrics, in the order of registration."""
     return list(_METRICS)

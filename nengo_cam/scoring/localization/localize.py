@@ -1,13 +1,17 @@
 """Scores of maps against regions, with named dims."""
 
+from __future__ import annotations
+
 import math
-import numbers
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import xarray as xr
 
+from ...checks.parameters import is_real
 from ...exceptions import ParameterError, ResultError
-from ..agreement.alignment import blocks, check_maps, positions
+from ..agreement.alignment import blocks, check_maps
+from ..positions import positions
 from .regions import Regions, check_masks, draw_boxes, image_size
 from .scores import (
     area_iou,
@@ -21,12 +25,24 @@ from .scores import (
     pointing_game,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike
+
 __all__ = ["localization_scores"]
 
 
 def localization_scores(
-    maps, *, boxes=None, box_labels=None, masks=None, image_shape=None, tolerance=0.0, threshold=0.2
-):
+    maps: xr.Dataset,
+    *,
+    boxes: ArrayLike | None = None,
+    box_labels: ArrayLike | None = None,
+    masks: ArrayLike | None = None,
+    image_shape: Sequence[int] | None = None,
+    tolerance: float = 0.0,
+    threshold: float = 0.2,
+) -> xr.Dataset:
     """Score how well maps of labels point at the objects of these labels.
 
     Give either boxes or masks. Negative parts of a map are evidence against the label: they are never the strongest
@@ -91,7 +107,7 @@ def localization_scores(
     """
     cams = check_maps("maps", maps)
     check_threshold(threshold)
-    if not isinstance(tolerance, numbers.Real) or not 0 <= tolerance < math.inf:
+    if not is_real(tolerance) or not 0 <= tolerance < math.inf:
         raise ParameterError(f"tolerance: expected pixels from 0 up, got {tolerance!r}. Try tolerance=0.")
     cells = positions(cams)
     missing = [dim for dim in cells if dim not in cams.coords]
@@ -103,17 +119,18 @@ def localization_scores(
     if (boxes is None) == (masks is None):
         given = "none" if boxes is None else "both"
         raise ParameterError(f"boxes: expected either boxes or masks, got {given}. Give one of them.")
-    if masks is None:
-        image_shape = image_size(maps, image_shape, len(cells))
-        of_image = draw_boxes(boxes, box_labels, cams, image_shape)
+    of_image: Iterable[np.ndarray]
+    if boxes is not None:
+        shape = image_size(maps, image_shape, len(cells))
+        of_image = draw_boxes(boxes, box_labels, cams, shape)
     else:
-        of_image = check_masks(masks, cams, len(cells))
-        image_shape = of_image.shape[2:]
+        of_image = of_pixels = check_masks(cast("ArrayLike", masks), cams, len(cells))
+        shape = of_pixels.shape[2:]
     centers = [cams[dim].values.astype(float) for dim in cells]
-    regions = Regions(of_image, image_shape, centers, tolerance)
+    regions = Regions(of_image, shape, centers, tolerance)
     scores = {
         **_score(cams, regions, threshold),
-        **_score_center(regions, center_prior(centers, image_shape), threshold),
+        **_score_center(regions, center_prior(centers, shape), threshold),
         "pointing_random": regions.hits.mean(axis=regions.axes),
         "energy_random": regions.inside.sum(axis=regions.axes) / regions.area.sum(),
     }
@@ -128,6 +145,7 @@ def _score(cams, regions, threshold):
         maps = cams.isel(block).values
         hits, inside = regions.hits[block["image"]], regions.inside[block["image"]]
         if "time" in block:
+            # Objects stand still: the same at all steps.
             hits, inside = hits[:, None], inside[:, None]
         part = tuple(block.values())
         scores["pointing"][part] = pointing_game(maps, hits, n_axes=len(regions.axes))

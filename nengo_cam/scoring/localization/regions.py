@@ -3,12 +3,21 @@
 A cell stands for the pixels that are nearest to its center; those halfway between two cells belong to both by half.
 """
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from ...exceptions import LabelError, ParameterError, ResultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import xarray as xr
+    from numpy.typing import ArrayLike
 
 __all__ = ["Regions", "check_masks", "draw_boxes", "image_size"]
 
@@ -32,7 +41,13 @@ class Regions:
         Area of each cell [pixel].
     """
 
-    def __init__(self, of_image, image_shape, centers, tolerance):
+    def __init__(
+        self,
+        of_image: Iterable[np.ndarray],
+        image_shape: Sequence[int],
+        centers: Sequence[np.ndarray],
+        tolerance: float,
+    ):
         """Take the masks of one image after the other: those of all images and labels need not fit into memory."""
         self.axes = tuple(range(-len(image_shape), 0))
         shares = [_shares(c, n) for c, n in zip(centers, image_shape)]
@@ -80,24 +95,25 @@ def _widened(masks, tolerance):
     return np.stack([ndimage.distance_transform_edt(~m) <= tolerance if m.any() else m for m in masks])
 
 
-def image_size(maps, image_shape, n_axes):
-    if image_shape is None:
-        image_shape = maps.attrs.get("input_shape")
-        if image_shape is None:
+def image_size(maps: xr.Dataset, image_shape: Sequence[int] | None, n_axes: int) -> tuple[int, ...]:
+    given: Any = image_shape
+    if given is None:
+        given = maps.attrs.get("input_shape")
+        if given is None:
             raise ResultError(
                 "maps: the size of the image is not known; expected attrs['input_shape'], got none. Pass image_shape."
             )
-        image_shape = np.ravel(image_shape)[:-1]
-    shape = tuple(np.ravel(image_shape).tolist())
+        given = np.ravel(given)[:-1]
+    shape = tuple(np.ravel(given).tolist())
     if len(shape) != n_axes or not all(isinstance(n, int) and n > 0 for n in shape):
         raise ParameterError(
-            f"image_shape: expected {n_axes} whole numbers of pixels, one for each axis of a map, got {image_shape!r}. "
+            f"image_shape: expected {n_axes} whole numbers of pixels, one for each axis of a map, got {given!r}. "
             "Leave out the channels."
         )
     return shape
 
 
-def check_masks(masks, cams, n_axes):
+def check_masks(masks: ArrayLike, cams: xr.DataArray, n_axes: int) -> np.ndarray:
     array = np.asarray(masks)
     n_images, n_labels = cams.sizes["image"], cams.sizes["label"]
     if array.dtype != bool or array.ndim != 2 + n_axes or array.shape[:2] != (n_images, n_labels) or array.size == 0:
@@ -108,7 +124,9 @@ def check_masks(masks, cams, n_axes):
     return array
 
 
-def draw_boxes(boxes, box_labels, cams, image_shape):
+def draw_boxes(
+    boxes: ArrayLike, box_labels: ArrayLike | None, cams: xr.DataArray, image_shape: tuple[int, ...]
+) -> Iterator[np.ndarray]:
     """Check boxes, and return a generator of masks (L, Y, X), one for each image."""
     boxes, labels, n_images = np.asarray(boxes, float), cams["label"].values.tolist(), cams.sizes["image"]
     n_axes = len(image_shape)
@@ -127,6 +145,7 @@ def draw_boxes(boxes, box_labels, cams, image_shape):
         )
     first, last = boxes[..., :n_axes], boxes[..., n_axes:]
     there = ~np.isnan(boxes).all(axis=-1)
+    # A pixel is in a half-open box if its center is.
     lowest, highest = np.maximum(np.ceil(first), 0), np.minimum(np.ceil(last), image_shape)
     wrong = boxes[there & ~(lowest < highest).all(axis=-1)]
     if len(wrong):

@@ -1,11 +1,19 @@
 """Measures of one map against one region: pure functions over the last axes of arrays, whose leading axes broadcast."""
 
+from __future__ import annotations
+
 import math
-import numbers
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...checks.parameters import is_real
 from ...exceptions import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "area_iou",
@@ -23,7 +31,7 @@ __all__ = [
 CENTRE_WIDTH = 0.25
 
 
-def pointing_game(maps, hits, *, n_axes=2):
+def pointing_game(maps: ArrayLike, hits: ArrayLike, *, n_axes: int = 2) -> np.ndarray:
     """Score whether the strongest cell of a map is a hit.
 
     Parameters
@@ -60,7 +68,7 @@ def pointing_game(maps, hits, *, n_axes=2):
         return np.count_nonzero(strongest & hits, axis=-1) / np.where(n_strongest, n_strongest, np.nan)
 
 
-def energy_inside(maps, inside, area, *, n_axes=2):
+def energy_inside(maps: ArrayLike, inside: ArrayLike, area: ArrayLike, *, n_axes: int = 2) -> np.ndarray:
     r"""Measure which part of the positive evidence lies inside a region.
 
     :math:`\sum_p w_p \max(a_p, 0) / \sum_p v_p \max(a_p, 0)`, with the area :math:`v_p` of a cell and :math:`w_p` of
@@ -99,7 +107,9 @@ def energy_inside(maps, inside, area, *, n_axes=2):
     return _ratio(within, positive @ flat(area, n_axes))
 
 
-def area_iou(maps, inside, area, *, threshold=0.2, n_axes=2):
+def area_iou(
+    maps: ArrayLike, inside: ArrayLike, area: ArrayLike, *, threshold: float = 0.2, n_axes: int = 2
+) -> np.ndarray:
     """Measure the overlap of a region with what a map marks: intersection over union of areas.
 
     A map marks the positive cells that reach ``threshold`` times its largest value, as in [1]_, section 3.2.
@@ -131,7 +141,7 @@ def area_iou(maps, inside, area, *, threshold=0.2, n_axes=2):
     return marked_iou(mark_cells(maps, threshold), inside, area)
 
 
-def center_prior(centers, image_shape):
+def center_prior(centers: Sequence[ArrayLike], image_shape: Sequence[int]) -> np.ndarray:
     r"""Make the map of someone who has not seen the image: a bump at its center.
 
     A Gaussian, :math:`\exp(-\sum_d (c_d - m_d)^2 / (2 (n_d / 4)^2))`, around the center :math:`m` of an image of
@@ -152,20 +162,22 @@ def center_prior(centers, image_shape):
     axes = [
         np.exp(-(((np.asarray(c) - (n - 1) / 2) / (CENTRE_WIDTH * n)) ** 2) / 2) for c, n in zip(centers, image_shape)
     ]
-    return math.prod(np.ix_(*axes)) if len(axes) > 1 else axes[0]
+    # Each with an axis of its own, so that the product spans them all.
+    product: Any = math.prod(np.ix_(*axes))
+    return product if len(axes) > 1 else axes[0]
 
 
-def check_threshold(threshold):
-    if not isinstance(threshold, numbers.Real) or not 0 < threshold <= 1:
+def check_threshold(threshold: Any) -> None:
+    if not is_real(threshold) or not 0 < threshold <= 1:
         raise ParameterError(f"threshold: expected a number above 0 and up to 1, got {threshold!r}. Try threshold=0.2.")
 
 
-def flat(values, n_axes):
+def flat(values: ArrayLike, n_axes: int) -> np.ndarray:
     values = np.asarray(values)
     return values.reshape((*values.shape[:-n_axes], math.prod(values.shape[-n_axes:])))
 
 
-def mark_cells(maps, threshold):
+def mark_cells(maps: np.ndarray, threshold: float) -> np.ndarray:
     """Mark the cells that reach part of the largest value, as 1; NaN throughout a map that holds NaN."""
     largest = maps.max(axis=-1, keepdims=True)
     marked = ((maps >= threshold * largest) & (maps > 0)).astype(float)
@@ -173,12 +185,12 @@ def mark_cells(maps, threshold):
     return marked
 
 
-def marked_iou(marked, inside, area):
+def marked_iou(marked: np.ndarray, inside: np.ndarray, area: np.ndarray) -> np.ndarray:
     within = np.einsum("...p,...p->...", marked, inside)
     return _ratio(within, marked @ area + inside.sum(axis=-1) - within)
 
 
-def iou_by_chance(marked, inside, area):
+def iou_by_chance(marked: np.ndarray, inside: np.ndarray, area: np.ndarray) -> np.ndarray:
     ours, theirs = marked @ area, inside.sum(axis=-1)
     within = ours * theirs / area.sum()
     return _ratio(within, ours + theirs - within)
