@@ -73,7 +73,7 @@ _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 #: Held while what belongs to the whole process is another for the building of one model.
 _BUILDING = threading.RLock()
 #: What waits for NengoDL, and stays for when it is loaded anew.
-_NENGO_DL_CALLBACKS = []
+_NENGO_DL_CALLBACKS: list[Callable[[], None]] = []
 #: Held while somebody is added to those who wait, so that nobody is missed by an import in another thread.
 _CALLBACKS_CHANGE = threading.Lock()
 

@@ -146,6 +146,7 @@ def convert(
         reduced, scale_firing_rates, images, target_rate=target_rate, percentile=percentile, balance=balance
     )
     converter = _run_converter(scaled.reduced.model, neurons, scaled.scales, synapse, converter_options)
+    differences = {"simplified": reduced.largest_difference, "scaled": scaled.largest_difference}
     net = CAMNetwork(
         source=source,
         reduced=scaled.reduced,
@@ -157,10 +158,7 @@ def convert(
         firing_rate_scales=scaled.scales,
         channel_factors=scaled.channel_factors,
         feature_factors=np.ones(head.n_channels) if scaled.feature_factors is None else scaled.feature_factors,
-        largest_differences={
-            "simplified": reduced.largest_difference,
-            **({} if scaled.largest_difference is None else {"scaled": scaled.largest_difference}),
-        },
+        largest_differences={how: value for how, value in differences.items() if value is not None},
         calibration_range=calibration_range,
         target_rate=None if images is None else float(target_rate),
         converter_options=converter_options,
@@ -282,6 +280,8 @@ class CAMNetwork:
         """Whether several layers of spiking neurons rectify what fluctuates, an error that adds up."""
         neurons = self.neurons
         rate_form = getattr(neurons, "base_type", neurons)
+        if neurons is None:
+            return False
         rectifying = type(neurons) is nengo.SpikingRectifiedLinear or type(rate_form) is nengo.RectifiedLinear
         return rectifying and neurons.spiking and self.synapse is None and len(self.spiking_layers) > 1
 
@@ -408,7 +408,7 @@ class CAMNetwork:
         if self.calibration_range is None:
             return
         low, high = self.calibration_range
-        margin = max(high - low, np.finfo(np.float32).eps)
+        margin = max(high - low, float(np.finfo(np.float32).eps))
         if images.min() < low - margin or images.max() > high + margin:
             warnings.warn(
                 f"images: values from {images.min():g} to {images.max():g}, but the firing rates were calibrated on "

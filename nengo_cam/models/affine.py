@@ -90,7 +90,8 @@ def affine_of(layer: Any, shape: tuple, channel_axis: int = -1) -> Affine | None
     read = {layers.BatchNormalization: _batch_norm, layers.Normalization: _norm, layers.Rescaling: _rescaling}
     if type(layer) not in read or len(shape) < 2 or shape[channel_axis] is None:
         return None
-    return _by_channel(*read[type(layer)](layer, shape), shape, channel_axis % len(shape))
+    scale, shift = read[type(layer)](layer, shape)
+    return _by_channel(scale, shift, shape, channel_axis % len(shape))
 
 
 def _batch_norm(layer, shape):

@@ -113,7 +113,8 @@ def cell_centers(flat: FlatModel, key: Hashable) -> tuple[tuple, bool]:
     found = grids[key]
     exact = found is not None
     if not exact:
-        found = [Grid((pixels / cells - 1) / 2, pixels / cells) for pixels, cells in zip(input_shape[1:-1], sizes)]
+        steps = [pixels / cells for pixels, cells in zip(input_shape[1:-1], sizes)]
+        found = tuple(Grid((step - 1) / 2, step) for step in steps)
     return tuple(grid.points(n_cells) for grid, n_cells in zip(found, sizes)), exact
 
 

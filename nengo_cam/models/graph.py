@@ -87,7 +87,7 @@ class FlatModel:
     @functools.cached_property
     def call_names(self) -> tuple[str, ...]:
         """Name of each call: that of the layer, and from its second call on which one, as in ``"conv.1"``."""
-        counts = collections.Counter()
+        counts: collections.Counter[str] = collections.Counter()
         names = []
         for call in self.calls:
             names.append(f"{call.name}.{counts[call.name]}" if counts[call.name] else call.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,7 +125,7 @@ class HeadCalls:
 
     Attributes
     ----------
-    features : int
+    features : hashable
         Key of the tensor that is pooled.
     pooling : LayerCall
         The pooling.
@@ -142,9 +143,9 @@ class HeadCalls:
         The same.
     """
 
-    features: int
-    pooling: object
-    readout: object
+    features: Hashable
+    pooling: LayerCall
+    readout: LayerCall | None
     before: tuple
     between: tuple
     after: tuple
@@ -243,8 +244,8 @@ def locate_head(flat: FlatModel, *, pooled: bool = False) -> HeadCalls:
             "Add a Dense readout",
         )
     folded = [[call for call in side if id(call) in walk.affines] for side in ((*before, *between), after)]
-    affines = [[walk.affines[id(call)] for call in side] for side in folded]
-    kernel, bias = _linear_part(*affines, readout, n_channels=_n_channels(flat, pooling))
+    before_pooling, behind = ([walk.affines[id(call)] for call in side] for side in folded)
+    kernel, bias = _linear_part(before_pooling, behind, readout, n_channels=_n_channels(flat, pooling))
     return HeadCalls(
         features, pooling, readout, before, between, after, (*folded[0], *folded[1]), activation, kernel, bias
     )

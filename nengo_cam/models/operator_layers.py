@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .. import compat
 __all__ = ["SYMBOLS", "as_layer"]
 
 _KINDS = ("SlicingOpLambda", "TFOpLambda")
-_FUNCTIONS = {}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 # Functions of one tensor that have a name among Keras's activations.
 _ACTIVATIONS = {
     "math.sigmoid": "sigmoid",
@@ -52,12 +53,12 @@ def as_layer(node: Any) -> tuple[Any, Any]:
     """
     if type(node.layer).__name__ not in _KINDS:
         return None, None
-    symbol = getattr(node.layer, "symbol", None)
-    function = _FUNCTIONS.get(symbol)
-    if function is None and symbol in _ACTIVATIONS:
+    symbol = getattr(node.layer, "symbol", "")
+    function = _FUNCTIONS.get(symbol, _nothing)
+    if function is _nothing and symbol in _ACTIVATIONS:
         function = functools.partial(_activation, _ACTIVATIONS[symbol])
     try:
-        inspect.signature(function or _nothing).bind(*node.call_args, **node.call_kwargs)
+        inspect.signature(function).bind(*node.call_args, **node.call_kwargs)
     except TypeError:
         return None, None
     found = function(*node.call_args, **node.call_kwargs)

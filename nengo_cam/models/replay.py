@@ -162,7 +162,9 @@ class Replay:
         by_name = dict(rules) if isinstance(rules, Mapping) else dict.fromkeys(self.max_values, rules)
         self._check_names("told", told, self.max_values)
         self._check_names("rules", by_name, self.max_values)
-        pre, outputs, kept = {}, {}, {}
+        pre: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
+        kept: dict[Any, Any] = {}
 
         def apply(number, call, args, kwargs):
             name, layer = self._names[number], self.linear_layers[self._names[number]]

@@ -155,7 +155,7 @@ def select_output(model: Any, output: int | str | None) -> Any:
     names = list(model.output_names)
     if output is None and len(names) == 1:
         return model
-    chosen = names.index(output) if output in names else output
+    chosen: Any = names.index(output) if output in names else output
     is_number = isinstance(chosen, numbers.Integral) and not isinstance(chosen, bool)
     if not is_number or not 0 <= chosen < len(names):
         raise HeadError(

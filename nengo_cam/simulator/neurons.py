@@ -29,7 +29,7 @@ from .signals import Value
 
 __all__ = ["find_neurons", "own_step", "register_neurons"]
 
-_NEURONS = {}
+_NEURONS: dict[type, Any] = {}
 
 
 def register_neurons(*neuron_types):

@@ -37,7 +37,7 @@ def rate_form(layer: Any) -> nengo.neurons.NeuronType:
 class ConvertClippedReLU(nengo_dl.converter.LayerConverter):
     """Layers that are nothing but a clipped ReLU, such as `nengo_cam.models.simplify.clipped_relu` makes."""
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         output = self.add_nengo_obj(node_id, activation=rate_form(self.layer))
         self.add_connection(node_id, output)
         return output
@@ -47,9 +47,9 @@ class ConvertClippedReLU(nengo_dl.converter.LayerConverter):
 class ConvertReLU(nengo_dl.converter.ConvertReLU):
     """ReLU that can clip, which NengoDL's leaves to TensorFlow."""
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         return super().convert(node_id) if self.layer.max_value is None else ConvertClippedReLU.convert(self, node_id)
 
     @classmethod
-    def convertible(cls, layer, converter):
+    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
         return super().convertible(layer, converter) if max_value_of(layer) is None else (True, None)

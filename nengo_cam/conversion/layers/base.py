@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nengo
 import numpy as np
@@ -14,10 +14,13 @@ from ... import compat
 
 __all__ = ["CONVERTERS", "NativeConverter", "converts", "convolution", "pooling"]
 
-nengo_dl = compat.import_nengo_dl()
+if TYPE_CHECKING:
+    import nengo_dl
+else:
+    nengo_dl = compat.import_nengo_dl()
 
 #: Converters by the name of the Keras layer; None stands for layers that have none.
-CONVERTERS = {}
+CONVERTERS: dict[str | None, Any] = {}
 
 _HAS_GROUPS = hasattr(nengo.Convolution, "groups")
 
@@ -189,7 +192,7 @@ def pooling(
     nengo.Convolution
     """
     n_channels = input_shape[-1 if channels_last else 0]
-    options = {"strides": strides, "padding": padding, "channels_last": channels_last}
+    options: dict[str, Any] = {"strides": strides, "padding": padding, "channels_last": channels_last}
     if n_channels == 1 or _runs_groups(len(window)):
         kernel = np.full((*window, 1, n_channels), 1 / math.prod(window))
         return convolution(kernel, input_shape, groups=n_channels, **options)

@@ -43,7 +43,7 @@ class ConvertConvolution(NativeConverter):
             "channels_last": self.layer.data_format == "channels_last",
         }
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         output = self.add_nengo_obj(node_id, activation=self.layer.activation)
         if self.layer.use_bias:
             channels_last = self.options()["channels_last"]
@@ -52,7 +52,7 @@ class ConvertConvolution(NativeConverter):
         return output
 
     @classmethod
-    def convertible(cls, layer, converter):
+    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
         if any(rate != 1 for rate in layer.dilation_rate):
             return False, f"{layer.name}.dilation_rate has value {layer.dilation_rate}, which is not supported"
         if layer.padding not in ("same", "valid"):
@@ -91,7 +91,7 @@ class ConvertTransposedConvolution(ConvertConvolution):
         )
 
     @classmethod
-    def convertible(cls, layer, converter):
+    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
         if layer.output_padding is not None:
             return False, f"{layer.name}.output_padding has value {layer.output_padding}, which is not supported"
         return super().convertible(layer, converter)
@@ -101,7 +101,7 @@ class ConvertTransposedConvolution(ConvertConvolution):
 class ConvertDense(NativeConverter, nengo_dl.converter.ConvertDense):
     """A matrix, or the same matrix at every position if there are several."""
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         *positions, n_in = self.input_shape(node_id)
         n_positions = math.prod(positions)
         if n_positions == 1:

@@ -1,5 +1,9 @@
 """Layers that stay TensorFlow operations."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .base import NativeConverter, converts, nengo_dl
 
 __all__ = ["ConvertFallback"]
@@ -16,7 +20,7 @@ class ConvertFallback(NativeConverter, nengo_dl.converter.ConvertFallback):
     .. [1] https://github.com/nengo/nengo-dl/issues/214
     """
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         source = self.get_input_obj(node_id)
         return self.tensor_layer(
             source,

@@ -1,6 +1,9 @@
 """Average pooling, also at the edges of 'same' padding, and max pooling where it may become an average."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import nengo
 import numpy as np
@@ -20,9 +23,9 @@ class ConvertPooling(NativeConverter, nengo_dl.converter.ConvertAvgPool):
     divides by the size of the window, and what it leads to is multiplied by the ratio of the two.
     """
 
-    unsupported_args = []  # noqa: RUF012 (NengoDL declares it so)
+    unsupported_args: list = []  # noqa: RUF012 (NengoDL declares it so)
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         layer, shape = self.layer, self.input_shape(node_id)
         channels_last = layer.data_format == "channels_last"
         spatial = shape[:-1] if channels_last else shape[1:]

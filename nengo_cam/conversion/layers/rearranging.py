@@ -1,5 +1,9 @@
 """Layers that move, leave out, interpolate, scale or subtract elements."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import nengo
 import numpy as np
 import scipy.sparse
@@ -13,7 +17,7 @@ __all__ = ["ConvertCropping", "ConvertPermute", "ConvertRescaling", "ConvertSubt
 class ConvertPermute(NativeConverter):
     """The elements in the order of other axes."""
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         elements = _numbered(self.input_shape(node_id))
         return self.add_selection(node_id, elements.transpose([axis - 1 for axis in self.layer.dims]))
 
@@ -22,7 +26,7 @@ class ConvertPermute(NativeConverter):
 class ConvertCropping(NativeConverter):
     """The elements away from the edges."""
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         elements = _numbered(self.input_shape(node_id))
         # Two numbers for one axis, or two for each of several.
         cropping = np.reshape(self.layer.cropping, (-1, 2))
@@ -38,7 +42,7 @@ class ConvertUpSampling(NativeConverter):
     Elements are repeated as NengoDL repeats them, without its table of distances between all cells of both maps.
     """
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         if getattr(self.layer, "interpolation", "nearest") == "bilinear":
             return self._interpolate(node_id)
         elements = _numbered(self.input_shape(node_id))
@@ -58,7 +62,7 @@ class ConvertUpSampling(NativeConverter):
         return output
 
     @classmethod
-    def convertible(cls, layer, converter):
+    def convertible(cls, layer: Any, converter: Any) -> tuple[bool, str | None]:
         interpolation = getattr(layer, "interpolation", "nearest")
         if interpolation not in ("bilinear", "nearest"):
             return False, f"{layer.name}.interpolation has value {interpolation!r}, which is not supported"
@@ -69,7 +73,7 @@ class ConvertUpSampling(NativeConverter):
 class ConvertRescaling(NativeConverter):
     """Each element times a number, plus another."""
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         shape = self.output_shape(node_id)
         scale, offset = (np.broadcast_to(value, shape).ravel() for value in (self.layer.scale, self.layer.offset))
         output = self.add_nengo_obj(node_id)
@@ -84,7 +88,7 @@ class ConvertRescaling(NativeConverter):
 class ConvertSubtract(NativeConverter):
     """One input, and the other with its sign turned."""
 
-    def convert(self, node_id):
+    def convert(self, node_id: int) -> Any:
         output = self.add_nengo_obj(node_id)
         self.add_connection(node_id, output)
         self.add_connection(node_id, output, input_idx=1, transform=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-import os
+import pathlib
 
 import numpy as np
 
@@ -19,7 +19,7 @@ _LONGEST_HEADER = 12_000
 _NAMES = ("images", "x_test")
 
 
-def load_array(path: str | os.PathLike, *, unsafe: bool = False, max_bytes: int | None = None) -> np.ndarray:
+def load_array(path: pathlib.Path, *, unsafe: bool = False, max_bytes: int | None = None) -> np.ndarray:
     """Load the images in an array file.
 
     Parameters

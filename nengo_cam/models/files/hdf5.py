@@ -77,7 +77,7 @@ def opened_hdf5(subject: str, path: str | os.PathLike, limit: int, *, unsafe: bo
         yield file, n_bytes
 
 
-def attribute_text(item: Any, name: str) -> str:
+def attribute_text(item: Any, name: str) -> str | None:
     """Return a text attribute of a file that has been checked.
 
     Parameters

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATIONS", "apply_operation"]
 
-_OPERATIONS = {}
+_OPERATIONS: dict[str, Any] = {}
 
 
 def apply_operation(entry: Entry, args: tuple, kwargs: dict) -> Any:

@@ -56,7 +56,7 @@ def archive_weights(file: Any, description: dict) -> Callable[..., Any]:
     callable
         As `live_weights`.
     """
-    groups = {}
+    groups: dict[str, Any] = {}
 
     def weights(path):
         groups.update({} if groups else _groups(file, description))

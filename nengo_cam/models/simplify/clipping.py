@@ -22,10 +22,11 @@ def clipped_relu() -> type:
         Layer class whose only option of its own is ``max_value``, numbers along the last axis.
     """
     tf = compat.import_tensorflow()
+    layer_type: Any = tf.keras.layers.Layer
 
     # Keras looks it up by this name when it makes a pickled model again.
     @tf.keras.utils.register_keras_serializable(package="nengo_cam")
-    class ClippedReLU(tf.keras.layers.Layer):
+    class ClippedReLU(layer_type):
         """Compute min(max(x, 0), max_value)."""
 
         def __init__(self, max_value, **kwargs):
@@ -64,7 +65,8 @@ def max_value_of(layer: Any) -> Any:
         ReLU, or if that has another threshold than zero, a slope below it, or a largest activation of zero.
     """
     tf = compat.import_tensorflow()
-    if isinstance(layer, clipped_relu()):
+    own: Any = clipped_relu()
+    if isinstance(layer, own):
         return np.array(layer.max_value)
     if isinstance(layer, tf.keras.layers.ReLU):
         if layer.threshold != 0 or layer.negative_slope != 0 or layer.max_value == 0:

@@ -62,7 +62,7 @@ class Step:
         What it computes, if that is a factor and an offset for each channel and nothing else.
     """
 
-    layer_type: type
+    layer_type: Any
     config: dict
     weights: tuple
     args: tuple
