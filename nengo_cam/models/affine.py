@@ -44,7 +44,7 @@ class Affine:
         scale = gamma / np.sqrt(variance + config["epsilon"])
         return cls.of(scale, beta - scale * mean, len(mean))
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.scale * x + self.shift
 
     def inverse(self, y: np.ndarray) -> np.ndarray:

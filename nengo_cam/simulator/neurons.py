@@ -2,11 +2,16 @@
 
 # ruff: noqa: N803, N806 (Nengo's names)
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import nengo
 import numpy as np
 from nengo.builder.neurons import SimNeurons
+from numpy.typing import DTypeLike
 
 from .. import compat
 from ..neurons import (
@@ -16,6 +21,7 @@ from ..neurons import (
     SignedClippedIntegrateAndFire,
     SignedIntegrateAndFire,
 )
+from .context import Build
 from .integration import (
     integrate_and_fire,
     integrate_and_fire_clipped,
@@ -32,7 +38,7 @@ __all__ = ["find_neurons", "own_step", "register_neurons"]
 _NEURONS: dict[type, Any] = {}
 
 
-def register_neurons(*neuron_types):
+def register_neurons(*neuron_types: type) -> Callable[[Callable], Callable]:
     """Register how neurons of some types advance by one time step, for all items at once.
 
     A subclass is not covered: it may have a ``step`` of its own. Types that are not registered run through their own
@@ -58,12 +64,12 @@ def register_neurons(*neuron_types):
     return decorate
 
 
-def find_neurons(neuron_type):
+def find_neurons(neuron_type: type) -> Callable | None:
     """Look up what `register_neurons` was told of a type, or None."""
     return _NEURONS.get(neuron_type)
 
 
-def own_step(neurons, dt, dtype):
+def own_step(neurons: nengo.neurons.NeuronType, dt: float, dtype: DTypeLike) -> Callable:
     """Step through the neurons' own ``step``, for types in which it works element by element in any shape."""
 
     def step(J, output, **state):
@@ -127,7 +133,7 @@ integrators.update(
 
 
 @register_operator(SimNeurons)
-def choose_neurons_rule(operator, build):
+def choose_neurons_rule(operator: SimNeurons, build: Build) -> Rule:
     """Choose how neurons run by what they are."""
     if type(operator.neurons) in integrators and not any(map(build.is_read, operator.state.values())):
         return IntegratorsRule(operator, build)
@@ -142,11 +148,11 @@ def choose_neurons_rule(operator, build):
 class RateNeuronsRule(Rule):
     """Neurons without a state: a function of the input, for all steps in one call."""
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: SimNeurons, build: Build):
         super().__init__(operator, build)
         self._step = find_neurons(type(operator.neurons))(operator.neurons, build.dt, build.dtype)
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: list, chunk: Any) -> list:
         current = inputs[0].dense()
         out = np.empty(current.shape, self.build.dtype)
         self._step(current, out)
@@ -158,18 +164,18 @@ class NeuronsRule(Rule):
 
     moving = True
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: SimNeurons, build: Build):
         super().__init__(operator, build)
         self._make = find_neurons(type(operator.neurons))
         # States are recorded only if somebody looks at them.
         self._recorded = [name for name, signal in operator.state.items() if build.is_read(signal)]
 
-    def reset(self, rng):
+    def reset(self, rng: Any) -> None:
         self._state = {
             name: build_state(signal.initial_value, self.build.dtype) for name, signal in self.operator.state.items()
         }
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: list, chunk: Any) -> list:
         (current,) = inputs
         batch = max(current.batch, next(iter(self._state.values())).shape[0])
         self._state = {name: spread(array, batch) for name, array in self._state.items()}
@@ -196,7 +202,7 @@ class NeuronsRule(Rule):
 class IntegratorsRule(NeuronsRule):
     """Integrate-and-fire neurons whose states nobody looks at: a compiled scan."""
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: SimNeurons, build: Build):
         super().__init__(operator, build)
         dtype, neurons = build.dtype, operator.neurons
         self._scan, parameters = integrators[type(neurons)]
@@ -206,7 +212,7 @@ class IntegratorsRule(NeuronsRule):
         height, others = neurons.amplitude / build.dt, parameters(neurons, build, operator.output.size)
         self._parameters = dtype.type(dt), dtype.type(height), *others
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: list, chunk: Any) -> list:
         (current,) = inputs
         batch = max(current.batch, self._state["voltage"].shape[0])
         self._state = {name: spread(array, batch) for name, array in self._state.items()}
@@ -229,7 +235,7 @@ class IntegratorsRule(NeuronsRule):
         return [Value(out), *(None for _ in self._state)]
 
 
-def add_up(terms, item, start, stop, dtype):
+def add_up(terms: list, item: int, start: int, stop: int, dtype: DTypeLike) -> tuple[np.ndarray, int]:
     """Add up moving terms for one item and some elements.
 
     Parameters
@@ -271,11 +277,11 @@ class ItemwiseNeuronsRule(Rule):
 
     moving = True
 
-    def __init__(self, operator, build):
+    def __init__(self, operator: SimNeurons, build: Build):
         super().__init__(operator, build)
         self._recorded = [name for name, signal in operator.state.items() if build.is_read(signal)]
 
-    def reset(self, rng):
+    def reset(self, rng: Any) -> None:
         self._states = [
             {
                 **{n: build_state(s.initial_value, self.build.dtype)[0] for n, s in self.operator.state.items()},
@@ -284,7 +290,7 @@ class ItemwiseNeuronsRule(Rule):
             for _ in range(self.build.minibatch_size)
         ]
 
-    def __call__(self, inputs, chunk):
+    def __call__(self, inputs: list, chunk: Any) -> list:
         (current,) = inputs
         shape = (len(self._states), chunk.n_steps, self.operator.output.size)
         out = np.empty(shape, self.build.dtype)
@@ -302,6 +308,6 @@ class ItemwiseNeuronsRule(Rule):
         return [Value(out), *(recorded.get(name) for name in self.operator.state)]
 
 
-def build_state(initial_value, dtype):
+def build_state(initial_value: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """Make a state of shape (1, size) from a signal's initial value."""
     return np.array(initial_value, dtype=dtype)[None]

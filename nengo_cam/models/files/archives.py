@@ -70,7 +70,7 @@ class Archive:
         Names of the members.
     """
 
-    def __init__(self, subject, file):
+    def __init__(self, subject: str, file: Any):
         self._subject, self._file = subject, file
         self.names = file.namelist()
         if len(self.names) > _MAX_MEMBERS or len(set(self.names)) < len(self.names):

@@ -77,7 +77,7 @@ class Entry:
         Names of the nested models that it is in, and its own.
     """
 
-    def __init__(self, data, model, path=()):
+    def __init__(self, data: dict, model: str | None, path: tuple = ()):
         self.kind = data["class_name"]
         self.config = data["config"]
         self.name = data.get("name") or self.config["name"]
