@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import nengo
@@ -21,7 +21,7 @@ from ..neurons import (
     SignedClippedIntegrateAndFire,
     SignedIntegrateAndFire,
 )
-from .context import Build
+from .context import Build, StepRange
 from .integration import (
     integrate_and_fire,
     integrate_and_fire_clipped,
@@ -150,9 +150,9 @@ class RateNeuronsRule(Rule):
 
     def __init__(self, operator: SimNeurons, build: Build):
         super().__init__(operator, build)
-        self._step = find_neurons(type(operator.neurons))(operator.neurons, build.dt, build.dtype)
+        self._step = _NEURONS[type(operator.neurons)](operator.neurons, build.dt, build.dtype)
 
-    def __call__(self, inputs: list, chunk: Any) -> list:
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         current = inputs[0].dense()
         out = np.empty(current.shape, self.build.dtype)
         self._step(current, out)
@@ -175,7 +175,7 @@ class NeuronsRule(Rule):
             name: build_state(signal.initial_value, self.build.dtype) for name, signal in self.operator.state.items()
         }
 
-    def __call__(self, inputs: list, chunk: Any) -> list:
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         (current,) = inputs
         batch = max(current.batch, next(iter(self._state.values())).shape[0])
         self._state = {name: spread(array, batch) for name, array in self._state.items()}
@@ -204,15 +204,17 @@ class IntegratorsRule(NeuronsRule):
 
     def __init__(self, operator: SimNeurons, build: Build):
         super().__init__(operator, build)
-        dtype, neurons = build.dtype, operator.neurons
+        dtype: Any = build.dtype
+        neurons = operator.neurons
         self._scan, parameters = integrators[type(neurons)]
         # In single precision the weights hold dt already, see `fold`. In double precision the input times dt is rounded
         # after all terms are added, as the reference does.
-        self._factor, dt = (None, build.dt) if build.exact else (build.dt, 1)
+        self._factor = None if build.exact else build.dt
+        dt = build.dt if build.exact else 1
         height, others = neurons.amplitude / build.dt, parameters(neurons, build, operator.output.size)
         self._parameters = dtype.type(dt), dtype.type(height), *others
 
-    def __call__(self, inputs: list, chunk: Any) -> list:
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         (current,) = inputs
         batch = max(current.batch, self._state["voltage"].shape[0])
         self._state = {name: spread(array, batch) for name, array in self._state.items()}
@@ -290,7 +292,7 @@ class ItemwiseNeuronsRule(Rule):
             for _ in range(self.build.minibatch_size)
         ]
 
-    def __call__(self, inputs: list, chunk: Any) -> list:
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         (current,) = inputs
         shape = (len(self._states), chunk.n_steps, self.operator.output.size)
         out = np.empty(shape, self.build.dtype)
