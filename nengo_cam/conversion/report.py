@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from .. import compat
+from ..models.outputs import activation_name
 
 if TYPE_CHECKING:
     from .convert import CAMNetwork
@@ -235,7 +236,7 @@ def layer_parts(net: CAMNetwork) -> list[LayerPart]:
             name = next(free for free in _numbered(call.name) if free not in taken)
             taken.add(name)
         became = ", ".join(filter(None, (_in_words(obj, call, head), fate.words)))
-        parts.append(LayerPart(name, call.kind, _activation_name(call.layer), layer, tensor, obj, became))
+        parts.append(LayerPart(name, call.kind, _activation(call.layer), layer, tensor, obj, became))
     return parts
 
 
@@ -335,9 +336,9 @@ def _numbered(name):
     yield from (f"{name}.{number}" for number in itertools.count(1))
 
 
-def _activation_name(layer):
-    activation = getattr(layer, "activation", None)
-    name = "" if activation is None else getattr(activation, "__name__", type(activation).__name__)
+def _activation(layer):
+    """Name the activation that a layer has as an option; empty if that is none or linear."""
+    name = activation_name(layer) if hasattr(layer, "activation") else "linear"
     return "" if name == "linear" else name
 
 
@@ -349,7 +350,7 @@ def _in_words(obj, call, head):
         return "native neurons"
     if isinstance(obj, compat.import_nengo_dl().TensorNode):
         return "TensorNode"
-    dropped = _activation_name(call.layer) if call is head.readout else ""
+    dropped = _activation(call.layer) if call is head.readout else ""
     return f"native node, no {dropped}" if dropped else "native node"
 
 

@@ -13,6 +13,7 @@ from .. import compat
 from ..exceptions import HeadError
 from .affine import affine_of
 from .geometry import cell_centers
+from .outputs import activation_name
 
 if TYPE_CHECKING:
     from .graph import FlatModel, LayerCall
@@ -353,10 +354,10 @@ class _Walk:
 
     def activation(self, readout, after):
         """Name what is applied to the logits."""
-        applied = [] if readout is None else [name for name in [_activation_name(readout.layer)] if name != "linear"]
+        applied = [] if readout is None else [name for name in [activation_name(readout.layer)] if name != "linear"]
         for call in after:
             if _is_activation(call):
-                applied += [name for name in [_activation_name(call.layer)] if name != "linear"]
+                applied += [name for name in [activation_name(call.layer)] if name != "linear"]
             elif applied and id(call) in self.affines:
                 applied.append(call.kind)
         if len(applied) > 1 or not set(applied) <= set(_OUTPUT_ACTIVATIONS):
@@ -396,7 +397,7 @@ class _Walk:
 def _is_neutral(call):
     """Tell whether a call changes no number: at inference, or ever."""
     if call.kind == "Activation":
-        return _activation_name(call.layer) == "linear"
+        return activation_name(call.layer) == "linear"
     return call.kind in INFERENCE_IDENTITIES | _RESHAPES
 
 
@@ -474,15 +475,8 @@ def _is_linear_convolution(call):
     return (
         call is not None
         and re.fullmatch(r"(Separable)?Conv[123]D", call.kind) is not None
-        and _activation_name(call.layer) == "linear"
+        and activation_name(call.layer) == "linear"
     )
-
-
-def _activation_name(layer):
-    if type(layer).__name__ == "Softmax":
-        return "softmax"
-    activation = layer.activation
-    return getattr(activation, "__name__", type(activation).__name__)
 
 
 # What a call computes

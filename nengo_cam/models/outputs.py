@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.special import expit, softmax
 
-__all__ = ["apply_activation", "relative_difference"]
+__all__ = ["activation_name", "apply_activation", "relative_difference"]
+
+
+def activation_name(layer: Any) -> str:
+    """Name the activation that a layer ends in.
+
+    Parameters
+    ----------
+    layer : tf.keras.layers.Layer
+        Any layer.
+
+    Returns
+    -------
+    str
+        Name of the function, or of its class if it is an object; "linear" if there is none.
+    """
+    if type(layer).__name__ == "Softmax":
+        return "softmax"
+    activation = getattr(layer, "activation", None)
+    return "linear" if activation is None else getattr(activation, "__name__", type(activation).__name__)
 
 
 def apply_activation(activation: str, logits: np.ndarray) -> np.ndarray:
