@@ -1,5 +1,7 @@
 """Whether a result fits into memory, said before it is computed."""
 
+from __future__ import annotations
+
 import pathlib
 
 import psutil
@@ -21,7 +23,7 @@ _CONTROL_GROUPS = (
 )
 
 
-def free_memory():
+def free_memory() -> int:
     """Return how much memory can be taken without swapping [bytes].
 
     Returns
@@ -37,7 +39,7 @@ def free_memory():
     return free
 
 
-def check_room(n_bytes, *, what, remedy):
+def check_room(n_bytes: int, *, what: str, remedy: str) -> None:
     """Check that a result fits into memory, before anything is computed.
 
     Parameters
@@ -64,7 +66,7 @@ def check_room(n_bytes, *, what, remedy):
         )
 
 
-def readable_bytes(n_bytes):
+def readable_bytes(n_bytes: float) -> str:
     """Write a number of bytes with three digits and a unit, such as '1.2 GB'."""
     size = float(n_bytes)
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
@@ -74,7 +76,7 @@ def readable_bytes(n_bytes):
     return f"{size:,.0f} PB"
 
 
-def _number_in(path, name=None):
+def _number_in(path: str, name: str | None = None) -> int | None:
     """Return the number in a file of the system, or the one behind a name; None if there is none."""
     try:
         words = pathlib.Path(path).read_text(encoding="ascii").split()

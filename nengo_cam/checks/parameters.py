@@ -1,16 +1,34 @@
 """Checks of plain arguments that several modules take."""
 
+from __future__ import annotations
+
 import itertools
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..exceptions import ParameterError
 
-__all__ = ["check_count", "check_positive", "check_seed", "number_twins"]
+__all__ = [
+    "CNN_MINIBATCH",
+    "RUN_MINIBATCH",
+    "check_count",
+    "check_positive",
+    "check_seed",
+    "check_synapse",
+    "number_twins",
+]
+
+#: Images that a spiking network runs at a time unless told otherwise: a chunk holds activity of all its steps for each
+#: of them, so that few steps fit into memory if they are many; and from here on more save little time per image.
+RUN_MINIBATCH = 16
+#: Images that the CNN runs at a time unless told otherwise: Keras's own default. It has no steps, so more images fit.
+CNN_MINIBATCH = 32
 
 
-def check_count(name, value, *, optional=False):
+def check_count(name: str, value: Any, *, optional: bool = False) -> None:
     """Check that an argument is a whole number of at least 1.
 
     Parameters
@@ -33,7 +51,7 @@ def check_count(name, value, *, optional=False):
         raise ParameterError(f"{name}: expected a whole number of at least 1, got {value!r}. Try {name}=10.")
 
 
-def check_positive(name, value, *, unit):
+def check_positive(name: str, value: Any, *, unit: str) -> None:
     """Check that an argument is a positive, finite number.
 
     Parameters
@@ -54,7 +72,7 @@ def check_positive(name, value, *, unit):
         raise ParameterError(f"{name}: expected a positive number of {unit}, got {value!r}. Give a positive {name}.")
 
 
-def check_seed(seed):
+def check_seed(seed: Any) -> None:
     """Check that a seed is None or a number that NumPy and TensorFlow take.
 
     Parameters
@@ -73,7 +91,32 @@ def check_seed(seed):
         raise ParameterError(f"seed: expected a whole number from 0 to 2**31 - 1 or None, got {seed!r}. Try seed=0.")
 
 
-def number_twins(names):
+def check_synapse(synapse: Any) -> None:
+    """Check that an argument is a synapse of Nengo's, a positive time constant or None.
+
+    Parameters
+    ----------
+    synapse : object
+        What the user gave.
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+    """
+    # By name, not by class: readers of results check their arguments here too, and they do without Nengo.
+    bases = {(base.__module__.partition(".")[0], base.__name__) for base in type(synapse).__mro__}
+    if synapse is None or ("nengo", "Synapse") in bases:
+        return
+    is_number = isinstance(synapse, numbers.Real) and not isinstance(synapse, bool)
+    if not (is_number and np.isfinite(synapse) and synapse > 0):
+        raise ParameterError(
+            f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try "
+            "0.005."
+        )
+
+
+def number_twins(names: Sequence[str]) -> list[str]:
     """Give a name that comes again a number: ImageNet's crane is a bird, and a machine.
 
     Parameters

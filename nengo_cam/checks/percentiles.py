@@ -1,15 +1,19 @@
 """Percentiles of more values than fit in memory."""
 
+from __future__ import annotations
+
 import numbers
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import ParameterError
 
 __all__ = ["RepeatedValues", "TopValues", "check_percentile"]
 
 
-def check_percentile(percentile):
+def check_percentile(percentile: Any) -> None:
     """Check that a percentile of activity can be a reference.
 
     Parameters
@@ -40,7 +44,7 @@ class TopValues:
         together, whatever their shape.
     """
 
-    def __init__(self, n_values, percentile, *, n_channels=None):
+    def __init__(self, n_values: int, percentile: float, *, n_channels: int | None = None) -> None:
         # NumPy's 'linear' rule interpolates between two neighbors in the sorted values; the lower one is the
         # smallest that is needed.
         self._rank = (n_values - 1) * percentile / 100
@@ -48,7 +52,7 @@ class TopValues:
         self._n_channels = n_channels
         self._kept = None
 
-    def add(self, values):
+    def add(self, values: ArrayLike) -> None:
         """Take values of shape (...) into account, or (..., n_channels) if there is one percentile per channel."""
         # One row per channel, so that the sort runs along memory.
         values = np.reshape(values, (-1, self._n_channels or 1)).T
@@ -60,7 +64,7 @@ class TopValues:
         # A copy: a view would keep the whole batch alive, or be the caller's own array.
         self._kept = values.copy()
 
-    def percentile(self):
+    def percentile(self) -> float | NDArray[np.float64]:
         """Return the percentile, equal to that of `numpy.percentile`.
 
         Returns
@@ -80,11 +84,11 @@ class RepeatedValues:
     Memory grows with the number of different values only.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._values = np.empty(0)
         self._times = np.empty(0, np.int64)
 
-    def add(self, values):
+    def add(self, values: ArrayLike) -> None:
         """Take an array of values into account."""
         new, times = np.unique(values, return_counts=True)
         self._values, where = np.unique(np.concatenate([self._values, new]), return_inverse=True)
@@ -92,11 +96,11 @@ class RepeatedValues:
         np.add.at(merged, where, np.concatenate([self._times, times]))
         self._times = merged
 
-    def mean(self):
+    def mean(self) -> float:
         """Return the mean of all values."""
         return float(self._values @ self._times / self._times.sum())
 
-    def percentile(self, percentile):
+    def percentile(self, percentile: float) -> float:
         """Return a percentile, equal to that of `numpy.percentile`.
 
         Parameters
