@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import ImageError
 
-__all__ = ["check_image_shape", "check_images"]
+__all__ = ["check_images", "check_shape"]
 
 
 def check_images(
@@ -53,7 +53,7 @@ def check_images(
     """
     input_shape = tuple(input_shape)
     array = _as_array(images, input_shape, name)
-    check_image_shape(array.shape, input_shape, n_steps=n_steps, name=name)
+    check_shape(array.shape, input_shape, n_steps=n_steps, name=name)
     with np.errstate(over="ignore"):
         # Checked in the precision of the network: what is finite in double may not be.
         array = array.astype(np.float32, copy=False)
@@ -67,7 +67,7 @@ def check_images(
     return array
 
 
-def check_image_shape(
+def check_shape(
     shape: tuple[int, ...], input_shape: tuple[int, ...], *, n_steps: int | None = None, name: str = "images"
 ) -> None:
     """Check that a shape is that of images that a network takes, still or moving.

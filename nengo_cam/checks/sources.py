@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import ImageError
-from .images import check_image_shape, check_images
+from .images import check_images, check_shape
 
 __all__ = ["CheckedImages", "FrameBatches", "ImageSource", "Images"]
 
@@ -87,7 +87,7 @@ class CheckedImages:
         self.array: NDArray[np.float32] | None = None
         if isinstance(images, ImageSource):
             self.shape = tuple(int(size) for size in images.shape)
-            check_image_shape(self.shape, self._input_shape, n_steps=n_steps, name=name)
+            check_shape(self.shape, self._input_shape, n_steps=n_steps, name=name)
             self._source = images
         else:
             self.array = check_images(images, self._input_shape, n_steps=n_steps, name=name)
