@@ -9,9 +9,8 @@ import nengo
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.images import check_images
 from ..checks.parameters import CNN_MINIBATCH, check_count, check_synapse
-from ..checks.sources import Images
+from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
 from ..models.head import find_head
 from ..models.outputs import apply_activation
@@ -27,7 +26,7 @@ __all__ = ["LogitsRecorder", "rate_predict", "spiking_predict"]
 
 def rate_predict(
     net_or_model: Any, *, probabilities: bool = True, minibatch_size: int = CNN_MINIBATCH
-) -> Callable[[Any], NDArray[np.floating]]:
+) -> Callable[[Images], NDArray[np.floating]]:
     """Make a callable that gives the scores of the CNN.
 
     Parameters
@@ -42,7 +41,7 @@ def rate_predict(
     Returns
     -------
     callable
-        From images (N, Y, X, channels) to scores (N, L).
+        From images (N, Y, X, channels), an array or a source, to scores (N, L).
 
     Raises
     ------
@@ -67,9 +66,11 @@ def rate_predict(
     else:
         model, head = inference_model(net_or_model), find_head(net_or_model)
 
-    def predict(images: Any) -> NDArray[np.floating]:
-        images = check_images(images, head.input_shape)
-        logits = reduced_logits(model, images, minibatch_size).astype(float)
+    def predict(images: Images) -> NDArray[np.floating]:
+        images = CheckedImages(images, head.input_shape)
+        batches = [reduced_logits(model, frames, minibatch_size) for _, frames in images.frames(minibatch_size)]
+        leading = images.shape[: 2 if images.moving else 1]
+        logits = np.concatenate(batches).reshape((*leading, -1)).astype(float)
         return apply_activation(head.activation, logits) if probabilities else logits
 
     return predict

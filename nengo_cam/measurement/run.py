@@ -211,8 +211,12 @@ class Run:
         self._range = (min(low, self._range[0]), max(high, self._range[1]))
 
     def _warn_of_source(self) -> None:
-        """Warn of what came later, once."""
-        if self._range != self._first_range:
+        """Warn of what came later, if that is another range and not the same one seen more closely."""
+        if self._range is None or self._first_range is None:
+            return
+        (low, high), (first_low, first_high) = self._range, self._first_range
+        width = first_high - first_low
+        if low < first_low - width or high > first_high + width:
             self.net.warn_of_range(np.array(self._range), stacklevel=user_stacklevel() + 1)
 
     @property

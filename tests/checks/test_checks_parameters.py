@@ -1,6 +1,9 @@
+import nengo
+import numpy as np
 import pytest
 
-from nengo_cam.checks.parameters import number_twins
+from nengo_cam.checks.parameters import check_synapse, number_twins
+from nengo_cam.exceptions import ParameterError
 
 
 @pytest.mark.parametrize(
@@ -17,3 +20,20 @@ from nengo_cam.checks.parameters import number_twins
 def test_names_that_come_again_get_a_number(names, numbered):
     assert number_twins(names) == numbered
     assert number_twins(numbered) == numbered
+
+
+@pytest.mark.parametrize(
+    "synapse", [None, 0.005, 1, np.float32(0.01), nengo.Alpha(0.1), nengo.synapses.LinearFilter([1], [1, 1])]
+)
+def test_synapses(synapse):
+    check_synapse(synapse)
+
+
+@pytest.mark.parametrize(
+    "synapse", [0, -0.1, True, np.nan, np.inf, "slow", nengo.Lowpass, nengo.processes.WhiteNoise()]
+)
+def test_what_is_no_synapse(synapse):
+    with pytest.raises(
+        ParameterError, match="synapse: expected a nengo synapse, a positive time constant in seconds or None"
+    ):
+        check_synapse(synapse)
