@@ -36,6 +36,7 @@ INTERNAL = {
     "cli",
     "conversion.layers",
     "measurement.arguments",
+    "measurement.cam_dataset",
     "measurement.kept_steps",
     "measurement.labels",
     "measurement.provenance",

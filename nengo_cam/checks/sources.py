@@ -30,7 +30,7 @@ class ImageSource(Protocol):
     ...
     ...     def read_rows(self, start, stop):
     ...         return np.full((stop - start, *self.shape[1:]), 0.5)
-    >>> isinstance(Repeated(), nengo_cam.checks.sources.ImageSource)
+    >>> isinstance(Repeated(), ncam.checks.sources.ImageSource)
     True
     """
 

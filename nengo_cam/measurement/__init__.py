@@ -7,7 +7,8 @@ activity (`activity`), of spikes and synaptic operations (`cost`, `synaptic_oper
 randomized models (`randomization`).
 
 What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, the
-`labels` and steps (`kept_steps`) that a result holds, and its time axis and `provenance`.
+`labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the Dataset of maps
+(`cam_dataset`).
 """
 
 import lazy_loader as lazy
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "backends",
         "calibration_curve",
         "cam",
+        "cam_dataset",
         "cost",
         "decoding",
         "kept_steps",

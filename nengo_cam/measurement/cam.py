@@ -19,15 +19,16 @@ from ..checks.parameters import CNN_MINIBATCH, check_count, check_positive
 from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
 from ..exceptions import ChannelMismatchError, ImageError, SilentFeaturesWarning
-from ..models.head import CAMHead, find_head, find_pooled_head, select_output
+from ..models.head import find_head, find_pooled_head, select_output
 from ..models.simplify import features_and_logits, inference_model
 from ..simulator import Simulator
-from .answers import Answers, AnswersRecorder, warn_of_answers
+from .answers import AnswersRecorder, warn_of_answers
 from .backends import Chunk
+from .cam_dataset import answer_variables, cam_dataset
 from .decoding import feature_decoder, layer_decoder, whole_counts
 from .kept_steps import KeptSteps, nearest_steps
 from .labels import choose_labels, name_labels
-from .provenance import provenance, time_axis
+from .provenance import time_axis
 from .recorder import Recorder, record
 from .run import Run
 
@@ -110,7 +111,8 @@ def spiking_cam(
     net : CAMNetwork
         Made by `nengo_cam.convert`.
     images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
-        Still images, or moving ones with one frame per time step, in the range that the model was trained on.
+        Still images, or moving ones with one frame per time step, in the range that the model was trained on. Or a
+        source of this shape, which is read a minibatch at a time; see `nengo_cam.checks.sources.ImageSource`.
     n_steps : int
         Number of time steps.
     labels : int, str or sequence of them, optional
@@ -285,7 +287,7 @@ def rate_cam(
         )
     arrays = {"cam": maps.reshape((*leading, *maps.shape[1:])), "logits": logits.reshape((*leading, -1))}
     coords = {"time": time_axis(images.shape[1], dt)} if images.moving else {}
-    return _dataset(head, arrays, head.bias[chosen], names[chosen], coords, {"simulator": "none, the Keras model"})
+    return cam_dataset(head, arrays, head.bias[chosen], names[chosen], coords, {"simulator": "none, the Keras model"})
 
 
 class CamRecorder(Recorder):
@@ -404,7 +406,7 @@ class CamRecorder(Recorder):
         if self._count_spikes:
             coords["layer"] = list(self._decoders)
         bias = self._readout[1][self._chosen]
-        dataset = _dataset(net.head, self._kept.arrays, bias, self._names[self._chosen], coords, self._settings())
+        dataset = cam_dataset(net.head, self._kept.arrays, bias, self._names[self._chosen], coords, self._settings())
         if self._answers is None:
             return dataset
         answers = self._answers.result()
@@ -413,7 +415,7 @@ class CamRecorder(Recorder):
             # `warn_of_answers` is a call more.
             stacklevel=user_stacklevel() + 1,
         )  # fmt: skip
-        return dataset.assign(_answer_variables(answers, self._names, self._chosen, self._steps))
+        return dataset.assign(answer_variables(answers, self._names, self._chosen, self._steps))
 
     def _settings(self) -> dict[str, Any]:
         """Say how the network was made and run."""
@@ -441,28 +443,6 @@ def _is_close(weights: NDArray[np.floating], source: NDArray[np.floating]) -> bo
     return bool(np.allclose(weights, source, rtol=1e-4, atol=1e-5 * np.abs(source).max(initial=0)))
 
 
-def _answer_variables(
-    answers: Answers, names: NDArray[Any], chosen: NDArray[np.int64], kept: NDArray[np.int64] | None
-) -> dict[str, tuple[Any, ...]]:
-    """Put what was answered under names and units."""
-    logits = answers.cnn_logits
-    moving = logits.ndim == 3
-    if moving and kept is not None:
-        # Running means, as all that is kept.
-        logits = np.cumsum(logits, axis=1, dtype=float)[:, kept] / (kept + 1)[:, None]
-    dims = ("image", "time", "label") if moving else ("image", "label")
-    attrs = {"units": "logit", "long_name": "logit of the CNN"}
-    variables = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
-    if answers.spiking is not None:
-        valid = names if len(names) > 1 else np.arange(2)
-        for name, who, won in (
-            ("answer", "the spiking network, mean of the last half of the run", answers.spiking),
-            ("cnn_answer", "the CNN", answers.cnn),
-        ):
-            variables[name] = ("image", valid[won], {"long_name": f"answer of {who}"})
-    return variables
-
-
 def _warn_of_silence(net: CAMNetwork, n_steps: int) -> None:
     warnings.warn(
         f"network of {net.model.name!r}: {net.head.features!r} was silent for all images in {n_steps} steps, so "
@@ -470,49 +450,3 @@ def _warn_of_silence(net: CAMNetwork, n_steps: int) -> None:
         SilentFeaturesWarning,
         stacklevel=user_stacklevel(),
     )
-
-
-def _dataset(
-    head: CAMHead,
-    arrays: dict[str, NDArray[Any]],
-    bias: NDArray[np.floating],
-    labels: NDArray[Any],
-    coords: dict[str, Any],
-    how: dict[str, Any],
-) -> xr.Dataset:
-    """Put arrays under names, units and provenance."""
-    leading = ("image", "time") if "time" in coords else ("image",)
-    units = {"units": "logit"}
-    variables = {
-        "cam": ((*leading, "label", *head.dims), arrays["cam"], {**units, "long_name": "class-activation map"}),
-        "logits": ((*leading, "label"), arrays["logits"], {**units, "long_name": "logit"}),
-        "bias": (("label",), bias, {**units, "long_name": "bias of the readout"}),
-    }
-    if "features" in arrays:
-        variables["features"] = (
-            (*leading, "channel", *head.dims),
-            arrays["features"],
-            {"units": "activation", "long_name": f"activity of {head.features}"},
-        )
-    if "spike_count" in arrays:
-        variables["spike_count"] = (
-            (*leading, "layer"),
-            arrays["spike_count"],
-            {"units": "spikes per step", "long_name": "spikes of all neurons of the layer"},
-        )
-    pixels = {"units": "pixel"}
-    names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
-    coords = {
-        "image": np.arange(len(arrays["logits"])),
-        **coords,
-        "label": labels,
-        **{dim: (dim, centers, {**pixels, **names[dim]}) for dim, centers in zip(head.dims, head.centers)},
-    }
-    described = {
-        "head": str(head),
-        "input_shape": list(head.input_shape),
-        "n_labels": int(head.n_labels),
-        "cell_centers": "receptive fields" if head.exact_centers else "image divided evenly",
-        **how,
-    }
-    return xr.Dataset(variables, coords, provenance(head, described))
