@@ -90,11 +90,23 @@ def test_a_recorder_that_is_used_again_has_forgotten(net, images):
     xr.testing.assert_identical(again.dataset, first.dataset)
 
 
-def test_the_answers_of_the_cnn_do_not_depend_on_how_images_come(net, images):
-    many = np.concatenate([images] * 15)[:70]
+def test_the_answers_of_the_cnn_do_not_depend_on_how_images_come(net, images, monkeypatch):
+    """Which images run together decides the last bits: always the same ones, 32 at a time."""
+    many = np.concatenate([images] * 14)
+    expected, together = net.cnn_logits(many), []
+    original = ncam.CAMNetwork.cnn_logits
+
+    def spy(self, frames, **options):
+        together.append(frames)
+        return original(self, frames, **options)
+
+    monkeypatch.setattr(ncam.CAMNetwork, "cnn_logits", spy)
     for minibatch_size in (1, 16, 70):
         (answers,) = record(net, many, [AnswersRecorder()], minibatch_size=minibatch_size, **OPTIONS)
-        np.testing.assert_array_equal(answers.cnn_logits, net.cnn_logits(many))
+        np.testing.assert_array_equal(answers.cnn_logits, expected)
+        assert [len(frames) for frames in together] == [32, 32, 6]
+        np.testing.assert_array_equal(np.concatenate(together), many)
+        together.clear()
 
 
 # One's own recorder, and layers by name
