@@ -197,6 +197,7 @@ class _LayerActivity:
     def __init__(self, decoder: Decoder, n_neurons: int, duration: float) -> None:
         self._decoder = decoder
         self._duration = duration
+        # Percentiles over all neurons of all images, without keeping a number for each.
         self._per_image = RepeatedValues()
         self._ever = self._ever_in_cnn = np.zeros(n_neurons, bool)
         self._n_spiking = self._n_several = 0

@@ -47,7 +47,7 @@ def register_backend(simulator_class: Callable[[], type]) -> Callable[[type[Back
         Class decorator.
     """
 
-    def decorate(backend):
+    def decorate(backend: type[Backend]) -> type[Backend]:
         _BACKENDS[simulator_class] = backend
         return backend
 
@@ -221,6 +221,7 @@ class Backend(abc.ABC):
             for chunk in chunks:
                 arrays = (chunk.features, chunk.logits, *chunk.observed.values())
                 if not all(np.isfinite(array).all() for array in arrays):
+                    # Caught below, as NumPy's own is.
                     raise FloatingPointError(f"in steps {chunk.start + 1} to {chunk.steps.stop}")
                 yield chunk
         except (FloatingPointError, ValueError) as err:
@@ -315,6 +316,7 @@ class NengoDLBackend(Backend):
         self._reset()
         for start in range(0, n_steps, chunk_steps):
             stop = min(start + chunk_steps, n_steps)
+            # It takes a frame for every step; a still image is repeated for one chunk only.
             frames = images[:, start:stop] if images.shape[1] > 1 else np.repeat(images, stop - start, axis=1)
             values = self.sim.predict_on_batch({self.net.input: frames}, stateful=True)
             chunk = self._chunk(start, values)
@@ -386,6 +388,7 @@ class NengoBackend(Backend):
             self.sim.run_steps(min(chunk_steps, n_steps - start), progress_bar=False)
             probes = (self.net.features, self.net.logits, *self.observe.values())
             values = {probe: self.sim.data[probe][None] for probe in probes}
+            # Otherwise probes would keep all steps of the run.
             self.sim.clear_probes()
             yield self._chunk(start, values)
 

@@ -229,6 +229,7 @@ def _check_images(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Check images to measure on, which have to stand still, and images to calibrate on."""
     images = check_images(images, head.input_shape)
+    # A readout over time is compared with one answer for each image.
     if images.ndim != len(head.input_shape) + 1:
         raise ImageError(
             f"images: expected still images, (N, {', '.join(map(str, head.input_shape))}), got shape {images.shape}. "

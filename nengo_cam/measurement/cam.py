@@ -280,6 +280,7 @@ def rate_cam(
         features, batch_logits = outputs(frames, training=False)
         maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
         logits[batch] = batch_logits.numpy()[:, chosen]
+    # After the run: only the CNN itself tells whether its activity overflows.
     if not (np.isfinite(maps).all() and np.isfinite(logits).all()):
         raise ImageError(
             "images: the CNN's activity for them is beyond the range of numbers; expected finite maps, got NaN or "

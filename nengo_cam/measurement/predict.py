@@ -137,6 +137,7 @@ def spiking_predict(
             net, images, [LogitsRecorder()], n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size,
             dt=dt, seed=seed, progress_bar=False,
         )  # fmt: skip
+        # From zero, as Nengo's own filters start; by default it would start from the first logits.
         logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
         return apply_activation(net.head.activation, logits) if probabilities else logits
 

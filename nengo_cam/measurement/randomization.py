@@ -77,9 +77,11 @@ def randomize(model: Any, *, layers: str | Sequence[str] | None = None, seed: in
             f"layers: {unknown[0]!r} cannot be randomized; expected layers of {model.name!r} with weights, "
             f"{weighted}, got {unknown[0]!r}. Choose some of these."
         )
+    # Keras draws new weights for a clone.
     copy = tf.keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     for name in layers:
+        # A generator for each layer: its shuffle does not depend on which others are shuffled.
         rng = np.random.default_rng([seed or 0, weighted.index(name)])
         layer = copy.get_layer(name)
         layer.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in layer.get_weights()])

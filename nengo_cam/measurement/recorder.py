@@ -160,6 +160,7 @@ def record(
         # `Run` and the method that warns are two calls more.
         stacklevel=user_stacklevel() + 2,
     )  # fmt: skip
+    # All of them before a simulator is made: what one refuses should not cost what the others would have run.
     for recorder in recorders:
         recorder.begin(run)
     with run:

@@ -166,6 +166,7 @@ class Run:
         chunk_steps = self._chunk_steps or self.backend.choose_chunk_steps(self.n_steps, 4 * size * step_size)
         total = len(self.images) * self.n_steps
         with tqdm(total=total, unit="step", disable=not self._progress_bar) as progress:
+            # The backend's size, not the one asked for: an open simulator keeps its own, and Nengo's runs one image.
             for start in range(0, len(self.images), size):
                 rows = slice(start, min(start + size, len(self.images)))
                 frames = self.frames(rows)

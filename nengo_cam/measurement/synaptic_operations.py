@@ -133,6 +133,7 @@ class SynapseCounter:
         if kind not in (nengo.Dense, nengo.Sparse, nengo.Convolution, nengo.ConvolutionTranspose):
             known = "Dense, Sparse, Convolution or ConvolutionTranspose"
             self._refuse("the weights of a transform are not known", known, kind.__name__)
+        # Converted weights are arrays, so that nothing is drawn; Nengo asks for a generator all the same.
         weights = transform.sample(rng=np.random.RandomState(0))
         if kind is nengo.Sparse:
             matrix = weights.toscipy() if hasattr(weights, "toscipy") else weights
