@@ -26,14 +26,20 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 
 #: Modules that nobody is meant to import; all others are public, and what is in their ``__all__`` with them.
 INTERNAL = {
+    "checks.callers",
     "checks.images",
     "checks.memory",
     "checks.output",
     "checks.parameters",
     "checks.percentiles",
+    "checks.sources",
     "cli",
     "conversion.layers",
-    "measurement.run",
+    "measurement.arguments",
+    "measurement.cam_dataset",
+    "measurement.kept_steps",
+    "measurement.labels",
+    "measurement.provenance",
     "models.affine",
     "models.graph",
     "models.operator_layers",

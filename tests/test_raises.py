@@ -36,7 +36,12 @@ IMPOSSIBLE = {
         for error in ("HeadError", "ModelTypeError", "UnsupportedModelError")
     },
     ("measurement.calibration_curve.calibration_curve", "ResultError"): "it reduces its own result, once",
-    ("measurement.cam.rate_cam", "ChannelMismatchError"): "features and kernel fit",
+    ("measurement.calibration_curve.calibration_curve", "ChannelMismatchError"): "features and kernel fit",
+    ("measurement.cost.CostRecorder.begin", "ModelTypeError"): "a run has a network",
+    **{
+        (f"measurement.cam.{name}", "ChannelMismatchError"): "features and kernel fit"
+        for name in ("rate_cam", "spiking_cam", "CamRecorder", "CamRecorder.add")
+    },
     ("conversion.convert.CAMNetwork.verify", "HeadError"): "a network has a head",
     ("conversion.convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
     ("conversion.convert.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",
@@ -53,7 +58,7 @@ class Source:
     """What each function of the package raises and calls."""
 
     def __init__(self):
-        self.functions, self.imports = {}, {}
+        self.functions, self.imports, self.recorders = {}, {}, {}
         for path in PACKAGE.rglob("*.py"):
             parts = path.relative_to(PACKAGE).with_suffix("").parts
             is_package = parts[-1] == "__init__"
@@ -76,12 +81,15 @@ class Source:
                 methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
                 for name, method in methods.items():
                     self.functions[module, f"{node.name}.{name}"] = method
+                if "Recorder" in {getattr(base, "id", "") for base in node.bases}:
+                    # Whoever makes a recorder has it run: all of its methods are called.
+                    self.recorders[module, node.name] = node
                 if "__init__" in methods:
                     self.functions[module, node.name] = methods["__init__"]
 
     def resolve(self, module, name):
         """Find the function that a name means in a module; None if it is not one of the package."""
-        if (module, name) in self.functions:
+        if (module, name) in self.functions or (module, name) in self.recorders:
             return module, name
         if name in self.imports.get(module, ()):
             return self.resolve(*self.imports[module][name])
@@ -109,7 +117,7 @@ class Source:
     @functools.cache  # noqa: B019 (there is one, for the whole session)
     def direct(self, key):
         raised, calls = set(), set()
-        for node in ast.walk(self.functions[key]):
+        for node in ast.walk(self.recorders.get(key) or self.functions[key]):
             if isinstance(node, ast.Raise) and node.exc is not None:
                 error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
                 raised |= {getattr(error, "id", "")} & ERRORS

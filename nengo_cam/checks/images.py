@@ -6,21 +6,24 @@ import collections.abc
 import math
 import numbers
 import os
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import ImageError
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-__all__ = ["check_images"]
+__all__ = ["check_images", "check_shape"]
 
 
 def check_images(
-    images: ArrayLike, input_shape: tuple[int, ...], *, n_steps: int | None = None, name: str = "images"
-) -> np.ndarray:
+    images: ArrayLike,
+    input_shape: tuple[int, ...],
+    *,
+    n_steps: int | None = None,
+    name: str = "images",
+    first: int = 0,
+) -> NDArray[np.float32]:
     """Check that an array holds images that a network takes.
 
     Parameters
@@ -34,6 +37,8 @@ def check_images(
         Time steps that the network will run, which moving images have to have. None allows any number.
     name : str
         What to call the array in errors.
+    first : int
+        Number of the first image, in errors: that of a block's first row.
 
     Returns
     -------
@@ -48,25 +53,12 @@ def check_images(
     """
     input_shape = tuple(input_shape)
     array = _as_array(images, input_shape, name)
-    n_axes = len(input_shape)
-    if array.ndim not in (n_axes + 1, n_axes + 2) or array.shape[-n_axes:] != input_shape:
-        raise ImageError(
-            f"{name}: wrong shape; expected (N, {', '.join(map(str, input_shape))}) or (N, T, "
-            f"{', '.join(map(str, input_shape))}), got {array.shape}. {_shape_remedy(array.shape, input_shape)}",
-            shape=array.shape,
-        )
-    if array.size == 0:
-        raise ImageError(f"{name}: expected at least one image, got an array of shape {array.shape}. Pass some images.")
-    if array.ndim == n_axes + 2 and n_steps is not None and array.shape[1] != n_steps:
-        raise ImageError(
-            f"{name}: moving images have one frame per time step; expected {n_steps} frames, got {array.shape[1]}. "
-            f"Set n_steps={array.shape[1]} or repeat frames."
-        )
+    check_shape(array.shape, input_shape, n_steps=n_steps, name=name)
     with np.errstate(over="ignore"):
         # Checked in the precision of the network: what is finite in double may not be.
         array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
-        bad = sorted(set(np.argwhere(~np.isfinite(array))[:, 0].tolist()))
+        bad = sorted({first + row for row in np.argwhere(~np.isfinite(array))[:, 0].tolist()})
         raise ImageError(
             f"{name}: expected finite values, got NaN or infinity in image{'s' if len(bad) > 1 else ''} "
             f"{', '.join(map(str, bad[:10]))}{' and more' if len(bad) > 10 else ''}. Remove or repair them.",
@@ -75,7 +67,40 @@ def check_images(
     return array
 
 
-def _as_array(images, input_shape, name):
+def check_shape(
+    shape: tuple[int, ...], input_shape: tuple[int, ...], *, n_steps: int | None = None, name: str = "images"
+) -> None:
+    """Check that a shape is that of images that a network takes, still or moving.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of all images.
+    input_shape, n_steps, name
+        As for `check_images`.
+
+    Raises
+    ------
+    ImageError
+        If it does not fit, or there are no images.
+    """
+    n_axes = len(input_shape)
+    if len(shape) not in (n_axes + 1, n_axes + 2) or shape[-n_axes:] != input_shape:
+        raise ImageError(
+            f"{name}: wrong shape; expected (N, {', '.join(map(str, input_shape))}) or (N, T, "
+            f"{', '.join(map(str, input_shape))}), got {shape}. {_shape_remedy(shape, input_shape)}",
+            shape=shape,
+        )
+    if math.prod(shape) == 0:
+        raise ImageError(f"{name}: expected at least one image, got an array of shape {shape}. Pass some images.")
+    if len(shape) == n_axes + 2 and n_steps is not None and shape[1] != n_steps:
+        raise ImageError(
+            f"{name}: moving images have one frame per time step; expected {n_steps} frames, got {shape[1]}. "
+            f"Set n_steps={shape[1]} or repeat frames."
+        )
+
+
+def _as_array(images: Any, input_shape: tuple[int, ...], name: str) -> NDArray[Any]:
     """Make an array of real numbers of what the user gave."""
     remedy = _container_remedy(images, input_shape)
     if remedy is not None:
@@ -125,6 +150,8 @@ def _container_remedy(images, input_shape):
         if isinstance(spec, collections.abc.Mapping):
             one = f"x[{next(iter(spec))!r}] for x in"
         return f"Make one: {together}([{one} images.as_numpy_iterator()])."
+    if hasattr(images, "read_rows"):
+        return "It gives a block of rows at a time; read all: images.read_rows(0, images.shape[0])."
     if hasattr(images, "to_sparse_csr") or type(images).__name__ == "SparseTensor":
         return "Make it dense: tf.sparse.to_dense(images)."
     if isinstance(images, collections.abc.Iterator):

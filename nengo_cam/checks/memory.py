@@ -76,7 +76,7 @@ def readable_bytes(n_bytes: float) -> str:
     return f"{size:,.0f} PB"
 
 
-def _number_in(path, name=None):
+def _number_in(path: str, name: str | None = None) -> int | None:
     """Return the number in a file of the system, or the one behind a name; None if there is none."""
     try:
         words = pathlib.Path(path).read_text(encoding="ascii").split()

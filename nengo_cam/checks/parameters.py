@@ -13,7 +13,23 @@ from ..exceptions import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["check_count", "check_positive", "check_seed", "is_real", "is_whole", "number_twins"]
+__all__ = [
+    "CNN_MINIBATCH",
+    "RUN_MINIBATCH",
+    "check_count",
+    "check_positive",
+    "check_seed",
+    "check_synapse",
+    "is_real",
+    "is_whole",
+    "number_twins",
+]
+
+#: Images that a spiking network runs at a time unless told otherwise: a chunk holds activity of all its steps for each
+#: of them, so that few steps fit into memory if they are many; and from here on more save little time per image.
+RUN_MINIBATCH = 16
+#: Images that the CNN runs at a time unless told otherwise: Keras's own default. It has no steps, so more images fit.
+CNN_MINIBATCH = 32
 
 
 def is_real(value: object) -> bool:
@@ -109,6 +125,30 @@ def check_seed(seed: Any) -> None:
         return
     if not is_whole(seed) or not 0 <= seed < 2**31:
         raise ParameterError(f"seed: expected a whole number from 0 to 2**31 - 1 or None, got {seed!r}. Try seed=0.")
+
+
+def check_synapse(synapse: Any) -> None:
+    """Check that an argument is a synapse of Nengo's, a positive time constant or None.
+
+    Parameters
+    ----------
+    synapse : object
+        What the user gave.
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+    """
+    # By name, not by class: readers of results check their arguments here too, and they do without Nengo.
+    bases = {(base.__module__.partition(".")[0], base.__name__) for base in type(synapse).__mro__}
+    if synapse is None or ("nengo", "Synapse") in bases:
+        return
+    if not (is_real(synapse) and np.isfinite(synapse) and synapse > 0):
+        raise ParameterError(
+            f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try "
+            "0.005."
+        )
 
 
 def number_twins(names: Sequence[str]) -> list[str]:

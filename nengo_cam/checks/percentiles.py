@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import ParameterError
 from .parameters import is_real
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 __all__ = ["RepeatedValues", "TopValues", "check_percentile"]
 
@@ -66,7 +64,7 @@ class TopValues:
         # A copy: a view would keep the whole batch alive, or be the caller's own array.
         self._kept = rows.copy()
 
-    def percentile(self) -> float | np.ndarray:
+    def percentile(self) -> float | NDArray[np.float64]:
         """Return the percentile, equal to that of `numpy.percentile`.
 
         Returns
@@ -86,7 +84,7 @@ class RepeatedValues:
     Memory grows with the number of different values only.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._values = np.empty(0)
         self._times = np.empty(0, np.int64)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import numbers
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from .. import compat
 from ..checks.images import check_images
-from ..checks.parameters import check_count
+from ..checks.parameters import check_count, check_synapse
 from ..exceptions import (
     InputRangeWarning,
     NonSpikingWarning,
@@ -500,13 +499,8 @@ def _check_neurons(neurons):
 
 
 def _as_synapse(synapse):
-    if synapse is None or isinstance(synapse, nengo.synapses.Synapse):
-        return synapse
-    if isinstance(synapse, numbers.Real) and not isinstance(synapse, bool) and np.isfinite(synapse) and synapse > 0:
-        return nengo.Lowpass(float(synapse))
-    raise ParameterError(
-        f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try 0.005."
-    )
+    check_synapse(synapse)
+    return synapse if synapse is None or isinstance(synapse, nengo.synapses.Synapse) else nengo.Lowpass(float(synapse))
 
 
 def _run_converter(model, neurons, scales, synapse, options):

@@ -1,9 +1,14 @@
 """What a network does over time.
 
-`run` feeds images to a simulator, one of `backends`, chunk of time by chunk. What is measured: maps (`cam`), answers
-beside the CNN's (`answers`), each layer's activity (`activity`), spikes and synaptic operations (`cost`,
-`synaptic_operations`), scores alone (`predict`); the same at several firing rates (`calibration_curve`), and of
+`run` feeds images to a simulator, one of `backends`, chunk of time by chunk. Whatever measures is a `recorder`, and one
+run feeds several. There are recorders of maps (`cam`), of answers beside the CNN's (`answers`), of each layer's
+activity (`activity`), of spikes and synaptic operations (`cost`, `synaptic_operations`) and of scores alone
+(`predict`), with a function for each. The same is measured at several firing rates (`calibration_curve`), and of
 randomized models (`randomization`).
+
+What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, the
+`labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the Dataset of maps
+(`cam_dataset`).
 """
 
 import lazy_loader as lazy
@@ -13,13 +18,28 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submodules=[
         "activity",
         "answers",
+        "arguments",
         "backends",
         "calibration_curve",
         "cam",
+        "cam_dataset",
         "cost",
+        "decoding",
+        "kept_steps",
+        "labels",
         "predict",
+        "provenance",
         "randomization",
+        "recorder",
         "run",
         "synaptic_operations",
     ],
+    submod_attrs={
+        "activity": ["ActivityRecorder"],
+        "answers": ["AnswersRecorder"],
+        "cam": ["CamRecorder"],
+        "cost": ["CostRecorder"],
+        "predict": ["LogitsRecorder"],
+        "recorder": ["Recorder", "record"],
+    },
 )

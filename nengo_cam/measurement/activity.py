@@ -1,16 +1,34 @@
 """What each layer of a spiking network does when it runs: rates, spikes, and how close it is to the CNN's layer."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import compat
 from ..checks.percentiles import RepeatedValues
+from ..checks.sources import Images
+from ..conversion.convert import CAMNetwork
 from ..conversion.report import Report, layer_parts, network_report
 from ..neurons import IntegrateAndFire
 from ..simulator import Simulator
-from .answers import AnswersRecorder, likely_cause
+from .answers import AnswersRecorder, Cause, likely_cause
+from .backends import Chunk
+from .decoding import Decoder, layer_decoder
+from .recorder import Recorder, record
 from .run import Run
 
-__all__ = ["CORRELATION_DROP", "LOW_CORRELATION", "SATURATED_FRACTION", "SILENT_FRACTION", "measure_activity"]
+__all__ = [
+    "CORRELATION_DROP",
+    "LOW_CORRELATION",
+    "SATURATED_FRACTION",
+    "SILENT_FRACTION",
+    "ActivityRecorder",
+    "measure_activity",
+]
 
 #: More silent neurons than this are warned of, unless the CNN has as many that are zero.
 SILENT_FRACTION = 0.9
@@ -34,16 +52,16 @@ _MEASURED = {
 
 
 def measure_activity(
-    network,
-    images,
+    net: CAMNetwork,
+    images: Images,
     *,
-    n_steps=100,
-    simulator=Simulator,
-    minibatch_size=None,
-    dt=0.001,
-    seed=None,
-    progress_bar=True,
-):
+    n_steps: int = 100,
+    simulator: Any = Simulator,
+    minibatch_size: int | None = None,
+    dt: float = 0.001,
+    seed: int | None = None,
+    progress_bar: bool = True,
+) -> Report:
     """Run images through a network and report what each layer does, and how far it is from the CNN's layer.
 
     A neuron's rate for an image is its number of spikes over the duration of the run; a spike of either sign counts.
@@ -52,7 +70,7 @@ def measure_activity(
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         A converted network.
     images : array_like of shape (N, Y, X, channels) or (N, T, Y, X, channels)
         Images, or moving ones with T = ``n_steps`` frames.
@@ -89,7 +107,7 @@ def measure_activity(
     Raises
     ------
     ModelTypeError
-        If ``network`` is not a `CAMNetwork`.
+        If ``net`` is not a `CAMNetwork`.
     ImageError
         If ``images`` does not fit the network, is empty, or holds NaN or infinity.
     ParameterError
@@ -110,31 +128,57 @@ def measure_activity(
     >>> bool((report.dataset.correlation.dropna("layer") > 0.9).all())
     True
     """
-    run = Run(
-        network, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
-        progress_bar=progress_bar, observe_neurons=True,
+    (report,) = record(
+        net, images, [ActivityRecorder()], n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt,
+        seed=seed, progress_bar=progress_bar,
     )  # fmt: skip
-    parts = {part.name: part for part in layer_parts(network) if part.spiking}
-    layers = {
-        name: _LayerActivity(parts[name], height, network.channel_factors, n_steps * dt)
-        for name, height in zip(run.layers, run.heights)
-    }
-    cnn = compat.import_tensorflow().keras.Model(
-        network.converter.model.inputs, [network.converter.model.outputs[0], *(parts[name].tensor for name in layers)]
-    )
-    answers = AnswersRecorder(run)
-    with run:
-        for rows, chunk in run.chunks():
-            answers.add(rows, chunk)
-            for layer, output in zip(layers.values(), chunk.observed):
-                layer.add(output)
-            if chunk.steps.stop == n_steps:
-                for layer, expected in zip(layers.values(), _mean_activities(cnn, run.frames[rows])):
-                    layer.end_images(expected)
-    differing = answers.result().differing
-    attrs = {**run.provenance, "n_steps": int(n_steps), "n_images": len(run.images), "n_differing": len(differing)}
-    cause = likely_cause(network, n_steps=n_steps, dt=dt)
-    return _extend(network, {name: layer.summary() for name, layer in layers.items()}, attrs, cause)
+    return report
+
+
+class ActivityRecorder(Recorder):
+    """Measures what each layer that spikes does, beside the CNN's layer; `nengo_cam.measure_activity` as a recorder."""
+
+    def observes(self, net: CAMNetwork) -> list[str]:
+        """Name the layers that spike; see `Recorder.observes`."""
+        return list(net.spiking_layers)
+
+    def begin(self, run: Run) -> None:
+        """Find the CNN's layers; see `Recorder.begin`."""
+        net = run.net
+        self._run = run
+        tensors = {part.name: part.tensor for part in layer_parts(net) if part.spiking}
+        self._layers = {
+            name: _LayerActivity(layer_decoder(net, name, run.dt), ensemble.n_neurons, run.n_steps * run.dt)
+            for name, ensemble in net.spiking_layers.items()
+        }
+        # One model of all layers, so that the CNN runs once for an image.
+        self._cnn = compat.import_tensorflow().keras.Model(
+            net.converter.model.inputs, [net.converter.model.outputs[0], *(tensors[name] for name in self._layers)]
+        )
+        self._answers = AnswersRecorder()
+        self._answers.begin(run)
+
+    def add(self, rows: slice, chunk: Chunk) -> None:
+        """Record a chunk; see `Recorder.add`."""
+        self._answers.add(rows, chunk)
+        for name, layer in self._layers.items():
+            layer.add(chunk.observed[name])
+        if chunk.steps.stop == self._run.n_steps:
+            for layer, expected in zip(self._layers.values(), _mean_activities(self._cnn, self._run.frames(rows))):
+                layer.end_images(expected)
+
+    def result(self) -> Report:
+        """Return what `nengo_cam.measure_activity` does."""
+        run = self._run
+        differing = self._answers.result().differing
+        attrs = {
+            **run.provenance,
+            "n_steps": int(run.n_steps),
+            "n_images": len(run.images),
+            "n_differing": len(differing),
+        }
+        cause = likely_cause(run.net, n_steps=run.n_steps, dt=run.dt)
+        return _extend(run.net, {name: layer.summary() for name, layer in self._layers.items()}, attrs, cause)
 
 
 class _LayerActivity:
@@ -142,29 +186,28 @@ class _LayerActivity:
 
     Parameters
     ----------
-    part : nengo_cam.conversion.report.LayerPart
-        The layer.
-    height : float
-        Output of a neuron for one spike.
-    channel_factors : dict of {str: ndarray}
-        What channels were multiplied by, by the name of the layer.
+    decoder : Decoder
+        What the layer's output means.
+    n_neurons : int
+        Neurons of the layer.
     duration : float
         Length of the run [s].
     """
 
-    def __init__(self, part, height, channel_factors, duration):
-        self._height = height
-        self._factors = np.asarray(channel_factors.get(part.layer.name, [1.0]))
+    def __init__(self, decoder: Decoder, n_neurons: int, duration: float) -> None:
+        self._decoder = decoder
         self._duration = duration
+        # Percentiles over all neurons of all images, without keeping a number for each.
         self._per_image = RepeatedValues()
-        self._ever = self._ever_in_cnn = np.zeros(part.ensemble.n_neurons, bool)
-        self._n_spiking = self._n_several = self._n_images = 0
-        self._correlations = []
-        self._counts = self._sums = 0
+        self._ever = self._ever_in_cnn = np.zeros(n_neurons, bool)
+        self._n_spiking = self._n_several = 0
+        self._correlations: list[float] = []
+        self._counts: Any = 0
+        self._sums: Any = 0
 
-    def add(self, output):
+    def add(self, output: NDArray[np.floating]) -> None:
         """Count the spikes in what the neurons gave out, of shape (images, steps, neurons)."""
-        spikes = np.rint(output / self._height)
+        spikes = self._decoder.spikes(output)
         # Steps whose spikes have opposite signs cancel in the activity, but they are spikes.
         self._sums = self._sums + spikes.sum(axis=1, dtype=float)
         spikes = np.abs(spikes, out=spikes)
@@ -172,20 +215,16 @@ class _LayerActivity:
         self._n_spiking += np.count_nonzero(spikes > 0)
         self._n_several += np.count_nonzero(spikes > 1)
 
-    def end_images(self, expected):
+    def end_images(self, expected: NDArray[np.float64]) -> None:
         """Take what was counted for some images into account, beside the CNN's activity (images, neurons)."""
         self._per_image.add(self._counts)
         self._ever = self._ever | self._counts.any(axis=0)
         self._ever_in_cnn = self._ever_in_cnn | expected.any(axis=0)
-        self._correlations.extend(_correlate(self._unscaled(self._sums), self._unscaled(expected)))
-        self._n_images += len(expected)
+        # Spikes will do for output: a correlation does not see a factor that is the same for the whole layer.
+        self._correlations.extend(_correlate(self._decoder.activity(self._sums), self._decoder.activity(expected)))
         self._counts = self._sums = 0
 
-    def _unscaled(self, activity):
-        """Return activity of shape (images, neurons) without the factors of the channels, which come last."""
-        return (activity.reshape(len(activity), -1, len(self._factors)) / self._factors).reshape(activity.shape)
-
-    def summary(self):
+    def summary(self) -> dict[str, float]:
         """Return what is reported of the layer, by the name of the variable."""
         defined = [value for value in self._correlations if np.isfinite(value)]
         counts = self._per_image
@@ -201,9 +240,10 @@ class _LayerActivity:
         }
 
 
-def _mean_activities(cnn, frames):
+def _mean_activities(cnn: Any, frames: NDArray[np.float32]) -> list[NDArray[np.float64]]:
     """Return what the layers of the CNN do for images (N, frames, Y, X, channels): for each (N, neurons)."""
-    nest, totals = compat.import_tensorflow().nest, 0
+    nest = compat.import_tensorflow().nest
+    totals: list[NDArray[np.float64]] = []
     for step in range(frames.shape[1]):
         # Without the logits, which are there so that there is an output.
         _, *outputs = nest.flatten(cnn(frames[:, step], training=False))
@@ -212,7 +252,7 @@ def _mean_activities(cnn, frames):
     return [total / frames.shape[1] for total in totals]
 
 
-def _correlate(values, others):
+def _correlate(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlate the rows of two matrices; NaN where one is constant."""
     defined = (np.ptp(values, axis=1) > 0) & (np.ptp(others, axis=1) > 0)
     result = np.full(len(values), np.nan)
@@ -222,9 +262,9 @@ def _correlate(values, others):
     return result
 
 
-def _extend(network, summaries, attrs, cause):
+def _extend(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict[str, Any], cause: Cause) -> Report:
     """Add what was measured to the report of a network."""
-    report = network_report(network)
+    report = network_report(net)
     nothing = dict.fromkeys(_MEASURED, np.nan)
     rows = [summaries.get(name, nothing) for name in report.dataset.layer.values.tolist()]
     variables = {
@@ -236,12 +276,12 @@ def _extend(network, summaries, attrs, cause):
         *_warn_of_answers(attrs, cause),
         *_warn_of_silence(summaries, attrs),
         *_warn_of_saturation(summaries),
-        *_warn_of_correlation(network, summaries),
+        *_warn_of_correlation(net, summaries),
     )
     return Report(report.dataset.assign(variables).assign_attrs(attrs, warnings="\n".join(sentences)))
 
 
-def _warn_of_answers(attrs, cause):
+def _warn_of_answers(attrs: dict[str, Any], cause: Cause) -> Iterator[str]:
     """Say for how many images the network answers otherwise than its CNN."""
     if attrs["n_differing"]:
         yield (
@@ -250,7 +290,7 @@ def _warn_of_answers(attrs, cause):
         )
 
 
-def _warn_of_silence(summaries, attrs):
+def _warn_of_silence(summaries: dict[str, dict[str, float]], attrs: dict[str, Any]) -> Iterator[str]:
     """Name layers that hardly spike, if the CNN's layers are not as silent."""
     run = f"for any of {attrs['n_images']} images in {attrs['n_steps']} steps"
     dead, silent, nearly = [], [], []
@@ -273,7 +313,7 @@ def _warn_of_silence(summaries, attrs):
         yield f"Most neurons never spiked {run}: {', '.join(nearly)}. Raise target_rate or n_steps."
 
 
-def _warn_of_saturation(summaries):
+def _warn_of_saturation(summaries: dict[str, dict[str, float]]) -> Iterator[str]:
     """Name layers that fire faster than the time steps follow."""
     fractions = {name: values["saturated_fraction"] for name, values in summaries.items()}
     found = [f"{name!r} ({value:.1%})" for name, value in fractions.items() if value > SATURATED_FRACTION]
@@ -284,17 +324,17 @@ def _warn_of_saturation(summaries):
         )
 
 
-def _warn_of_correlation(network, summaries):
+def _warn_of_correlation(net: CAMNetwork, summaries: dict[str, dict[str, float]]) -> Iterator[str]:
     """Name the layers at which the network goes another way than the CNN."""
-    if network.calibration_range is None:
+    if net.calibration_range is None:
         remedy = "Convert with calibrate_on=images, or raise n_steps or target_rate"
-    elif not network.channel_factors:
+    elif not net.channel_factors:
         remedy = "Convert with balance=True, or raise n_steps or target_rate"
-    elif type(network.neurons) is IntegrateAndFire:
+    elif type(net.neurons) is IntegrateAndFire:
         remedy = "Use SignedIntegrateAndFire(), or raise n_steps or target_rate"
     else:
         remedy = "Raise n_steps or target_rate"
-    level, last, found = 1.0, None, []
+    level, last, found = 1.0, "", []
     for name, values in summaries.items():
         correlation = values["correlation"]
         if np.isnan(correlation):

@@ -1,14 +1,24 @@
 """What a spiking network answers once it has settled, and whether its CNN answers the same."""
 
+from __future__ import annotations
+
 import dataclasses
 import warnings
-from typing import Optional
+from collections.abc import Sequence
+from typing import Any
 
 import nengo
 import numpy as np
+from numpy.typing import NDArray
 
+from ..checks.parameters import CNN_MINIBATCH
+from ..checks.sources import FrameBatches
+from ..conversion.convert import CAMNetwork
 from ..exceptions import AnswerWarning
 from ..neurons import IntegrateAndFire
+from .backends import Chunk
+from .recorder import Recorder
+from .run import Run
 
 __all__ = ["DIFFERING_SHARE", "Answers", "AnswersRecorder", "Cause", "likely_cause", "warn_of_answers"]
 
@@ -37,52 +47,70 @@ class Answers:
         Logits of the CNN, for moving images at each step.
     """
 
-    spiking: Optional[np.ndarray]
-    cnn: Optional[np.ndarray]
-    cnn_logits: np.ndarray
+    spiking: NDArray[np.int64] | None
+    cnn: NDArray[np.int64] | None
+    cnn_logits: NDArray[np.floating]
 
     @property
-    def differing(self):
+    def differing(self) -> NDArray[np.int64]:
         """Positions of the images that are answered otherwise."""
         return np.array([], int) if self.spiking is None else np.flatnonzero(self.spiking != self.cnn)
 
 
-class AnswersRecorder:
-    """Adds up the logits of the last half of a run, whose mean is the settled answer.
+class AnswersRecorder(Recorder):
+    """Adds up the logits of the last half of a run, whose mean is the settled answer, and runs the CNN beside it."""
 
-    Parameters
-    ----------
-    run : nengo_cam.measurement.run.Run
-        The run whose chunks are added.
-    """
-
-    def __init__(self, run):
+    def begin(self, run: Run) -> None:
+        """Forget the last run; see `Recorder.begin`."""
         self._run = run
         self._from = run.n_steps // 2
-        self._sums = np.zeros((len(run.images), run.network.head.n_labels))
+        self._sums = np.zeros((len(run.images), run.net.head.n_labels))
+        self._batches = FrameBatches(CNN_MINIBATCH)
+        self._cnn_logits: list[NDArray[np.floating]] = []
 
-    def add(self, rows, chunk):
-        """Record a chunk for the images ``rows``."""
+    def add(self, rows: slice, chunk: Chunk) -> None:
+        """Record a chunk; see `Recorder.add`."""
         steps = range(chunk.steps.start, chunk.steps.stop)
         self._sums[rows] += chunk.logits[:, [step >= self._from for step in steps]].sum(axis=1, dtype=float)
+        if chunk.steps.stop == self._run.n_steps:
+            self._run_cnn(rows)
 
-    def result(self):
-        """Run the CNN too, one frame for each image that stands still, and return `Answers`."""
-        net, images = self._run.network, self._run.images
-        logits = net.cnn_logits(images)
+    def _run_cnn(self, rows: slice) -> None:
+        """Run the CNN on images that are through, while they are in memory: one frame of each that stands still."""
+        frames = self._run.frames(rows)
+        is_last = rows.stop == len(self._run.images)
+        for batch in self._batches.add(frames.reshape(-1, *frames.shape[2:]), last=is_last):
+            self._cnn_logits.append(self._run.net.cnn_logits(batch))
+
+    def result(self) -> Answers:
+        """Return what both answer."""
+        images = self._run.images
+        logits = np.concatenate(self._cnn_logits)
+        if images.moving:
+            logits = logits.reshape(len(images), -1, logits.shape[-1])
         # Of input that moves, as of spikes, the mean over the last half.
-        settled = logits[:, self._from :].mean(axis=1) if logits.ndim == 3 else logits
-        activation = net.head.activation
+        settled = logits[:, self._from :].mean(axis=1) if images.moving else logits
+        activation = self._run.net.head.activation
         return Answers(_decide(self._sums, activation), _decide(settled, activation), logits)
 
 
-def _decide(logits, activation):
+def _decide(logits: NDArray[np.floating], activation: str) -> NDArray[np.int64] | None:
+    """Choose a label for each image; None if there is no choice."""
     if logits.shape[1] > 1:
         return logits.argmax(axis=1)
     return (logits[:, 0] > 0).astype(int) if activation == "sigmoid" else None
 
 
-def warn_of_answers(net, answers, names, *, n_steps, dt, trained=False, stacklevel=3):
+def warn_of_answers(
+    net: CAMNetwork,
+    answers: Answers,
+    names: Sequence[Any],
+    *,
+    n_steps: int,
+    dt: float,
+    trained: bool = False,
+    stacklevel: int = 3,
+) -> None:
     """Warn if a network answers otherwise than its CNN for more than `DIFFERING_SHARE` of the images.
 
     Parameters
@@ -142,11 +170,11 @@ class Cause:
     """
 
     clause: str
-    options: dict
+    options: dict[str, Any]
     instead: str = "Convert the model again"
 
     @property
-    def remedy(self):
+    def remedy(self) -> str:
         """What to do about it in Python, an imperative without a full stop."""
         written = {
             name: f"nengo_cam.{value}()" if name == "neurons" else str(value) for name, value in self.options.items()
@@ -156,7 +184,7 @@ class Cause:
         return f"Convert with {', '.join(f'{name}={value}' for name, value in written.items())}"
 
 
-def likely_cause(net, *, n_steps, dt, trained=False):
+def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = False) -> Cause:
     """Guess why a network answers otherwise than its CNN, from how it was converted.
 
     Parameters

@@ -1,13 +1,19 @@
 """Run a converted network on any of Nengo's simulators, one chunk of time after the other."""
 
+from __future__ import annotations
+
 import abc
 import contextlib
 import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Callable
 
 import nengo
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import compat
+from ..conversion.convert import CAMNetwork
 from ..exceptions import ParameterError, SimulatorError
 from ..simulator import Simulator
 
@@ -21,13 +27,13 @@ __all__ = [
     "register_backend",
 ]
 
-_BACKENDS = {}
+_BACKENDS: dict[Callable[[], type], type[Backend]] = {}
 
 #: A chunk of NengoDL's or Nengo's takes up to this many bytes; probes and copies take some times more.
 _CHUNK_BYTES = 16 * 2**20
 
 
-def register_backend(simulator_class):
+def register_backend(simulator_class: Callable[[], type]) -> Callable[[type[Backend]], type[Backend]]:
     """Register a `Backend` for a simulator class and its subclasses.
 
     Parameters
@@ -41,7 +47,7 @@ def register_backend(simulator_class):
         Class decorator.
     """
 
-    def decorate(backend):
+    def decorate(backend: type[Backend]) -> type[Backend]:
         _BACKENDS[simulator_class] = backend
         return backend
 
@@ -59,25 +65,31 @@ class Chunk:
         Activity that is pooled.
     logits : ndarray of shape (N, steps, L)
         Output.
-    observed : list of ndarray of shape (N, steps, size)
-        What the probes that were asked for besides saw.
+    observed : dict of {str: ndarray of shape (N, steps, neurons)}
+        Output of the layers that were asked for, by name.
     """
 
-    def __init__(self, start, features, logits, observed):
+    def __init__(
+        self,
+        start: int,
+        features: NDArray[np.floating],
+        logits: NDArray[np.floating],
+        observed: dict[str, NDArray[np.floating]],
+    ) -> None:
         self.start = start
         self.features = features
         self.logits = logits
         self.observed = observed
 
     @property
-    def steps(self):
+    def steps(self) -> slice:
         """The steps as a slice."""
         return slice(self.start, self.start + self.logits.shape[1])
 
-    def of_images(self, n_images):
+    def of_images(self, n_images: int) -> Chunk:
         """Return the same of the first images."""
         first = slice(n_images)
-        observed = [output[first] for output in self.observed]
+        observed = {name: output[first] for name, output in self.observed.items()}
         return Chunk(self.start, self.features[first], self.logits[first], observed)
 
 
@@ -86,10 +98,10 @@ class Backend(abc.ABC):
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         What to run.
     simulator : type or simulator
-        A class, to be made with the other arguments; or an open simulator of ``network.net``, which keeps its own
+        A class, to be made with the other arguments; or an open simulator of ``net.net``, which keeps its own
         settings and weights and is left open, its state reset.
     minibatch_size : int
         Images that run at a time.
@@ -97,39 +109,48 @@ class Backend(abc.ABC):
         Time step [s].
     seed : int
         Seed of the network and the simulator.
-    observe : sequence of nengo.Probe
-        Probes whose data chunks hold besides, in that order; the simulator has to be made while the network has them.
+    observe : dict of {str: nengo.Probe}
+        Probes whose data chunks hold besides, by name; the simulator has to be made while the network has them.
     """
 
     #: Name in the provenance of results.
-    name = None
+    name: str
 
-    def __init__(self, network, simulator, *, minibatch_size, dt, seed, observe=()):
-        self.network = network
-        self.observe = tuple(observe)
+    def __init__(
+        self,
+        net: CAMNetwork,
+        simulator: Any,
+        *,
+        minibatch_size: int,
+        dt: float,
+        seed: int,
+        observe: Mapping[str, nengo.Probe] | None = None,
+    ) -> None:
+        self.net = net
+        self.observe = dict(observe or {})
         self._simulator = simulator
         self._own = isinstance(simulator, type)
         # An open simulator cannot change the size of its minibatches.
         self.minibatch_size = minibatch_size if self._own else simulator.minibatch_size or 1
         self.dt = dt
         self.seed = seed
-        self.sim = None
+        self.sim: Any = None
 
-    def __enter__(self):
+    def __enter__(self) -> Backend:
         self.sim = self._build() if self._own else self._simulator
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> None:
         if self._own:
             self.sim.close()
         else:
             self._reset()
 
-    def readout_parameters(self):
+    def readout_parameters(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Return kernel (K, L) and bias (L,) of the readout as the simulator has them now."""
-        return self.network.readout_parameters(self.sim)
+        return self.net.readout_parameters(self.sim)
 
-    def choose_chunk_steps(self, n_steps, step_bytes):
+    def choose_chunk_steps(self, n_steps: int, step_bytes: int) -> int | None:
         """Choose how many steps run at a time.
 
         Parameters
@@ -148,39 +169,40 @@ class Backend(abc.ABC):
         # As equal as can be: simulators compile for each length anew.
         return math.ceil(n_steps / math.ceil(n_steps / at_most))
 
-    def _build(self):
+    def _build(self) -> Any:
         """Make the simulator."""
-        with compat.without_gpu_advice(), compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
+        with compat.without_gpu_advice(), compat.without_decoder_cache(), _seeded(self.net.net, self.seed):
             return self._simulator(
-                self.network.net,
+                self.net.net,
                 dt=self.dt,
                 seed=self.seed,
                 minibatch_size=self.minibatch_size,
                 progress_bar=False,
             )
 
-    def _chunk(self, start, values):
+    def _chunk(self, start: int, values: Mapping[nengo.Probe, NDArray[np.floating]]) -> Chunk:
         """Make a chunk from what the probes saw, by probe."""
-        network = self.network
-        observed = [values[probe] for probe in self.observe]
-        return Chunk(start, values[network.features], values[network.logits], observed)
+        observed = {name: values[probe] for name, probe in self.observe.items()}
+        return Chunk(start, values[self.net.features], values[self.net.logits], observed)
 
-    def run_all(self, images, n_steps, chunk_steps):
-        """Run any number of images, minibatch after minibatch.
+    def run_rows(
+        self, rows: slice, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None
+    ) -> Iterator[Chunk]:
+        """Run some images, at most a minibatch of them.
 
         Parameters
         ----------
-        images : ndarray of shape (N, 1 or n_steps, size)
+        rows : slice
+            Which images they are, for messages.
+        images : ndarray of shape (rows, 1 or n_steps, size)
             Flattened images, as for `run`.
         n_steps, chunk_steps
             As for `run`.
 
         Yields
         ------
-        rows : slice
-            Which images.
-        chunk : Chunk
-            What they did.
+        Chunk
+            What these images did, and nobody else.
 
         Raises
         ------
@@ -188,20 +210,18 @@ class Backend(abc.ABC):
             If the simulator is set up so that it cannot run in chunks of time, or if activity is beyond the range of
             the numbers that it counts with.
         """
-        for start in range(0, len(images), self.minibatch_size):
-            batch = images[start : start + self.minibatch_size]
-            # NengoDL takes whole minibatches only.
-            padding = np.repeat(batch[-1:], self.minibatch_size - len(batch), axis=0)
-            rows = slice(start, start + len(batch))
-            for chunk in self._finite(self.run(np.concatenate([batch, padding]), n_steps, chunk_steps), rows):
-                yield rows, chunk.of_images(len(batch))
+        # NengoDL takes whole minibatches only.
+        padding = np.repeat(images[-1:], self.minibatch_size - len(images), axis=0)
+        for chunk in self._finite(self.run(np.concatenate([images, padding]), n_steps, chunk_steps), rows):
+            yield chunk.of_images(len(images))
 
-    def _finite(self, chunks, rows):
+    def _finite(self, chunks: Iterable[Chunk], rows: slice) -> Iterator[Chunk]:
         """Pass chunks on as long as they hold numbers: what overflows is nowhere near what it stands for."""
         try:
             for chunk in chunks:
-                arrays = (chunk.features, chunk.logits, *chunk.observed)
+                arrays = (chunk.features, chunk.logits, *chunk.observed.values())
                 if not all(np.isfinite(array).all() for array in arrays):
+                    # Caught below, as NumPy's own is.
                     raise FloatingPointError(f"in steps {chunk.start + 1} to {chunk.steps.stop}")
                 yield chunk
         except (FloatingPointError, ValueError) as err:
@@ -214,11 +234,11 @@ class Backend(abc.ABC):
             ) from err
 
     @abc.abstractmethod
-    def _reset(self):
+    def _reset(self) -> None:
         """Put the simulator's state back to the start, its weights and the user's probes left as they are."""
 
     @abc.abstractmethod
-    def run(self, images, n_steps, chunk_steps):
+    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None) -> Iterator[Chunk]:
         """Run images from the initial state and yield `Chunk` after `Chunk`.
 
         Parameters
@@ -243,7 +263,7 @@ class Backend(abc.ABC):
 
 
 @contextlib.contextmanager
-def _seeded(net, seed):
+def _seeded(net: nengo.Network, seed: int) -> Iterator[None]:
     """Build with the seed as the network's own: initial voltages are drawn from it."""
     before, net.seed = net.seed, seed
     try:
@@ -258,16 +278,16 @@ class AllStepsBackend(Backend):
 
     name = "nengo_cam.Simulator"
 
-    def choose_chunk_steps(self, n_steps, step_bytes):
+    def choose_chunk_steps(self, n_steps: int, step_bytes: int) -> int | None:
         """Leave the choice to the simulator, which knows what its operators hold; see the base class."""
 
-    def _reset(self):
+    def _reset(self) -> None:
         self.sim.reset(include_probes=False)
 
-    def run(self, images, n_steps, chunk_steps):
+    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None) -> Iterator[Chunk]:
         self._reset()
         start = 0
-        for values in self.sim.iter_steps(n_steps, {self.network.input: images}, chunk_steps):
+        for values in self.sim.iter_steps(n_steps, {self.net.input: images}, chunk_steps):
             chunk = self._chunk(start, values)
             yield chunk
             start = chunk.steps.stop
@@ -279,10 +299,10 @@ class NengoDLBackend(Backend):
 
     name = "nengo_dl.Simulator"
 
-    def _reset(self):
+    def _reset(self) -> None:
         self.sim.reset(include_trainable=False, include_probes=False)
 
-    def run(self, images, n_steps, chunk_steps):
+    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None) -> Iterator[Chunk]:
         if not self.sim.stateful:
             raise SimulatorError(
                 "nengo_dl.Simulator: the network is set to stateful=False, so that every chunk of time would begin "
@@ -296,8 +316,9 @@ class NengoDLBackend(Backend):
         self._reset()
         for start in range(0, n_steps, chunk_steps):
             stop = min(start + chunk_steps, n_steps)
+            # It takes a frame for every step; a still image is repeated for one chunk only.
             frames = images[:, start:stop] if images.shape[1] > 1 else np.repeat(images, stop - start, axis=1)
-            values = self.sim.predict_on_batch({self.network.input: frames}, stateful=True)
+            values = self.sim.predict_on_batch({self.net.input: frames}, stateful=True)
             chunk = self._chunk(start, values)
             if not chunk.features.shape[1] == chunk.logits.shape[1] == stop - start:
                 raise SimulatorError(
@@ -313,28 +334,37 @@ class NengoBackend(Backend):
 
     name = "nengo.Simulator"
 
-    def __init__(self, network, simulator, *, minibatch_size, dt, seed, observe=()):
-        if network.tensor_nodes:
+    def __init__(
+        self,
+        net: CAMNetwork,
+        simulator: Any,
+        *,
+        minibatch_size: int,
+        dt: float,
+        seed: int,
+        observe: Mapping[str, nengo.Probe] | None = None,
+    ) -> None:
+        if net.tensor_nodes:
             raise SimulatorError(
                 f"nengo.Simulator: it cannot run TensorFlow layers; expected native Nengo objects only, got the "
-                f"TensorNodes {list(network.tensor_nodes)}. Use nengo_dl.Simulator."
+                f"TensorNodes {list(net.tensor_nodes)}. Use nengo_dl.Simulator."
             )
         if not isinstance(simulator, type):
             raise SimulatorError(
                 "nengo.Simulator: an open simulator cannot be fed with new images; expected the class, got an "
                 "instance. Call its network's freeze_params and pass simulator=nengo.Simulator."
             )
-        super().__init__(network, simulator, minibatch_size=1, dt=dt, seed=seed, observe=observe)
-        self._frames = None
+        # The reference runs one item, whatever was asked for.
+        super().__init__(net, simulator, minibatch_size=1, dt=dt, seed=seed, observe=observe)
+        self._frames = np.zeros((1, net.input.size_out))
 
-    def _build(self):
-        node, blank = self.network.input, self.network.input.output
-        self._frames = np.zeros((1, node.size_out))
+    def _build(self) -> Any:
+        node, blank = self.net.input, self.net.input.output
         # The simulator keeps the function that it was built with; the node gets its own output back.
         node.output = self._current_frame
         try:
-            with compat.without_decoder_cache(), _seeded(self.network.net, self.seed):
-                return self._simulator(self.network.net, dt=self.dt, seed=self.seed, progress_bar=False)
+            with compat.without_decoder_cache(), _seeded(self.net.net, self.seed):
+                return self._simulator(self.net.net, dt=self.dt, seed=self.seed, progress_bar=False)
         except NotImplementedError as err:
             # Convolutions in three dimensions.
             raise SimulatorError(
@@ -344,41 +374,50 @@ class NengoBackend(Backend):
         finally:
             node.output = blank
 
-    def _current_frame(self, t):
+    def _current_frame(self, t: float) -> NDArray[np.floating]:
         step = round(t / self.dt) - 1
         return self._frames[min(max(step, 0), len(self._frames) - 1)]
 
-    def _reset(self):
+    def _reset(self) -> None:
         self.sim.reset()
 
-    def run(self, images, n_steps, chunk_steps):
+    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None) -> Iterator[Chunk]:
         self._frames = np.asarray(images[0], dtype=float)
         self._reset()
         for start in range(0, n_steps, chunk_steps):
             self.sim.run_steps(min(chunk_steps, n_steps - start), progress_bar=False)
-            probes = (self.network.features, self.network.logits, *self.observe)
+            probes = (self.net.features, self.net.logits, *self.observe.values())
             values = {probe: self.sim.data[probe][None] for probe in probes}
+            # Otherwise probes would keep all steps of the run.
             self.sim.clear_probes()
             yield self._chunk(start, values)
 
 
-def open_backend(network, simulator, *, minibatch_size, dt, seed, observe=()):
+def open_backend(
+    net: CAMNetwork,
+    simulator: Any,
+    *,
+    minibatch_size: int,
+    dt: float,
+    seed: int | None,
+    observe: Mapping[str, nengo.Probe] | None = None,
+) -> Backend:
     """Choose the backend for a simulator.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         What to run.
     simulator : type or simulator
-        A simulator class, or an open `nengo_dl.Simulator` of ``network.net``.
+        A simulator class, or an open `nengo_dl.Simulator` of ``net.net``.
     minibatch_size : int
         Images that run at a time.
     dt : float
         Time step [s]; an open simulator has to have the same.
     seed : int or None
         Seed. None means the network's own if it has one, else a random one; an open simulator keeps its own.
-    observe : sequence of nengo.Probe
-        Further probes of the network, whose data chunks hold. See `CAMNetwork.probed_neurons`.
+    observe : dict of {str: nengo.Probe}
+        Further probes of the network by name, whose data chunks hold. See `nengo_cam.measurement.decoding.probed`.
 
     Returns
     -------
@@ -404,21 +443,21 @@ def open_backend(network, simulator, *, minibatch_size, dt, seed, observe=()):
             f"simulator: expected a simulator class or an open simulator of {names}, got {simulator!r}. Pass one."
         )
     if not is_class:
-        _check_open_simulator(network, simulator, dt, seed, observe)
+        _check_open_simulator(net, simulator, dt, seed, observe or {})
         seed = simulator.seed
     elif seed is None:
-        seed = network.net.seed
+        seed = net.net.seed
     if seed is None:
         seed = np.random.default_rng().integers(np.iinfo(np.int32).max)
-    return classes[cls](
-        network, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed), observe=observe
-    )
+    return classes[cls](net, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed), observe=observe)
 
 
-def _check_open_simulator(network, simulator, dt, seed, observe):
+def _check_open_simulator(
+    net: CAMNetwork, simulator: Any, dt: float, seed: int | None, observe: Mapping[str, nengo.Probe]
+) -> None:
     if getattr(simulator, "closed", False):
         raise SimulatorError("simulator: expected an open simulator, got a closed one. Call inside its `with` block.")
-    if simulator.model.toplevel is not network.net:
+    if simulator.model.toplevel is not net.net:
         raise SimulatorError(
             f"simulator: it simulates {simulator.model.toplevel!r}; expected the network of this CAMNetwork, got "
             "another one. Build it with net.net."
@@ -428,7 +467,7 @@ def _check_open_simulator(network, simulator, dt, seed, observe):
             raise ParameterError(
                 f"{name}: an open simulator keeps its own; expected {own!r}, got {given!r}. Pass {name}={own!r}."
             )
-    if not set(observe) <= set(simulator.model.probes):
+    if not set(observe.values()) <= set(simulator.model.probes):
         raise ParameterError(
             "observe: an open simulator records only what it was built to record; expected its probes, got others. "
             "Pass the simulator's class."

@@ -1,35 +1,44 @@
 """How firing rates trade accuracy and true maps for time and spikes: a sweep over converted networks."""
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
+import itertools
 import json
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import nengo
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
+from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
-from ..checks.parameters import check_count, check_positive, check_seed
+from ..checks.parameters import RUN_MINIBATCH, check_count, check_positive, check_seed
 from ..checks.percentiles import check_percentile
-from ..conversion.convert import convert
+from ..conversion.convert import CAMNetwork, convert
 from ..exceptions import (
     ImageError,
     InputRangeWarning,
-    LabelError,
     ParameterError,
     RectifiedInputWarning,
     SilentFeaturesWarning,
     SimulatorError,
     UnsupportedModelError,
 )
+from ..models.head import CAMHead
 from ..models.keras3 import as_keras2
 from ..models.source import find_head
 from ..neurons import IntegrateAndFire
 from ..scoring.agreement import check_burn_in, correlation, cumulative
 from ..simulator import Simulator
+from .arguments import check_classes, check_rates, name_neurons
 from .cam import rate_cam, spiking_cam
+from .provenance import time_axis
 
 __all__ = ["calibration_curve"]
 
@@ -40,25 +49,27 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75)
 
 
 def calibration_curve(
-    model,
-    images,
+    model: Any,
+    images: ArrayLike,
     *,
-    calibrate_on,
-    target_rates=(50, 100, 200, 500, 1000),
-    n_steps=100,
-    neurons=_DEFAULT_NEURONS,
-    classes=None,
-    burn_in=0,
-    synapse=None,
-    percentile=99.9,
-    balance=True,
-    simulator=Simulator,
-    minibatch_size=16,
-    dt=0.001,
-    seed=None,
-    progress_bar=True,
-    **converter_options,
-):
+    calibrate_on: ArrayLike,
+    target_rates: float | Sequence[float] = (50, 100, 200, 500, 1000),
+    n_steps: int = 100,
+    neurons: nengo.neurons.NeuronType
+    | Sequence[nengo.neurons.NeuronType]
+    | Mapping[str, nengo.neurons.NeuronType] = _DEFAULT_NEURONS,
+    classes: ArrayLike | None = None,
+    burn_in: int = 0,
+    synapse: nengo.synapses.Synapse | float | None = None,
+    percentile: float = 99.9,
+    balance: bool = True,
+    simulator: type = Simulator,
+    minibatch_size: int = RUN_MINIBATCH,
+    dt: float = 0.001,
+    seed: int | None = None,
+    progress_bar: bool = True,
+    **converter_options: Any,
+) -> xr.Dataset:
     r"""Convert a model at several firing rates, and measure over time what each is worth and what it costs.
 
     The readout at a time is the mean of logits and maps over the steps up to it, `burn_in` left out. Images run a
@@ -132,6 +143,8 @@ def calibration_curve(
         If another argument is out of its range, or a neuron type does not spike.
     SimulatorError
         If ``simulator`` is not a class of a simulator, or cannot run the network.
+    ResultSizeError
+        If the maps of a minibatch would be larger than the memory that is free.
     VerificationError
         If balancing channels changes the logits by more than rounding.
 
@@ -152,15 +165,56 @@ def calibration_curve(
     """
     model = as_keras2(model)
     head = find_head(model)
-    types = _name_neurons(neurons)
-    rates = _check_rates(target_rates)
+    types = name_neurons(neurons)
+    rates = check_rates(target_rates)
+    _check_conversion(percentile, converter_options)
+    _check_run(n_steps, burn_in, simulator, minibatch_size, dt, seed)
+    images, calibrate_on = _check_images(images, calibrate_on, head)
+    classes = check_classes(classes, len(images), head.n_labels)
+    if seed is None:
+        # Drawn once, as all networks are compared from the same start.
+        seed = int(np.random.default_rng().integers(np.iinfo(np.int32).max))
+    conversion = {
+        "calibrate_on": calibrate_on, "synapse": synapse, "percentile": percentile, "balance": balance,
+        **converter_options,
+    }  # fmt: skip
+    run = {"n_steps": n_steps, "simulator": simulator, "minibatch_size": minibatch_size, "dt": dt, "seed": seed}
+    reference, measured, how = None, [], {}
+    total = len(types) * len(rates) * len(images)
+    with _without_what_the_curve_tells(), tqdm(total=total, unit="image", disable=not progress_bar) as progress:
+        for (name, neuron_type), rate in itertools.product(types.items(), rates):
+            progress.set_postfix_str(f"{name}, {rate:g} Hz")
+            net = _convert(model, neuron_type, rate, conversion)
+            if reference is None:
+                _warn_of_range_once(net, images)
+                # The CNN is the same for all networks, so that any of them has it.
+                reference = _Reference.of(net, images, minibatch_size)
+            scores, how = _measure(net, images, reference, burn_in, run, progress)
+            measured.append(_summarize(scores, reference, classes))
+    attrs = {
+        **{key: value for key, value in how.items() if key != "firing_rate_scales"},
+        "neurons": json.dumps({name: str(neuron_type) for name, neuron_type in types.items()}),
+        "percentile": float(percentile),
+        "burn_in": int(burn_in),
+        "n_images": len(images),
+        "n_calibration_images": len(calibrate_on),
+    }
+    return _dataset(measured, list(types), rates, time_axis(n_steps, dt), reference, classes, attrs)
+
+
+def _check_conversion(percentile: Any, converter_options: dict[str, Any]) -> None:
+    """Check how networks are to be converted, as far as `convert` would find out too late."""
     if "target_rate" in converter_options:
         raise ParameterError(
             "target_rate: expected target_rates, one rate for each conversion, got target_rate. Pass a list of rates."
         )
+    check_percentile(percentile)
+
+
+def _check_run(n_steps: Any, burn_in: Any, simulator: Any, minibatch_size: Any, dt: Any, seed: Any) -> None:
+    """Check how networks are to be run."""
     check_count("n_steps", n_steps)
     check_burn_in(burn_in, n_steps)
-    check_percentile(percentile)
     check_count("minibatch_size", minibatch_size)
     check_positive("dt", dt, unit="seconds")
     check_seed(seed)
@@ -169,49 +223,47 @@ def calibration_curve(
             "simulator: each firing rate is a network of its own; expected a simulator class, got an open simulator "
             f"or something else: {simulator!r}. Pass the class."
         )
+
+
+def _check_images(
+    images: ArrayLike, calibrate_on: ArrayLike, head: CAMHead
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Check images to measure on, which have to stand still, and images to calibrate on."""
     images = check_images(images, head.input_shape)
+    # A readout over time is compared with one answer for each image.
     if images.ndim != len(head.input_shape) + 1:
         raise ImageError(
             f"images: expected still images, (N, {', '.join(map(str, head.input_shape))}), got shape {images.shape}. "
             "Take single frames."
         )
-    calibrate_on = check_images(calibrate_on, head.input_shape, name="calibrate_on")
-    classes = _check_classes(classes, len(images), head.n_labels)
-    if seed is None:
-        seed = int(np.random.default_rng().integers(np.iinfo(np.int32).max))
+    return images, check_images(calibrate_on, head.input_shape, name="calibrate_on")
 
-    conversion = {"synapse": synapse, "percentile": percentile, "balance": balance, **converter_options}
-    run = {"n_steps": n_steps, "simulator": simulator, "minibatch_size": minibatch_size, "dt": dt, "seed": seed}
-    reference, measured = None, []
-    bar = tqdm(total=len(types) * len(rates) * len(images), unit="image", disable=not progress_bar)
-    with bar as progress, warnings.catch_warnings():
-        # Silence and rectified noise are results here, of which the curve tells.
+
+@contextlib.contextmanager
+def _without_what_the_curve_tells() -> Iterator[None]:
+    """Silence and rectified noise are results here, and no news."""
+    with warnings.catch_warnings():
         for category in (SilentFeaturesWarning, RectifiedInputWarning):
             warnings.simplefilter("ignore", category)
-        for name, neuron_type in types.items():
-            for rate in rates:
-                progress.set_postfix_str(f"{name}, {rate:g} Hz")
-                net = convert(model, neurons=neuron_type, calibrate_on=calibrate_on, target_rate=rate, **conversion)
-                if not net.spiking:
-                    raise UnsupportedModelError(
-                        f"model {model.name!r}: none of its layers spikes; expected a ReLU layer, got none. Build it "
-                        "with ReLU, or pass swap_activations."
-                    )
-                if reference is None:
-                    net.warn_of_range(images)
-                    warnings.simplefilter("ignore", InputRangeWarning)
-                    reference = _Reference.of(net, images, minibatch_size)
-                scores, attrs = _measure(net, images, reference, burn_in, run, progress)
-                measured.append(_summarize(scores, reference, classes))
-    attrs = {
-        **{name: value for name, value in attrs.items() if name != "firing_rate_scales"},
-        "neurons": json.dumps({name: str(neuron_type) for name, neuron_type in types.items()}),
-        "percentile": float(percentile),
-        "burn_in": int(burn_in),
-        "n_images": len(images),
-        "n_calibration_images": len(calibrate_on),
-    }
-    return _dataset(measured, list(types), rates, np.arange(1, n_steps + 1) * dt, reference, classes, attrs)
+        yield
+
+
+def _warn_of_range_once(net: CAMNetwork, images: NDArray[np.float32]) -> None:
+    """Warn of images out of range for the first network, which stands for all; inside the context above."""
+    # This function is a call more.
+    net.warn_of_range(images, stacklevel=user_stacklevel() + 1)
+    warnings.simplefilter("ignore", InputRangeWarning)
+
+
+def _convert(model: Any, neuron_type: nengo.neurons.NeuronType, rate: float, conversion: dict[str, Any]) -> CAMNetwork:
+    """Convert the model at a rate; refuse what does not spike."""
+    net = convert(model, neurons=neuron_type, target_rate=rate, **conversion)
+    if not net.spiking:
+        raise UnsupportedModelError(
+            f"model {model.name!r}: none of its layers spikes; expected a ReLU layer, got none. Build it with ReLU, or "
+            "pass swap_activations."
+        )
+    return net
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -226,11 +278,11 @@ class _Reference:
         The map of the answer of each image [logit].
     """
 
-    labels: np.ndarray
-    maps: Any
+    labels: NDArray[np.int64]
+    maps: xr.DataArray
 
     @classmethod
-    def of(cls, net, images, minibatch_size):
+    def of(cls, net: CAMNetwork, images: NDArray[np.float32], minibatch_size: int) -> _Reference:
         """Run the rate network, a minibatch at a time: the maps of all labels do not stay."""
         labels, maps = [], []
         for start in range(0, len(images), minibatch_size):
@@ -254,18 +306,25 @@ class _Scores:
         Spikes up to each step.
     """
 
-    labels: np.ndarray
-    correlations: np.ndarray
-    spikes: np.ndarray
+    labels: NDArray[np.int64]
+    correlations: NDArray[np.floating]
+    spikes: NDArray[np.int64]
 
 
-def _pick(maps, labels):
+def _pick(maps: xr.DataArray, labels: NDArray[np.int64]) -> xr.DataArray:
     """Keep the map of one label for each image, without coordinates."""
     picked = maps.isel(label=xr.DataArray(labels, dims="image")).transpose("image", ...)
     return picked.drop_vars(list(picked.coords))
 
 
-def _measure(net, images, reference, burn_in, run, progress):
+def _measure(
+    net: CAMNetwork,
+    images: NDArray[np.float32],
+    reference: _Reference,
+    burn_in: int,
+    run: dict[str, Any],
+    progress: Any,
+) -> tuple[_Scores, dict[str, Any]]:
     """Run a network on all images, and return `_Scores` and the provenance."""
     batches = []
     for start in range(0, len(images), run["minibatch_size"]):
@@ -282,11 +341,13 @@ def _measure(net, images, reference, burn_in, run, progress):
     return _Scores(*map(np.concatenate, zip(*batches))), spiking.attrs
 
 
-def _summarize(scores, reference, classes):
+def _summarize(
+    scores: _Scores, reference: _Reference, classes: NDArray[np.int64] | None
+) -> dict[str, NDArray[np.floating]]:
     """Reduce scores over images to arrays of shape (T, ...), by the name of the variable."""
     n_out = scores.spikes.shape[1] - scores.labels.shape[1]
 
-    def after_burn_in(values):
+    def after_burn_in(values: NDArray[np.floating]) -> NDArray[np.floating]:
         return np.concatenate([np.full((n_out, *values.shape[1:]), np.nan), values])
 
     varied = np.ptp(reference.maps.values.reshape(len(reference.labels), -1), axis=1) > 0
@@ -313,7 +374,15 @@ _LONG_NAMES = {
 }
 
 
-def _dataset(measured, names, rates, times, reference, classes, attrs):
+def _dataset(
+    measured: list[dict[str, NDArray[np.floating]]],
+    names: list[str],
+    rates: list[float],
+    time: tuple[Any, ...],
+    reference: _Reference,
+    classes: NDArray[np.int64] | None,
+    attrs: dict[str, Any],
+) -> xr.Dataset:
     """Put the arrays of all networks under names and units."""
     variables = {}
     for name, long_name in _LONG_NAMES.items():
@@ -329,66 +398,7 @@ def _dataset(measured, names, rates, times, reference, classes, attrs):
     coords = {
         "neurons": names,
         "target_rate": ("target_rate", rates, {"units": "Hz", "long_name": "firing rate of strong activity"}),
-        "time": ("time", times, {"units": "s", "long_name": "time"}),
+        "time": time,
         "quantile": ("quantile", list(QUANTILES), {"units": "1", "long_name": "quantile over images"}),
     }
     return xr.Dataset(variables, coords, attrs)
-
-
-def _name_neurons(neurons):
-    """Give each neuron type a name of its own."""
-    named = neurons if isinstance(neurons, dict) else None
-    types = list(named.values() if named else neurons) if isinstance(neurons, (dict, list, tuple)) else [neurons]
-    if not types:
-        raise ParameterError("neurons: expected at least one neuron type, got none. Leave it out for IntegrateAndFire.")
-    for neuron_type in types:
-        if isinstance(neuron_type, type):
-            raise ParameterError(
-                f"neurons: expected instances of neuron types, got the class {neuron_type.__name__}. Call it."
-            )
-        if neuron_type is not None and not isinstance(neuron_type, nengo.neurons.NeuronType):
-            raise ParameterError(
-                f"neurons: expected Nengo neuron types, got {neuron_type!r}. Try nengo_cam.IntegrateAndFire()."
-            )
-        if neuron_type is None or not neuron_type.spiking:
-            raise ParameterError(
-                "neurons: the rate network is what all are compared with; expected spiking neuron types, got "
-                f"{neuron_type!r}, which does not spike. Leave it out."
-            )
-    named = named or {type(neuron_type).__name__: neuron_type for neuron_type in types}
-    if len(named) < len(types):
-        raise ParameterError(
-            f"neurons: some have the same class; expected different ones, got {types!r}. Name them in a dict."
-        )
-    if not all(isinstance(name, str) for name in named):
-        raise ParameterError(f"neurons: expected names that are strings, got {list(named)!r}. Name them by strings.")
-    return dict(named)
-
-
-def _check_rates(target_rates):
-    rates = list(target_rates) if np.iterable(target_rates) else [target_rates]
-    for rate in rates:
-        check_positive("target_rates", rate, unit="Hz")
-    rates = [float(rate) for rate in rates]
-    if not rates or len(set(rates)) < len(rates):
-        raise ParameterError(f"target_rates: expected at least one rate, each once, got {rates}. Try [100, 200, 500].")
-    return rates
-
-
-def _check_classes(classes, n_images, n_labels):
-    if classes is None:
-        return None
-    array = np.asarray(classes)
-    if array.shape != (n_images,) or array.dtype.kind not in "iu":
-        raise LabelError(
-            f"classes: expected one whole number for each of {n_images} images, got {array.dtype} of shape "
-            f"{array.shape}. Pass class indices, not one-hot vectors."
-        )
-    wrong = array[(array < 0) | (array >= n_labels)]
-    if len(wrong):
-        raise LabelError(
-            f"classes: {wrong[0]} does not exist; expected indices from 0 to {n_labels - 1}, got {wrong[0]}. Count "
-            "them in the order of the readout.",
-            label=int(wrong[0]),
-        )
-    return array

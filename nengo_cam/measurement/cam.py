@@ -1,29 +1,40 @@
 """Class-activation maps of a spiking network over time, and of the CNN that it came from."""
 
+from __future__ import annotations
+
 import json
 import math
-import numbers
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
-from .. import compat
-from ..checks.images import check_images
+from ..checks.callers import user_stacklevel
 from ..checks.memory import check_room
-from ..checks.parameters import check_count, check_positive, number_twins
+from ..checks.parameters import CNN_MINIBATCH, check_count, check_positive
+from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
-from ..exceptions import ChannelMismatchError, ImageError, LabelError, ParameterError, SilentFeaturesWarning
+from ..exceptions import ChannelMismatchError, ImageError, SilentFeaturesWarning
 from ..models.simplify import features_and_logits, reduce_model
 from ..models.source import read_model
 from ..simulator import Simulator
 from .answers import AnswersRecorder, warn_of_answers
-from .run import Run, check_run, whole_counts
+from .backends import Chunk
+from .cam_dataset import answer_variables, cam_dataset
+from .decoding import feature_decoder, layer_decoder, whole_counts
+from .kept_steps import KeptSteps, nearest_steps
+from .labels import choose_labels, name_labels
+from .provenance import time_axis
+from .recorder import Recorder, record
+from .run import Run
 
-__all__ = ["class_activation_map", "rate_cam", "spiking_cam"]
+__all__ = ["CamRecorder", "class_activation_map", "rate_cam", "spiking_cam"]
 
 
-def class_activation_map(activity, kernel):
+def class_activation_map(activity: ArrayLike, kernel: ArrayLike) -> NDArray[Any]:
     r"""Weight feature maps by the kernel of a linear readout.
 
     Computes :math:`M_l(y, x) = \sum_k w_{kl}\, a_k(y, x)` [1]_. Nothing is rectified, normalized or shifted by the
@@ -70,23 +81,23 @@ def class_activation_map(activity, kernel):
 
 
 def spiking_cam(
-    net,
-    images,
+    net: CAMNetwork,
+    images: Images,
     *,
-    n_steps,
-    labels=None,
-    label_names=None,
-    times=None,
-    simulator=Simulator,
-    minibatch_size=None,
-    chunk_steps=None,
-    dt=0.001,
-    seed=None,
-    keep_features=False,
-    count_spikes=False,
-    check_answers=True,
-    progress_bar=True,
-):
+    n_steps: int,
+    labels: int | str | Sequence[int | str] | None = None,
+    label_names: Sequence[str] | None = None,
+    times: float | Sequence[float] | None = None,
+    simulator: Any = Simulator,
+    minibatch_size: int | None = None,
+    chunk_steps: int | None = None,
+    dt: float = 0.001,
+    seed: int | None = None,
+    keep_features: bool = False,
+    count_spikes: bool = False,
+    check_answers: bool = True,
+    progress_bar: bool = True,
+) -> xr.Dataset:
     """Run a converted network, and measure its class-activation maps at every time step.
 
     The readout's weights are the simulator's (``sim.data[net.readout].weights``), so a network that was trained
@@ -99,7 +110,8 @@ def spiking_cam(
     net : CAMNetwork
         Made by `nengo_cam.convert`.
     images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
-        Still images, or moving ones with one frame per time step, in the range that the model was trained on.
+        Still images, or moving ones with one frame per time step, in the range that the model was trained on. Or a
+        source of this shape, which is read a minibatch at a time; see `nengo_cam.checks.sources.ImageSource`.
     n_steps : int
         Number of time steps.
     labels : int, str or sequence of them, optional
@@ -186,49 +198,27 @@ def spiking_cam(
     >>> bool(np.allclose(logits, spiking.logits, atol=1e-4))
     True
     """
-    check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name="net")
-    names = _label_coordinate(net.head, label_names)
-    chosen = _choose_labels(net.head, labels, names, named=label_names is not None)
-    kept = None if times is None else _nearest_steps(times, n_steps, dt)
-    run = Run(
-        net, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
-        progress_bar=progress_bar, observe_neurons=count_spikes, chunk_steps=chunk_steps,
-        result_size=len(chosen) * math.prod(net.head.map_shape),
+    recorder = CamRecorder(
+        labels=labels, label_names=label_names, times=times, keep_features=keep_features, count_spikes=count_spikes,
+        check_answers=check_answers,
     )  # fmt: skip
-    result = _Recorder(run, chosen, kept, keep_features=keep_features, count_spikes=count_spikes)
-    result.check_room()
-    answers = AnswersRecorder(run)
-    with run:
-        kernel, bias = run.backend.readout_parameters()
-        trained = not (_is_close(kernel, net.head.kernel) and _is_close(bias, net.head.bias))
-        for rows, chunk in run.chunks():
-            result.add(rows, chunk, kernel)
-            answers.add(rows, chunk)
-    if not result.any_activity:
-        _warn_of_silence(net, n_steps)
-    steps = np.arange(n_steps) if kept is None else kept
-    coords = {"time": ("time", (steps + 1) * dt, {"units": "s", "long_name": "time"})}
-    attrs = {
-        **run.provenance,
-        "n_steps": int(n_steps),
-        "synapse": str(net.synapse),
-        "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
-        "firing_rate_scales": json.dumps(net.firing_rate_scales),
-        "channels": "balanced" if net.channel_factors else "as in the model",
-    }
-    if kept is not None:
-        attrs["time_reduction"] = "running mean"
-    if count_spikes:
-        coords["layer"] = list(run.layers)
-    dataset = _dataset(net.head, result.arrays, bias[chosen], names[chosen], coords, attrs)
-    if not check_answers:
-        return dataset
-    answered = answers.result()
-    warn_of_answers(net, answered, names, n_steps=n_steps, dt=dt, trained=trained)
-    return dataset.assign(_answer_variables(answered, names, chosen, kept))
+    (dataset,) = record(
+        net, images, [recorder], n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size,
+        chunk_steps=chunk_steps, dt=dt, seed=seed, progress_bar=progress_bar,
+    )  # fmt: skip
+    return dataset
 
 
-def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, minibatch_size=32, output=None):
+def rate_cam(
+    net_or_model: Any,
+    images: Images,
+    *,
+    labels: int | str | Sequence[int | str] | None = None,
+    label_names: Sequence[str] | None = None,
+    dt: float = 0.001,
+    minibatch_size: int = CNN_MINIBATCH,
+    output: int | str | None = None,
+) -> xr.Dataset:
     """Compute the class-activation maps of the CNN itself, without spikes.
 
     Parameters
@@ -276,68 +266,105 @@ def rate_cam(net_or_model, images, *, labels=None, label_names=None, dt=0.001, m
     else:
         reduced = reduce_model(read_model(net_or_model, output=output))
         model, head = reduced.model, reduced.head
-    images = check_images(images, head.input_shape)
-    names = _label_coordinate(head, label_names)
-    chosen = _choose_labels(head, labels, names, named=label_names is not None)
-    frames = images.reshape((-1, *head.input_shape))
-    maps = np.empty((len(frames), len(chosen), *head.map_shape), np.float32)
-    logits = np.empty((len(frames), len(chosen)), np.float32)
+    images = CheckedImages(images, head.input_shape)
+    names = name_labels(head, label_names)
+    chosen = choose_labels(head, labels, names, named=label_names is not None)
+    leading = images.shape[:2] if images.moving else images.shape[:1]
+    maps = np.empty((math.prod(leading), len(chosen), *head.map_shape), np.float32)
+    logits = np.empty((math.prod(leading), len(chosen)), np.float32)
     outputs = features_and_logits(model, head.pooling)
-    for start in range(0, len(frames), minibatch_size):
-        batch = slice(start, start + minibatch_size)
-        features, batch_logits = outputs(frames[batch], training=False)
+    for batch, frames in images.frames(minibatch_size):
+        features, batch_logits = outputs(frames, training=False)
         maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
         logits[batch] = batch_logits.numpy()[:, chosen]
+    # After the run: only the CNN itself tells whether its activity overflows.
     if not (np.isfinite(maps).all() and np.isfinite(logits).all()):
         raise ImageError(
             "images: the CNN's activity for them is beyond the range of numbers; expected finite maps, got NaN or "
             "infinity. Scale the images as the model was trained."
         )
-    coords = {}
-    if images.ndim == len(head.input_shape) + 2:
-        maps = maps.reshape((*images.shape[:2], *maps.shape[1:]))
-        logits = logits.reshape((*images.shape[:2], *logits.shape[1:]))
-        coords["time"] = ("time", np.arange(1, images.shape[1] + 1) * dt, {"units": "s", "long_name": "time"})
-    attrs = {"simulator": "none, the Keras model"}
-    return _dataset(head, {"cam": maps, "logits": logits}, head.bias[chosen], names[chosen], coords, attrs)
+    arrays = {"cam": maps.reshape((*leading, *maps.shape[1:])), "logits": logits.reshape((*leading, -1))}
+    coords = {"time": time_axis(images.shape[1], dt)} if images.moving else {}
+    return cam_dataset(head, arrays, head.bias[chosen], names[chosen], coords, {"simulator": "none, the Keras model"})
 
 
-class _Recorder:
-    """Projects chunks of features onto labels, and keeps the projections: of each step, or running means at some.
+class CamRecorder(Recorder):
+    """Projects chunks of features onto labels, and keeps the projections; `nengo_cam.spiking_cam` as a recorder.
 
     Parameters
     ----------
-    run : Run
-        The run whose chunks are added.
-    chosen : ndarray of int
-        Labels that are kept.
-    kept : ndarray of int or None
-        Steps at which running means are kept, increasing; None keeps every step as it is.
-    keep_features, count_spikes : bool
-        Whether to keep features and the spikes of each layer.
+    labels, label_names, times, keep_features, count_spikes, check_answers
+        As for `nengo_cam.spiking_cam`.
+
+    Raises
+    ------
+    LabelError, ParameterError, ResultSizeError
+        When a run begins; see `begin`.
+    SimulatorError
+        When a chunk is added, if there are more spikes than can be counted.
     """
 
-    def __init__(self, run, chosen, kept, *, keep_features, count_spikes):
-        self._run = run
-        self._head = head = run.network.head
-        self._feature_factors = run.network.feature_factors.astype(np.float32)
-        self._chosen = chosen
-        self._kept = kept
-        self._shapes = {"cam": (len(chosen), *head.map_shape), "logits": (len(chosen),)}
-        if count_spikes:
-            self._shapes["spike_count"] = (len(run.heights),)
-        if keep_features:
-            self._shapes["features"] = (head.n_channels, *head.map_shape)
-        self._leading = (len(run.images), run.n_steps if kept is None else len(kept))
-        self._sums = {}
-        self.arrays = {}
-        self.any_activity = False
+    def __init__(
+        self,
+        *,
+        labels: int | str | Sequence[int | str] | None = None,
+        label_names: Sequence[str] | None = None,
+        times: float | Sequence[float] | None = None,
+        keep_features: bool = False,
+        count_spikes: bool = False,
+        check_answers: bool = True,
+    ) -> None:
+        self._labels = labels
+        self._label_names = label_names
+        self._times = times
+        self._keep_features = keep_features
+        self._count_spikes = count_spikes
+        self._answers = AnswersRecorder() if check_answers else None
 
-    def check_room(self):
+    def observes(self, net: CAMNetwork) -> list[str]:
+        """Name the layers that spike, if their spikes are counted; see `Recorder.observes`."""
+        return list(net.spiking_layers) if self._count_spikes else []
+
+    def begin(self, run: Run) -> None:
+        """Check labels, times and the size of the result; see `Recorder.begin`.
+
+        Parameters
+        ----------
+        run : Run
+            The run that will feed it.
+
+        Raises
+        ------
+        LabelError
+            If a label does not exist, or the names do not fit the readout.
+        ParameterError
+            If a time is not in the run.
+        ResultSizeError
+            If the result would be larger than the memory that is free.
+        """
+        net, head = run.net, run.net.head
+        self._run = run
+        self._names = name_labels(head, self._label_names)
+        self._chosen = choose_labels(head, self._labels, self._names, named=self._label_names is not None)
+        self._steps = None if self._times is None else nearest_steps(self._times, run.n_steps, run.dt)
+        self._decoders = {name: layer_decoder(net, name, run.dt) for name in self.observes(net)}
+        shapes = {"cam": (len(self._chosen), *head.map_shape), "logits": (len(self._chosen),)}
+        if self._count_spikes:
+            shapes["spike_count"] = (len(self._decoders),)
+        if self._keep_features:
+            shapes["features"] = (head.n_channels, *head.map_shape)
+        self._kept = KeptSteps(len(run.images), run.n_steps, self._steps, shapes)
+        self._check_room(sum(math.prod(shape) for shape in shapes.values()))
+        self.step_size = math.prod(shapes["cam"])
+        self._any_activity = False
+        self._readout: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
+        if self._answers is not None:
+            self._answers.begin(run)
+
+    def _check_room(self, values: int) -> None:
         """Refuse a result that is larger than the memory that is free."""
-        n_images, n_times = self._leading
-        values = sum(math.prod(shape) for shape in self._shapes.values())
-        size = "x".join(map(str, self._head.map_shape))
+        n_images, n_times = len(self._run.images), self._kept.n_times
+        size = "x".join(map(str, self._run.net.head.map_shape))
         factors = f"{n_images:,} images x {n_times:,} times x {len(self._chosen):,} labels x {size} cells"
         check_room(
             # In single precision; nengo.Simulator's takes twice that.
@@ -347,174 +374,77 @@ class _Recorder:
             "write each part to a file (examples/dataset_to_netcdf.py).",
         )
 
-    def add(self, rows, chunk, kernel):
-        """Record a chunk for the images ``rows``."""
+    def add(self, rows: slice, chunk: Chunk) -> None:
+        """Record a chunk; see `Recorder.add`."""
+        head = self._run.net.head
+        if self._readout is None:
+            # Here and not in `begin`: only an open simulator has weights, perhaps trained ones.
+            self._readout = self._run.backend.readout_parameters()
         features = chunk.features
-        features = features.reshape((*features.shape[:2], *self._head.map_shape, self._head.n_channels))
-        self.any_activity = self.any_activity or bool(features.any())
-        maps = class_activation_map(features, kernel[:, self._chosen])
-        self._put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
-        self._put("logits", rows, chunk.steps, chunk.logits[..., self._chosen])
-        if "spike_count" in self._shapes:
-            activity = (np.abs(output).sum(axis=-1, dtype=float) for output in chunk.observed)
-            counts = [total / height for total, height in zip(activity, self._run.heights)]
-            self._put("spike_count", rows, chunk.steps, whole_counts(np.stack(counts, axis=-1)))
-        if "features" in self._shapes:
-            self._put("features", rows, chunk.steps, np.moveaxis(features / self._feature_factors, -1, 2))
+        features = features.reshape((*features.shape[:2], *head.map_shape, head.n_channels))
+        self._any_activity = self._any_activity or bool(features.any())
+        maps = class_activation_map(features, self._readout[0][:, self._chosen])
+        self._kept.put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
+        self._kept.put("logits", rows, chunk.steps, chunk.logits[..., self._chosen])
+        if self._count_spikes:
+            totals = [decoder.spike_totals(chunk.observed[name]) for name, decoder in self._decoders.items()]
+            self._kept.put("spike_count", rows, chunk.steps, whole_counts(np.stack(totals, axis=-1)))
+        if self._keep_features:
+            activity = feature_decoder(self._run.net).activity(features)
+            self._kept.put("features", rows, chunk.steps, np.moveaxis(activity, -1, 2))
+        if self._answers is not None:
+            self._answers.add(rows, chunk)
 
-    def _put(self, name, rows, steps, values):
-        if name not in self.arrays:
-            # In the simulator's own precision, which the first chunk tells; means of counts are no counts.
-            dtype = values.dtype if self._kept is None or values.dtype.kind == "f" else float
-            self.arrays[name] = np.empty((*self._leading, *self._shapes[name]), dtype)
-        if self._kept is None:
-            self.arrays[name][rows, steps] = values
-        else:
-            self._put_means(name, rows, steps, values)
+    def result(self) -> xr.Dataset:
+        """Return what `nengo_cam.spiking_cam` does, and warn of what it warns of."""
+        run, net = self._run, self._run.net
+        if not self._any_activity:
+            _warn_of_silence(net, run.n_steps)
+        coords = {"time": time_axis(run.n_steps if self._steps is None else self._steps, run.dt)}
+        if self._count_spikes:
+            coords["layer"] = list(self._decoders)
+        bias = self._readout[1][self._chosen]
+        dataset = cam_dataset(net.head, self._kept.arrays, bias, self._names[self._chosen], coords, self._settings())
+        if self._answers is None:
+            return dataset
+        answers = self._answers.result()
+        warn_of_answers(
+            net, answers, self._names, n_steps=run.n_steps, dt=run.dt, trained=self._trained,
+            # `warn_of_answers` is a call more.
+            stacklevel=user_stacklevel() + 1,
+        )  # fmt: skip
+        return dataset.assign(answer_variables(answers, self._names, self._chosen, self._steps))
 
-    def _put_means(self, name, rows, steps, values):
-        """Add a chunk up, and keep the mean at each of the steps that are wanted."""
-        total = 0 if steps.start == 0 else self._sums[name]
-        begin = steps.start
-        first, last = np.searchsorted(self._kept, (steps.start, steps.stop))
-        for position in range(first, last):
-            end = self._kept[position] + 1
-            total = total + values[:, begin - steps.start : end - steps.start].sum(axis=1, dtype=float)
-            self.arrays[name][rows, position] = total / end
-            begin = end
-        self._sums[name] = total + values[:, begin - steps.start :].sum(axis=1, dtype=float)
+    def _settings(self) -> dict[str, Any]:
+        """Say how the network was made and run."""
+        net = self._run.net
+        return {
+            **self._run.provenance,
+            "n_steps": int(self._run.n_steps),
+            "synapse": str(net.synapse),
+            "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
+            "firing_rate_scales": json.dumps(net.firing_rate_scales),
+            "channels": "balanced" if net.channel_factors else "as in the model",
+            **({} if self._steps is None else {"time_reduction": "running mean"}),
+        }
+
+    @property
+    def _trained(self) -> bool:
+        """Whether the readout has other weights than the CNN's."""
+        kernel, bias = self._readout
+        head = self._run.net.head
+        return not (_is_close(kernel, head.kernel) and _is_close(bias, head.bias))
 
 
-def _is_close(weights, source):
+def _is_close(weights: NDArray[np.floating], source: NDArray[np.floating]) -> bool:
     """Tell whether weights of a readout are those of its CNN, up to rounding."""
-    return np.allclose(weights, source, rtol=1e-4, atol=1e-5 * np.abs(source).max(initial=0))
+    return bool(np.allclose(weights, source, rtol=1e-4, atol=1e-5 * np.abs(source).max(initial=0)))
 
 
-def _nearest_steps(times, n_steps, dt):
-    """Turn times [s] into the steps nearest to them, increasing, each once."""
-    try:
-        wanted = np.atleast_1d(np.asarray(times, dtype=float))
-    except (TypeError, ValueError):
-        wanted = np.array([])
-    steps = np.rint(wanted / dt) - 1
-    if wanted.ndim != 1 or wanted.size == 0 or not ((steps >= 0) & (steps < n_steps)).all():
-        raise ParameterError(
-            f"times: not in the run; expected at least one time from {dt:g} to {n_steps * dt:g} s, got {times!r}. Give "
-            "times in seconds."
-        )
-    return np.unique(steps.astype(int))
-
-
-def _answer_variables(answers, names, chosen, kept):
-    """Put what was answered under names and units."""
-    logits = answers.cnn_logits
-    moving = logits.ndim == 3
-    if moving and kept is not None:
-        # Running means, as all that is kept.
-        logits = np.cumsum(logits, axis=1, dtype=float)[:, kept] / (kept + 1)[:, None]
-    dims = ("image", "time", "label") if moving else ("image", "label")
-    attrs = {"units": "logit", "long_name": "logit of the CNN"}
-    variables = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
-    if answers.spiking is not None:
-        valid = names if len(names) > 1 else np.arange(2)
-        for name, who, won in (
-            ("answer", "the spiking network, mean of the last half of the run", answers.spiking),
-            ("cnn_answer", "the CNN", answers.cnn),
-        ):
-            variables[name] = ("image", valid[won], {"long_name": f"answer of {who}"})
-    return variables
-
-
-def _label_coordinate(head, label_names):
-    """Name or number all labels; a name that comes again gets a number."""
-    if label_names is None:
-        return np.arange(head.n_labels)
-    given = list(label_names) if np.iterable(label_names) and not isinstance(label_names, str) else [label_names]
-    if not all(isinstance(name, str) for name in given):
-        raise LabelError(f"label_names: expected strings, got {given[:3]!r}. Convert them with str.")
-    if len(given) != head.n_labels:
-        raise LabelError(
-            f"label_names: expected {head.n_labels} names, one for each label of {head.readout!r}, got {len(given)}. "
-            "Name every label once."
-        )
-    return np.array(number_twins(given))
-
-
-def _choose_labels(head, labels, names, *, named):
-    """Turn labels, by index or name, into indices."""
-    if labels is None:
-        return np.arange(head.n_labels)
-    wanted = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else list(labels)
-    wanted = [label.item() if isinstance(label, np.ndarray) and label.ndim == 0 else label for label in wanted]
-    valid = names.tolist()
-    chosen = []
-    for label in wanted:
-        if isinstance(label, numbers.Integral) and not isinstance(label, bool) and 0 <= label < head.n_labels:
-            chosen.append(int(label))
-        elif isinstance(label, str) and label in valid:
-            chosen.append(valid.index(label))
-        else:
-            raise LabelError(
-                f"labels: {label!r} does not exist; expected an index from 0 to {head.n_labels - 1}"
-                + (f" or one of {_brief(valid)}" if named else "")
-                + f", got {label!r}. "
-                + ("Choose one of these." if named else "Pass label_names to use names."),
-                label=label,
-            )
-    if not chosen or len(set(chosen)) != len(chosen):
-        raise LabelError(f"labels: expected at least one label, each once, got {wanted!r}. Leave it out for all.")
-    return np.array(chosen)
-
-
-def _brief(names, longest=20):
-    return repr(names) if len(names) <= longest else f"{names[:longest]!r} and {len(names) - longest} more"
-
-
-def _warn_of_silence(net, n_steps):
+def _warn_of_silence(net: CAMNetwork, n_steps: int) -> None:
     warnings.warn(
         f"network of {net.model.name!r}: {net.head.features!r} was silent for all images in {n_steps} steps, so "
         "the maps are zero. Raise the firing rates: convert(model, calibrate_on=images), or scale_firing_rates.",
         SilentFeaturesWarning,
-        stacklevel=3,
+        stacklevel=user_stacklevel(),
     )
-
-
-def _dataset(head, arrays, bias, labels, coords, attrs):
-    """Put arrays under names, units and provenance."""
-    leading = ("image", "time") if "time" in coords else ("image",)
-    units = {"units": "logit"}
-    variables = {
-        "cam": ((*leading, "label", *head.dims), arrays["cam"], {**units, "long_name": "class-activation map"}),
-        "logits": ((*leading, "label"), arrays["logits"], {**units, "long_name": "logit"}),
-        "bias": (("label",), bias, {**units, "long_name": "bias of the readout"}),
-    }
-    if "features" in arrays:
-        variables["features"] = (
-            (*leading, "channel", *head.dims),
-            arrays["features"],
-            {"units": "activation", "long_name": f"activity of {head.features}"},
-        )
-    if "spike_count" in arrays:
-        variables["spike_count"] = (
-            (*leading, "layer"),
-            arrays["spike_count"],
-            {"units": "spikes per step", "long_name": "spikes of all neurons of the layer"},
-        )
-    pixels = {"units": "pixel"}
-    names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
-    coords = {
-        "image": np.arange(len(arrays["logits"])),
-        **coords,
-        "label": labels,
-        **{dim: (dim, centers, {**pixels, **names[dim]}) for dim, centers in zip(head.dims, head.centers)},
-    }
-    attrs = {
-        "model": head.model,
-        "head": str(head),
-        "input_shape": list(head.input_shape),
-        "n_labels": int(head.n_labels),
-        "cell_centers": "receptive fields" if head.exact_centers else "image divided evenly",
-        **attrs,
-        **compat.package_versions(),
-    }
-    return xr.Dataset(variables, coords, attrs)

@@ -4,31 +4,49 @@ A *synaptic operation* is one spike that arrives at one synapse, where its weigh
 a synapse stands in `nengo_cam.measurement.synaptic_operations`.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from .. import compat
+from ..checks.sources import Images
+from ..conversion.convert import CAMNetwork
 from ..exceptions import ParameterError, ResultError
 from ..models.macs import cnn_macs
 from ..simulator import Simulator
-from .run import Run, whole_counts
+from .backends import Chunk
+from .decoding import layer_decoder, whole_counts
+from .provenance import provenance, time_axis
+from .recorder import Recorder, record
+from .run import Run
 from .synaptic_operations import analog_fan_out, fan_out
 
-__all__ = ["cost_until", "energy", "measure_cost"]
+__all__ = ["CostRecorder", "cost_until", "energy", "measure_cost"]
 
 _PER_STEP = "operations per step"
 
 
 def measure_cost(
-    network, images, *, n_steps=100, simulator=Simulator, minibatch_size=None, dt=0.001, seed=None, progress_bar=True
-):
+    net: CAMNetwork,
+    images: Images,
+    *,
+    n_steps: int = 100,
+    simulator: Any = Simulator,
+    minibatch_size: int | None = None,
+    dt: float = 0.001,
+    seed: int | None = None,
+    progress_bar: bool = True,
+) -> xr.Dataset:
     """Run images through a network, and count spikes and synaptic operations.
 
     Memory grows with the network and with the result, not with neurons times steps.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         A converted network.
     images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
         Images, or moving ones.
@@ -52,7 +70,7 @@ def measure_cost(
     Raises
     ------
     ModelTypeError
-        If ``network`` is not a `CAMNetwork`.
+        If ``net`` is not a `CAMNetwork`.
     ImageError
         If ``images`` does not fit the network, is empty, or holds NaN or infinity.
     ParameterError
@@ -75,44 +93,67 @@ def measure_cost(
     >>> bool((cost.synaptic_operations.sum(("time", "layer")) < 20 * cost.macs.sum()).all())  # spikes are sparse
     True
     """
-    run = Run(
-        network, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
-        progress_bar=progress_bar, observe_neurons=True,
+    (cost,) = record(
+        net, images, [CostRecorder()], n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt,
+        seed=seed, progress_bar=progress_bar,
     )  # fmt: skip
-    fans = list(fan_out(network).values())
-    counts = np.zeros((2, len(run.images), n_steps, len(run.layers)), np.int64)
-    with run:
-        for rows, chunk in run.chunks():
-            for i, (output, height, fan) in enumerate(zip(chunk.observed, run.heights, fans)):
-                # Image by image: in double precision, which holds the sums exactly, a chunk is large.
-                for row, values in zip(range(rows.start, rows.stop), output):
-                    spikes = np.abs(np.rint(values / height)).astype(float)
-                    counts[:, row, chunk.steps, i] = whole_counts([spikes.sum(axis=1), spikes @ fan])
-    measured = ("image", "time", "layer")
-    variables = {
-        "spikes": (measured, counts[0], {"units": "spikes per step", "long_name": "spikes"}),
-        "synaptic_operations": (measured, counts[1], {"units": _PER_STEP, "long_name": "synaptic operations"}),
-    }
-    coords = {
-        "image": np.arange(len(run.images)),
-        "time": ("time", np.arange(1, n_steps + 1) * dt, {"units": "s", "long_name": "time"}),
-    }
-    attrs = {
-        "model": network.head.model,
-        **run.provenance,
-        "synapse": str(network.synapse),
-        **compat.package_versions(),
-    }
-    return xr.Dataset(variables, coords, attrs).merge(_structure(network, fans), combine_attrs="override")
+    return cost
 
 
-def _structure(network, fans):
+class CostRecorder(Recorder):
+    """Counts spikes and synaptic operations; `measure_cost` as a recorder."""
+
+    def observes(self, net: CAMNetwork) -> list[str]:
+        """Name the layers that spike; see `Recorder.observes`."""
+        return list(net.spiking_layers)
+
+    def begin(self, run: Run) -> None:
+        """Count synapses; see `Recorder.begin`.
+
+        Parameters
+        ----------
+        run : Run
+            The run that will feed it.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If they cannot be counted; see `nengo_cam.measurement.synaptic_operations`.
+        """
+        self._run = run
+        self._fans = fan_out(run.net)
+        self._decoders = {name: layer_decoder(run.net, name, run.dt) for name in self._fans}
+        self._counts = np.zeros((2, len(run.images), run.n_steps, len(self._fans)), np.int64)
+
+    def add(self, rows: slice, chunk: Chunk) -> None:
+        """Record a chunk; see `Recorder.add`."""
+        for i, (name, fan) in enumerate(self._fans.items()):
+            # Image by image: in double precision, which holds the sums exactly, a chunk is large.
+            for row, output in zip(range(rows.start, rows.stop), chunk.observed[name]):
+                spikes = np.abs(self._decoders[name].spikes(output)).astype(float)
+                self._counts[:, row, chunk.steps, i] = whole_counts([spikes.sum(axis=1), spikes @ fan])
+
+    def result(self) -> xr.Dataset:
+        """Return what `measure_cost` does."""
+        run, net = self._run, self._run.net
+        spikes, operations = self._counts
+        measured = ("image", "time", "layer")
+        variables = {
+            "spikes": (measured, spikes, {"units": "spikes per step", "long_name": "spikes"}),
+            "synaptic_operations": (measured, operations, {"units": _PER_STEP, "long_name": "synaptic operations"}),
+        }
+        coords = {"image": np.arange(len(run.images)), "time": time_axis(run.n_steps, run.dt)}
+        attrs = provenance(net.head, {**run.provenance, "synapse": str(net.synapse)})
+        return xr.Dataset(variables, coords, attrs).merge(_structure(net, self._fans), combine_attrs="override")
+
+
+def _structure(net: CAMNetwork, fans: dict[str, NDArray[np.int64]]) -> xr.Dataset:
     """Count what does not depend on the images."""
-    layers = network.spiking_layers
-    analog, macs = analog_fan_out(network), cnn_macs(network.converter.model)
+    layers = net.spiking_layers
+    analog, macs = analog_fan_out(net), cnn_macs(net.converter.model)
     columns = {
         "neurons": ("layer", [ensemble.n_neurons for ensemble in layers.values()], "1", "neurons"),
-        "synapses": ("layer", [fan.sum() for fan in fans], "1", "synapses that lead on"),
+        "synapses": ("layer", [fan.sum() for fan in fans.values()], "1", "synapses that lead on"),
         "analog_operations": (
             "source", [fan.sum() for fan in analog.values()], _PER_STEP, "operations on values that are no spikes",
         ),
@@ -125,7 +166,7 @@ def _structure(network, fans):
     return xr.Dataset(variables, {"layer": list(layers), "source": list(analog), "cnn_layer": list(macs)})
 
 
-def cost_until(cost, time):
+def cost_until(cost: xr.Dataset, time: float | xr.DataArray) -> xr.Dataset:
     """Sum costs over the steps up to a time, such as that of the decision.
 
     Parameters
@@ -176,7 +217,9 @@ def cost_until(cost, time):
     return result.assign_coords(until=last).assign_attrs(cost.attrs)
 
 
-def energy(cost, *, per_operation, per_mac, per_spike=0.0, per_update=0.0):
+def energy(
+    cost: xr.Dataset, *, per_operation: float, per_mac: float, per_spike: float = 0.0, per_update: float = 0.0
+) -> xr.Dataset:
     r"""Turn counts into joules, by figures that the user gives.
 
     In each step :math:`E = n_\mathrm{operations}\, e_\mathrm{operation} + n_\mathrm{spikes}\, e_\mathrm{spike} +

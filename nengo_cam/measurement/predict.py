@@ -1,23 +1,31 @@
 """Networks as callables from images to scores: the CNN, and the spiking network that decides at a given time."""
 
+from __future__ import annotations
+
 import numbers
+from typing import Any, Callable
 
 import nengo
 import numpy as np
+from numpy.typing import NDArray
 
-from ..checks.images import check_images
-from ..checks.parameters import check_count, check_positive
+from ..checks.parameters import CNN_MINIBATCH, check_count, check_synapse
+from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
-from ..exceptions import ParameterError
 from ..models.outputs import apply_activation
 from ..models.simplify import reduce_model, reduced_logits
 from ..simulator import Simulator
-from .run import Run, check_run
+from .arguments import check_run
+from .backends import Chunk
+from .recorder import Recorder, record
+from .run import Run
 
-__all__ = ["rate_predict", "spiking_predict"]
+__all__ = ["LogitsRecorder", "rate_predict", "spiking_predict"]
 
 
-def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
+def rate_predict(
+    net_or_model: Any, *, probabilities: bool = True, minibatch_size: int = CNN_MINIBATCH
+) -> Callable[[Images], NDArray[np.floating]]:
     """Make a callable that gives the scores of the CNN.
 
     Parameters
@@ -32,7 +40,7 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
     Returns
     -------
     callable
-        From images (N, Y, X, channels) to scores (N, L).
+        From images (N, Y, X, channels), an array or a source, to scores (N, L).
 
     Raises
     ------
@@ -58,25 +66,27 @@ def rate_predict(net_or_model, *, probabilities=True, minibatch_size=32):
         reduced = reduce_model(net_or_model)
         model, head = reduced.model, reduced.head
 
-    def predict(images):
-        images = check_images(images, head.input_shape)
-        logits = reduced_logits(model, images, minibatch_size).astype(float)
+    def predict(images: Images) -> NDArray[np.floating]:
+        images = CheckedImages(images, head.input_shape)
+        batches = [reduced_logits(model, frames, minibatch_size) for _, frames in images.frames(minibatch_size)]
+        leading = images.shape[: 2 if images.moving else 1]
+        logits = np.concatenate(batches).reshape((*leading, -1)).astype(float)
         return apply_activation(head.activation, logits) if probabilities else logits
 
     return predict
 
 
 def spiking_predict(
-    net,
+    net: CAMNetwork,
     *,
-    n_steps,
-    synapse=None,
-    probabilities=True,
-    simulator=Simulator,
-    minibatch_size=None,
-    dt=0.001,
-    seed=None,
-):
+    n_steps: int,
+    synapse: nengo.synapses.Synapse | float | None = None,
+    probabilities: bool = True,
+    simulator: Any = Simulator,
+    minibatch_size: int | None = None,
+    dt: float = 0.001,
+    seed: int | None = None,
+) -> Callable[[Images], NDArray[np.floating]]:
     """Make a callable that runs a converted network and gives its scores at a given time.
 
     Parameters
@@ -117,26 +127,35 @@ def spiking_predict(
     >>> predict(images).argmax(axis=1).tolist() == classes.tolist()
     True
     """
-    check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name="net")
+    check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed)
+    check_synapse(synapse)
     if isinstance(synapse, numbers.Real):
-        check_positive("synapse", synapse, unit="seconds")
         synapse = nengo.Lowpass(float(synapse))
-    elif not (synapse is None or isinstance(synapse, nengo.synapses.Synapse)):
-        raise ParameterError(
-            f"synapse: expected a nengo synapse, a positive time constant in seconds or None, got {synapse!r}. Try "
-            "synapse=0.02."
-        )
 
-    def predict(images):
-        run = Run(
-            net, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
-            progress_bar=False, name="net",
+    def predict(images: Images) -> NDArray[np.floating]:
+        (logits,) = record(
+            net, images, [LogitsRecorder()], n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size,
+            dt=dt, seed=seed, progress_bar=False,
         )  # fmt: skip
-        logits = np.empty((len(run.images), n_steps, net.head.n_labels))
-        with run:
-            for rows, chunk in run.chunks():
-                logits[rows, chunk.steps] = chunk.logits
+        # From zero, as Nengo's own filters start; by default it would start from the first logits.
         logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
         return apply_activation(net.head.activation, logits) if probabilities else logits
 
     return predict
+
+
+class LogitsRecorder(Recorder):
+    """Keeps the logits of every step."""
+
+    def begin(self, run: Run) -> None:
+        """Forget the last run; see `Recorder.begin`."""
+        # In double precision, in which synapses filter.
+        self._logits = np.empty((len(run.images), run.n_steps, run.net.head.n_labels))
+
+    def add(self, rows: slice, chunk: Chunk) -> None:
+        """Record a chunk; see `Recorder.add`."""
+        self._logits[rows, chunk.steps] = chunk.logits
+
+    def result(self) -> NDArray[np.float64]:
+        """Return the logits (N, n_steps, L)."""
+        return self._logits

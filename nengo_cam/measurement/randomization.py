@@ -1,7 +1,13 @@
 """Whether maps depend on what a model has learned: shuffle its weights, and see the maps change."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable
+
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from tqdm.auto import tqdm
 
@@ -19,7 +25,7 @@ from .predict import rate_predict
 __all__ = ["cascading_randomization", "randomize"]
 
 
-def randomize(model, *, layers=None, seed=0):
+def randomize(model: Any, *, layers: str | Sequence[str] | None = None, seed: int = 0) -> Any:
     """Copy a model, and shuffle the weights of some layers.
 
     Each array of weights keeps its values, so activity stays of the same order, but nothing of what was learned is
@@ -71,16 +77,27 @@ def randomize(model, *, layers=None, seed=0):
             f"layers: {unknown[0]!r} cannot be randomized; expected layers of {model.name!r} with weights, "
             f"{weighted}, got {unknown[0]!r}. Choose some of these."
         )
+    # Keras draws new weights for a clone.
     copy = tf.keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     for name in layers:
+        # A generator for each layer: its shuffle does not depend on which others are shuffled.
         rng = np.random.default_rng([seed or 0, weighted.index(name)])
         layer = copy.get_layer(name)
         layer.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in layer.get_weights()])
     return copy
 
 
-def cascading_randomization(model, images, *, maps=None, labels=None, layers=None, seed=0, progress_bar=True):
+def cascading_randomization(
+    model: Any,
+    images: ArrayLike,
+    *,
+    maps: Callable[[Any, Any], xr.DataArray] | None = None,
+    labels: int | ArrayLike | None = None,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+    progress_bar: bool = True,
+) -> xr.Dataset:
     """Check that maps depend on what the model has learned: randomize it from the top, and see the maps change.
 
     Layers are randomized one after the other, from the readout down, each on top of those before it [1]_. Maps that
@@ -152,11 +169,11 @@ def cascading_randomization(model, images, *, maps=None, labels=None, layers=Non
     return xr.Dataset(variables, coords, {"seed": seed})
 
 
-def _weighted_layers(model):
+def _weighted_layers(model: Any) -> list[str]:
     return [layer.name for layer in model.layers if layer.weights]
 
 
-def _map_ranks(maps):
+def _map_ranks(maps: xr.DataArray) -> xr.DataArray:
     """Replace values by their ranks within the map; ties get the mean of theirs."""
     flat = maps.values.reshape(len(maps), -1)
     return maps.copy(data=rankdata(flat, axis=1).reshape(maps.shape))

@@ -1,54 +1,25 @@
 """Images through a converted network: checked first, then run chunk of time by chunk, with a progress bar."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from ..checks.images import check_images
-from ..checks.parameters import check_count, check_positive, check_seed
+from ..checks.callers import user_stacklevel
+from ..checks.parameters import RUN_MINIBATCH, check_count
+from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
-from ..exceptions import ModelTypeError, SimulatorError
-from ..neurons import spike_height
-from .backends import open_backend
+from ..exceptions import SimulatorError
+from .arguments import check_run
+from .backends import Backend, Chunk, open_backend
+from .decoding import choose_layers, probed
 
-__all__ = ["Run", "check_run", "whole_counts"]
-
-_MOST_AT_A_TIME = 16
-
-#: From here on neighboring numbers in double precision are more than 1 apart: nothing can be counted.
-_MOST_COUNTED = 2.0**53
-
-
-def check_run(network, *, n_steps, minibatch_size, dt, seed, name="network"):
-    """Check what every run is given, before anything is built.
-
-    Parameters
-    ----------
-    network : object
-        Has to be a `CAMNetwork`.
-    n_steps, minibatch_size, dt, seed : object
-        Time steps, images at a time (or None), time step [s], and seed (or None).
-    name : str
-        What the network is called in messages.
-
-    Raises
-    ------
-    ModelTypeError
-        If ``network`` is not a `CAMNetwork`.
-    ParameterError
-        If ``n_steps`` or ``minibatch_size`` is not a whole number of at least 1, ``dt`` is not positive, or ``seed`` is
-        not a seed.
-    """
-    if not isinstance(network, CAMNetwork):
-        raise ModelTypeError(
-            f"{name}: expected a CAMNetwork, got {type(network).__module__}.{type(network).__name__}. Convert the "
-            "Keras model with nengo_cam.convert."
-        )
-    check_count("n_steps", n_steps)
-    check_count("minibatch_size", minibatch_size, optional=True)
-    check_positive("dt", dt, unit="seconds")
-    check_seed(seed)
+__all__ = ["Run"]
 
 
 class Run:
@@ -56,50 +27,49 @@ class Run:
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         What to run.
-    images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
+    images : array_like or ImageSource of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
         Images, or moving ones.
     n_steps : int
         Time steps.
     simulator : type or simulator
-        As for `nengo_cam.spiking_cam`; a class if neurons are observed.
+        As for `nengo_cam.spiking_cam`; a class if layers are observed.
     minibatch_size : int or None
-        Images that run at a time; None means at most 16.
+        Images that run at a time; None means at most `nengo_cam.checks.parameters.RUN_MINIBATCH`.
     dt : float
         Time step [s].
     seed : int or None
         Seed, as for `nengo_cam.measurement.backends.open_backend`.
     progress_bar : bool
         Whether to show the progress.
-    observe_neurons : bool
-        Whether chunks hold the output of all layers that spike.
+    observe : iterable of str
+        Names of layers of neurons, spiking or not, whose output chunks hold.
     chunk_steps : int, optional
         Steps in a chunk; chosen by the backend if not given.
-    result_size : int
-        Values that the caller keeps of each image and step, for the choice of ``chunk_steps``.
     name : str
         What the network is called in messages.
+    stacklevel : int
+        Which caller warnings are for, counted from the method that warns; the caller of the caller if not given.
 
     Attributes
     ----------
-    network, n_steps, dt
+    net, n_steps, dt
         As given.
-    images : ndarray
-        The images, checked.
+    images : CheckedImages
+        The images.
     layers : dict of {str: nengo.Ensemble}
-        The layers that are observed, in the order of ``Chunk.observed``.
-    heights : list of float
-        Output of their neurons for one spike.
+        The layers that are observed, in the order of the network.
     backend : Backend
         What runs it, in the context.
 
     Raises
     ------
     ModelTypeError, ImageError, ParameterError
-        If an argument is wrong; see `check_run` and `nengo_cam.checks.images.check_images`.
+        If an argument is wrong; see `nengo_cam.measurement.arguments.check_run`,
+        `nengo_cam.checks.sources.CheckedImages` and `nengo_cam.measurement.decoding.choose_layers`.
     SimulatorError
-        If neurons are to be observed in an open simulator; on entering the context, if the simulator cannot run the
+        If layers are to be observed in an open simulator; on entering the context, if the simulator cannot run the
         network.
 
     Warns
@@ -109,50 +79,71 @@ class Run:
     """
 
     def __init__(
-        self, network, images, *, n_steps, simulator, minibatch_size, dt, seed, progress_bar, observe_neurons=False,
-        chunk_steps=None, result_size=0, name="network",
-    ):  # fmt: skip
-        check_run(network, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name=name)
+        self,
+        net: CAMNetwork,
+        images: Images,
+        *,
+        n_steps: int,
+        simulator: Any,
+        minibatch_size: int | None,
+        dt: float,
+        seed: int | None,
+        progress_bar: bool,
+        observe: Iterable[str] = (),
+        chunk_steps: int | None = None,
+        name: str = "net",
+        stacklevel: int = 4,
+    ) -> None:
+        check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed, name=name)
         check_count("chunk_steps", chunk_steps, optional=True)
-        if observe_neurons and not isinstance(simulator, type):
+        self.net, self.n_steps, self.dt = net, n_steps, dt
+        self.layers = choose_layers(net, observe)
+        if self.layers and not isinstance(simulator, type):
             raise SimulatorError(
                 f"simulator: an open one records only what it was built to record; expected a class, got {simulator!r}."
-                " Pass its class, after sim.freeze_params(network.net) if it was trained."
+                " Pass its class, after sim.freeze_params(net.net) if it was trained."
             )
-        self.network, self.n_steps, self.dt = network, n_steps, dt
-        self.images = check_images(images, network.head.input_shape, n_steps=n_steps)
-        network.warn_of_range(self.images, stacklevel=4)
-        self.layers = network.spiking_layers if observe_neurons else {}
-        self.heights = [spike_height(ensemble.neuron_type, dt) for ensemble in self.layers.values()]
-        self.backend = None
+        self.images = CheckedImages(images, net.head.input_shape, n_steps=n_steps)
+        #: Of the images of a source: smallest and largest value seen so far, and in the first block.
+        self._range: tuple[float, float] | None = None
+        self._first_range: tuple[float, float] | None = None
+        if self.images.array is not None:
+            net.warn_of_range(self.images.array, stacklevel=stacklevel)
+        self.backend: Backend | None = None
         self._simulator = simulator
-        self._minibatch_size = minibatch_size or min(len(self.images), _MOST_AT_A_TIME)
+        self._minibatch_size = minibatch_size or min(len(self.images), RUN_MINIBATCH)
         self._seed = seed
         self._progress_bar = progress_bar
         self._chunk_steps = chunk_steps
-        self._result_size = result_size
+        self._block: tuple[slice | None, NDArray[np.float32] | None] = (None, None)
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self):
+    def __enter__(self) -> Run:
         with contextlib.ExitStack() as stack:
-            probes = stack.enter_context(self.network.probed_neurons()) if self.layers else {}
+            probes = stack.enter_context(probed(self.net, self.layers))
             self.backend = open_backend(
-                self.network,
+                self.net,
                 self._simulator,
                 minibatch_size=self._minibatch_size,
                 dt=self.dt,
                 seed=self._seed,
-                observe=[probes[layer] for layer in self.layers],
+                observe=probes,
             )
             stack.enter_context(self.backend)
+            # From here on all went well: what was entered stays so until the run is left.
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> bool | None:
         return self._stack.__exit__(*exc_info)
 
-    def chunks(self):
+    def chunks(self, result_size: int = 0) -> Iterator[tuple[slice, Chunk]]:
         """Run all images, minibatch after minibatch.
+
+        Parameters
+        ----------
+        result_size : int
+            Values that the caller makes of one step of one image, for the choice of the length of chunks.
 
         Yields
         ------
@@ -160,52 +151,76 @@ class Run:
             Which images.
         chunk : Chunk
             What they did in some consecutive steps.
+
+        Raises
+        ------
+        ImageError
+            If a source of images gives what the network cannot take.
+        SimulatorError
+            If activity leaves the range of numbers.
         """
-        probed = sum(probe.size_in for probe in (self.network.features, *self.backend.observe))
+        probed_size = sum(probe.size_in for probe in (self.net.features, *self.backend.observe.values()))
         # What a step holds: the image, which is repeated for every step, what is probed, and what is made of it.
-        step_size = self.network.input.size_out + probed + self._result_size
-        step_bytes = 4 * self.backend.minibatch_size * step_size
-        chunk_steps = self._chunk_steps or self.backend.choose_chunk_steps(self.n_steps, step_bytes)
-        flat = self.frames.reshape(*self.frames.shape[:2], -1)
-        total = len(flat) * self.n_steps
+        step_size = self.net.input.size_out + probed_size + result_size
+        size = self.backend.minibatch_size
+        chunk_steps = self._chunk_steps or self.backend.choose_chunk_steps(self.n_steps, 4 * size * step_size)
+        total = len(self.images) * self.n_steps
         with tqdm(total=total, unit="step", disable=not self._progress_bar) as progress:
-            for rows, chunk in self.backend.run_all(flat, self.n_steps, chunk_steps):
-                yield rows, chunk
-                progress.update((rows.stop - rows.start) * (chunk.steps.stop - chunk.start))
+            # The backend's size, not the one asked for: an open simulator keeps its own, and Nengo's runs one image.
+            for start in range(0, len(self.images), size):
+                rows = slice(start, min(start + size, len(self.images)))
+                frames = self.frames(rows)
+                flat = frames.reshape(*frames.shape[:2], -1)
+                for chunk in self.backend.run_rows(rows, flat, self.n_steps, chunk_steps):
+                    yield rows, chunk
+                    progress.update((rows.stop - rows.start) * (chunk.steps.stop - chunk.start))
+        self._warn_of_source()
+
+    def frames(self, rows: slice) -> NDArray[np.float32]:
+        """Return images as the network sees them, checked.
+
+        Parameters
+        ----------
+        rows : slice
+            Which images; those that a chunk is of are not read again.
+
+        Returns
+        -------
+        ndarray of float32 of shape (rows, 1 or n_steps, Y, X, channels)
+            Still images have one frame.
+
+        Raises
+        ------
+        ImageError
+            If a source of images gives what the network cannot take.
+        """
+        known, frames = self._block
+        if known != rows:
+            block = self.images.read(rows)
+            if self.images.array is None:
+                self._look_at_range(block)
+            frames = block.reshape(len(block), -1, *self.net.head.input_shape)
+            self._block = (rows, frames)
+        return frames
+
+    def _look_at_range(self, block: NDArray[np.float32]) -> None:
+        """Warn of the first block of a source before it runs, as images in a wrong range rarely come late."""
+        low, high = float(block.min()), float(block.max())
+        if self._range is None:
+            self.net.warn_of_range(block, stacklevel=user_stacklevel() + 1)
+            self._range = self._first_range = (low, high)
+        self._range = (min(low, self._range[0]), max(high, self._range[1]))
+
+    def _warn_of_source(self) -> None:
+        """Warn of what came later, if that is another range and not the same one seen more closely."""
+        if self._range is None or self._first_range is None:
+            return
+        (low, high), (first_low, first_high) = self._range, self._first_range
+        width = first_high - first_low
+        if low < first_low - width or high > first_high + width:
+            self.net.warn_of_range(np.array(self._range), stacklevel=user_stacklevel() + 1)
 
     @property
-    def frames(self):
-        """The images (N, 1 or n_steps, Y, X, channels): still ones have one frame."""
-        return self.images.reshape(len(self.images), -1, *self.network.head.input_shape)
-
-    @property
-    def provenance(self):
+    def provenance(self) -> dict[str, Any]:
         """What belongs in the attributes of a result."""
         return {"simulator": self.backend.name, "dt": float(self.dt), "seed": self.backend.seed}
-
-
-def whole_counts(values):
-    """Make whole numbers of counts of spikes that were added up in floating point.
-
-    Parameters
-    ----------
-    values : array_like of float
-        Whole numbers, but for the rounding of what was added up.
-
-    Returns
-    -------
-    ndarray of int64
-
-    Raises
-    ------
-    SimulatorError
-        If there are more than can be counted.
-    """
-    values = np.asarray(values, float)
-    # Not "values >= limit": NaN must fail. The conversion itself makes negative numbers of what is too large.
-    if not (np.abs(values) < _MOST_COUNTED).all():
-        raise SimulatorError(
-            f"spikes: there are too many to be counted; expected fewer than {_MOST_COUNTED:.0e} in a step, got "
-            f"{np.max(np.abs(values)):.0e}. Scale the images as the model was trained."
-        )
-    return np.rint(values).astype(np.int64)

@@ -6,25 +6,31 @@ behind, as it does on hardware that has nothing but neurons and synapses. A neur
 windows of pooling that overlap or by two branches that are added, has two synapses there.
 """
 
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
 import nengo
 import numpy as np
+from numpy.typing import NDArray
 
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import call_name
-from ..exceptions import ModelTypeError, UnsupportedModelError
+from ..exceptions import UnsupportedModelError
 from ..models.macs import window_padding
+from .arguments import check_network
 
 __all__ = ["SynapseCounter", "analog_fan_out", "fan_out"]
 
 
-def fan_out(network):
+def fan_out(net: CAMNetwork) -> dict[str, NDArray[np.int64]]:
     """Count the synapses that lead on from each neuron that spikes.
 
     Exact at the edges: where a window hangs over the edge of the map, or strides leave cells out, neurons have fewer.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         A converted network.
 
     Returns
@@ -35,20 +41,20 @@ def fan_out(network):
     Raises
     ------
     ModelTypeError
-        If ``network`` is not a `CAMNetwork`.
+        If ``net`` is not a `CAMNetwork`.
     UnsupportedModelError
         If spikes go into a TensorNode, a function or a transform whose weights are not known.
     """
-    counter = _counter(network)
-    return {name: counter.from_neurons(ensemble).astype(np.int64) for name, ensemble in network.spiking_layers.items()}
+    counter = _counter(net)
+    return {name: counter.from_neurons(ensemble).astype(np.int64) for name, ensemble in net.spiking_layers.items()}
 
 
-def analog_fan_out(network):
+def analog_fan_out(net: CAMNetwork) -> dict[str, NDArray[np.int64]]:
     """Count the synapses that lead on from each element of what gives out values instead of spikes.
 
     Parameters
     ----------
-    network : CAMNetwork
+    net : CAMNetwork
         A converted network.
 
     Returns
@@ -61,21 +67,17 @@ def analog_fan_out(network):
     ModelTypeError, UnsupportedModelError
         As for `fan_out`.
     """
-    counter = _counter(network)
-    rate = [ensemble for ensemble in network.net.all_ensembles if not ensemble.neuron_type.spiking]
+    counter = _counter(net)
+    rate = [ensemble for ensemble in net.net.all_ensembles if not ensemble.neuron_type.spiking]
     return {
-        call_name(network.input.label): counter.through(network.input).astype(np.int64),
+        call_name(net.input.label): counter.through(net.input).astype(np.int64),
         **{call_name(ensemble.label): counter.from_neurons(ensemble).astype(np.int64) for ensemble in rate},
     }
 
 
-def _counter(network):
-    if not isinstance(network, CAMNetwork):
-        raise ModelTypeError(
-            f"network: expected a CAMNetwork, got {type(network).__module__}.{type(network).__name__}. Convert the "
-            "Keras model with nengo_cam.convert."
-        )
-    return SynapseCounter(network.net, network.model.name)
+def _counter(net: CAMNetwork) -> SynapseCounter:
+    check_network(net)
+    return SynapseCounter(net.net, net.model.name)
 
 
 class SynapseCounter:
@@ -89,20 +91,20 @@ class SynapseCounter:
         What to call it in errors.
     """
 
-    def __init__(self, net, name):
+    def __init__(self, net: nengo.Network, name: str) -> None:
         self._name = name
-        self._outgoing = {}
+        self._outgoing: dict[Any, list[nengo.Connection]] = {}
         for connection in net.all_connections:
             self._outgoing.setdefault(connection.pre_obj, []).append(connection)
-        self._known = {}
+        self._known: dict[Any, NDArray[np.float64]] = {}
 
-    def from_neurons(self, ensemble):
+    def from_neurons(self, ensemble: nengo.Ensemble) -> NDArray[np.float64]:
         """Count the synapses of each neuron (neurons,)."""
         if self._outgoing.get(ensemble):
             self._refuse(f"values are decoded from {ensemble.label!r}", "connections from neurons", "an ensemble")
         return self.through(ensemble.neurons)
 
-    def through(self, obj):
+    def through(self, obj: Any) -> NDArray[np.float64]:
         """Count the synapses behind each element that an object gives out (size,)."""
         if obj not in self._known:
             counts = np.zeros(obj.size_out)
@@ -114,7 +116,7 @@ class SynapseCounter:
             self._known[obj] = counts
         return self._known[obj]
 
-    def _arriving(self, target):
+    def _arriving(self, target: Any) -> NDArray[np.float64]:
         """Count the synapses that an element coming in means: one at a neuron or an output, else what lies behind."""
         if isinstance(target, nengo.ensemble.Neurons):
             return np.ones(target.size_in)
@@ -123,7 +125,7 @@ class SynapseCounter:
             self._refuse(f"{getattr(target, 'label', target)!r} computes a function", "neurons and weights", kind)
         return self.through(target) if target in self._outgoing else np.ones(target.size_in)
 
-    def _transposed(self, transform, arriving):
+    def _transposed(self, transform: Any, arriving: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take counts from what a transform gives out to what it takes, each weight that is not zero as 1."""
         kind = type(transform)
         if kind is nengo.transforms.NoTransform:
@@ -131,6 +133,7 @@ class SynapseCounter:
         if kind not in (nengo.Dense, nengo.Sparse, nengo.Convolution, nengo.ConvolutionTranspose):
             known = "Dense, Sparse, Convolution or ConvolutionTranspose"
             self._refuse("the weights of a transform are not known", known, kind.__name__)
+        # Converted weights are arrays, so that nothing is drawn; Nengo asks for a generator all the same.
         weights = transform.sample(rng=np.random.RandomState(0))
         if kind is nengo.Sparse:
             matrix = weights.toscipy() if hasattr(weights, "toscipy") else weights
@@ -140,14 +143,16 @@ class SynapseCounter:
             return present.T @ arriving if present.ndim == 2 else present * arriving
         return _convolution_transposed(transform, present, arriving)
 
-    def _refuse(self, what, expected, got):
+    def _refuse(self, what: str, expected: str, got: str) -> NoReturn:
         raise UnsupportedModelError(
             f"network of {self._name!r}: {what}, so that synapses cannot be counted; expected {expected}, got {got}. "
             "Replace the layer by one that becomes native, see net.report."
         )
 
 
-def _convolution_transposed(transform, present, arriving):
+def _convolution_transposed(
+    transform: Any, present: NDArray[np.float64], arriving: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Do so for a convolution or a transposed one, window cell by window cell."""
     is_transposed = isinstance(transform, nengo.ConvolutionTranspose)
     shape_in, shape_out = transform.input_shape, transform.output_shape

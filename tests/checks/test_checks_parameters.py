@@ -1,9 +1,11 @@
 import fractions
 
+import nengo
 import numpy as np
 import pytest
 
-from nengo_cam.checks.parameters import is_real, is_whole, number_twins
+from nengo_cam.checks.parameters import check_synapse, is_real, is_whole, number_twins
+from nengo_cam.exceptions import ParameterError
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,20 @@ def test_names_that_come_again_get_a_number(names, numbered):
 )
 def test_numbers_by_their_type(value, real, whole):
     assert (is_real(value), is_whole(value)) == (real, whole)
+
+
+@pytest.mark.parametrize(
+    "synapse", [None, 0.005, 1, np.float32(0.01), nengo.Alpha(0.1), nengo.synapses.LinearFilter([1], [1, 1])]
+)
+def test_synapses(synapse):
+    check_synapse(synapse)
+
+
+@pytest.mark.parametrize(
+    "synapse", [0, -0.1, True, np.nan, np.inf, "slow", nengo.Lowpass, nengo.processes.WhiteNoise()]
+)
+def test_what_is_no_synapse(synapse):
+    with pytest.raises(
+        ParameterError, match="synapse: expected a nengo synapse, a positive time constant in seconds or None"
+    ):
+        check_synapse(synapse)

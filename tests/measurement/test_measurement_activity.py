@@ -389,7 +389,7 @@ def test_wrong_options(small_model, images, options, error, message):
 
 def test_wrong_networks_and_images(small_model, images):
     network = ncam.convert(small_model, calibrate_on=images)
-    with pytest.raises(ModelTypeError, match="network: expected a CAMNetwork, got (tf_)?keras"):
+    with pytest.raises(ModelTypeError, match="net: expected a CAMNetwork, got (tf_)?keras"):
         measure(small_model, images)
     with pytest.raises(ImageError, match="Add the batch axis"):
         measure(network, images[0])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nengo_cam as ncam
+from nengo_cam.checks.sources import CheckedImages
 from nengo_cam.exceptions import AnswerWarning
 from nengo_cam.measurement import answers
 from nengo_cam.measurement.backends import Chunk
@@ -197,12 +198,20 @@ def test_the_last_half_answers(chunk_steps, moving):
     logits = np.array([[[9.0, 0], [9, 0], [0, 1], [0, 1], [0, 1]], [[0, 9], [0, 9], [1, 0], [1, 0], [1, 0]]])
     head = types.SimpleNamespace(n_labels=2, activation="softmax")
     cnn = logits[::-1] if moving else logits[::-1, -1]
-    network = types.SimpleNamespace(head=head, cnn_logits=lambda images: cnn)
-    recorder = answers.AnswersRecorder(types.SimpleNamespace(network=network, images=np.zeros((2, 1)), n_steps=5))
+    # A CNN whose logits are the values of its images.
+    frames = cnn if moving else cnn[:, None]
+    run = types.SimpleNamespace(
+        net=types.SimpleNamespace(head=head, cnn_logits=lambda images: images),
+        images=CheckedImages(cnn, (2,)),
+        frames=lambda rows: frames[rows],
+        n_steps=5,
+    )
+    recorder = answers.AnswersRecorder()
+    recorder.begin(run)
     for row in range(2):
         for start in range(0, 5, chunk_steps):
             part = logits[row : row + 1, start : start + chunk_steps]
-            recorder.add(slice(row, row + 1), Chunk(start, None, part, []))
+            recorder.add(slice(row, row + 1), Chunk(start, None, part, {}))
     found = recorder.result()
     assert found.spiking.tolist() == [1, 0]
     assert found.cnn.tolist() == [0, 1]

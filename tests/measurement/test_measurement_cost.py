@@ -351,9 +351,9 @@ def test_wrong_options(small_model, images, options, error, message):
 
 def test_wrong_objects(small_model, images, cost):
     for function in (fan_out, analog_fan_out):
-        with pytest.raises(ModelTypeError, match="network: expected a CAMNetwork, got (tf_)?keras"):
+        with pytest.raises(ModelTypeError, match="net: expected a CAMNetwork, got (tf_)?keras"):
             function(small_model)
-    with pytest.raises(ModelTypeError, match="network: expected a CAMNetwork"):
+    with pytest.raises(ModelTypeError, match="net: expected a CAMNetwork"):
         measure(small_model, images)
     with pytest.raises(ModelTypeError, match="Keras model"):
         cnn_macs("model")

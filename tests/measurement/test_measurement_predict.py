@@ -53,7 +53,10 @@ def test_errors(small_model, images):
     for options, message in (
         ({"n_steps": 0}, "n_steps: expected a whole number"),
         ({"n_steps": 1, "dt": -1}, "dt: expected a positive number"),
-        ({"n_steps": 1, "synapse": -1.0}, "synapse: expected a positive number of seconds"),
+        (
+            {"n_steps": 1, "synapse": -1.0},
+            "synapse: expected a nengo synapse, a positive time .*, got -1.0",
+        ),
         ({"n_steps": 1, "synapse": "slow"}, "synapse: expected a nengo synapse"),
         ({"n_steps": 1, "minibatch_size": 0}, "minibatch_size"),
         ({"n_steps": 1, "seed": -1}, "seed: expected"),

@@ -6,7 +6,7 @@ import pytest
 
 import nengo_cam as ncam
 from nengo_cam.exceptions import ImageError, SimulatorError
-from nengo_cam.measurement.run import whole_counts
+from nengo_cam.measurement.decoding import whole_counts
 
 # Of neurons that rectify their input; here it is the same at every step.
 pytestmark = pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.RectifiedInputWarning")

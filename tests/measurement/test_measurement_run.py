@@ -5,7 +5,9 @@ import pytest
 
 import nengo_cam as ncam
 from nengo_cam.exceptions import ImageError, InputRangeWarning, ModelTypeError, ParameterError, SimulatorError
-from nengo_cam.measurement.run import Run, check_run
+from nengo_cam.measurement.arguments import check_run
+from nengo_cam.measurement.decoding import layer_decoder
+from nengo_cam.measurement.run import Run
 
 N_STEPS = 7
 OPTIONS = {
@@ -24,19 +26,21 @@ def test_chunks_are_the_whole_run_once(net, images, chunk_steps, minibatch_size)
     """Pieced together they are what one simulator of all images gives at once; none holds padding."""
     options = {**OPTIONS, "chunk_steps": chunk_steps, "minibatch_size": minibatch_size}
     logits = np.full((3, N_STEPS, net.head.n_labels), np.nan)
-    outputs = [np.full((3, N_STEPS, ensemble.n_neurons), np.nan) for ensemble in net.spiking_layers.values()]
-    with Run(net, images[:3], **options, observe_neurons=True) as run:
+    outputs = {name: np.full((3, N_STEPS, layer.n_neurons), np.nan) for name, layer in net.spiking_layers.items()}
+    with Run(net, images[:3], **options, observe=net.spiking_layers) as run:
         assert list(run.layers) == list(net.spiking_layers)
         for rows, chunk in run.chunks():
             assert len(chunk.logits) == len(chunk.features) == rows.stop - rows.start
             assert np.isnan(logits[rows, chunk.steps]).all()
             logits[rows, chunk.steps] = chunk.logits
-            for output, observed in zip(outputs, chunk.observed):
-                output[rows, chunk.steps] = observed
+            assert list(chunk.observed) == list(outputs)
+            for name, observed in chunk.observed.items():
+                outputs[name][rows, chunk.steps] = observed
     with net.probed_neurons() as probes, ncam.Simulator(net.net, minibatch_size=3, seed=1, progress_bar=False) as sim:
         sim.run_steps(N_STEPS, data={net.input: images[:3].reshape(3, 1, -1)})
         np.testing.assert_allclose(logits, sim.data[net.logits], atol=1e-6 * np.abs(logits).max())
-        for output, name, height in zip(outputs, run.layers, run.heights):
+        for name, output in outputs.items():
+            height = layer_decoder(net, name, 0.001).height
             np.testing.assert_allclose(output, sim.data[probes[name]])
             # A spike gives this much.
             np.testing.assert_allclose(output / height, np.rint(output / height), atol=1e-5)
@@ -45,7 +49,7 @@ def test_chunks_are_the_whole_run_once(net, images, chunk_steps, minibatch_size)
 
 def test_the_network_is_left_as_it_was(net, images):
     probes = list(net.net.probes)
-    with pytest.raises(KeyboardInterrupt), Run(net, images, **OPTIONS, observe_neurons=True) as run:
+    with pytest.raises(KeyboardInterrupt), Run(net, images, **OPTIONS, observe=net.spiking_layers) as run:
         assert len(net.net.probes) > len(probes)
         next(run.chunks())
         raise KeyboardInterrupt
@@ -53,7 +57,7 @@ def test_the_network_is_left_as_it_was(net, images):
     assert run.backend.sim.closed
     # So is it when the simulator cannot be made.
     with pytest.raises(SimulatorError, match="expected a simulator class"):
-        Run(net, images, **{**OPTIONS, "simulator": dict}, observe_neurons=True).__enter__()
+        Run(net, images, **{**OPTIONS, "simulator": dict}, observe=net.spiking_layers).__enter__()
     assert net.net.probes == probes
 
 
@@ -96,4 +100,4 @@ def test_wrong_networks_images_and_simulators(net, small_model, images):
         ncam.Simulator(net.net, minibatch_size=2, progress_bar=False) as sim,
         pytest.raises(SimulatorError, match="records only what it was built to record; expected a class"),
     ):
-        Run(net, images, **{**OPTIONS, "simulator": sim}, observe_neurons=True)
+        Run(net, images, **{**OPTIONS, "simulator": sim}, observe=net.spiking_layers)

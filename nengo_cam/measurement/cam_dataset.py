@@ -1,0 +1,119 @@
+"""The Dataset that maps are given in: names, units, coordinates and attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..models.head import CAMHead
+from .answers import Answers
+from .provenance import provenance
+
+__all__ = ["answer_variables", "cam_dataset"]
+
+
+def cam_dataset(
+    head: CAMHead,
+    arrays: dict[str, NDArray[Any]],
+    bias: NDArray[np.floating],
+    labels: NDArray[Any],
+    coords: dict[str, Any],
+    how: dict[str, Any],
+) -> xr.Dataset:
+    """Put maps and what belongs to them under names, units and provenance.
+
+    Parameters
+    ----------
+    head : CAMHead
+        Head of the model.
+    arrays : dict of {str: ndarray}
+        ``cam`` and ``logits``, and perhaps ``features`` and ``spike_count``.
+    bias, labels : ndarray
+        Of the labels that were mapped.
+    coords : dict of {str: object}
+        ``time`` if there is one, and ``layer`` if spikes were counted.
+    how : dict of {str: object}
+        How they were made.
+
+    Returns
+    -------
+    xarray.Dataset
+        See `nengo_cam.spiking_cam`.
+    """
+    leading = ("image", "time") if "time" in coords else ("image",)
+    units = {"units": "logit"}
+    variables = {
+        "cam": ((*leading, "label", *head.dims), arrays["cam"], {**units, "long_name": "class-activation map"}),
+        "logits": ((*leading, "label"), arrays["logits"], {**units, "long_name": "logit"}),
+        "bias": (("label",), bias, {**units, "long_name": "bias of the readout"}),
+    }
+    if "features" in arrays:
+        variables["features"] = (
+            (*leading, "channel", *head.dims),
+            arrays["features"],
+            {"units": "activation", "long_name": f"activity of {head.features}"},
+        )
+    if "spike_count" in arrays:
+        variables["spike_count"] = (
+            (*leading, "layer"),
+            arrays["spike_count"],
+            {"units": "spikes per step", "long_name": "spikes of all neurons of the layer"},
+        )
+    pixels = {"units": "pixel"}
+    names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
+    coords = {
+        "image": np.arange(len(arrays["logits"])),
+        **coords,
+        "label": labels,
+        **{dim: (dim, centers, {**pixels, **names[dim]}) for dim, centers in zip(head.dims, head.centers)},
+    }
+    described = {
+        "head": str(head),
+        "input_shape": list(head.input_shape),
+        "n_labels": int(head.n_labels),
+        "cell_centers": "receptive fields" if head.exact_centers else "image divided evenly",
+        **how,
+    }
+    return xr.Dataset(variables, coords, provenance(head, described))
+
+
+def answer_variables(
+    answers: Answers, names: NDArray[Any], chosen: NDArray[np.int64], kept: NDArray[np.int64] | None
+) -> dict[str, tuple[Any, ...]]:
+    """Put what was answered under names and units.
+
+    Parameters
+    ----------
+    answers : Answers
+        What the network and its CNN answer.
+    names : ndarray of shape (L,)
+        Names of all labels.
+    chosen : ndarray of int
+        Labels whose logits are kept; an answer may be another one.
+    kept : ndarray of int or None
+        Steps at which running means are kept; None if every step is.
+
+    Returns
+    -------
+    dict of {str: tuple}
+        ``cnn_logits`` and, if the model answers by a choice, ``answer`` and ``cnn_answer``, for `xarray.Dataset`.
+    """
+    logits = answers.cnn_logits
+    moving = logits.ndim == 3
+    if moving and kept is not None:
+        # Running means, as all that is kept.
+        logits = np.cumsum(logits, axis=1, dtype=float)[:, kept] / (kept + 1)[:, None]
+    dims = ("image", "time", "label") if moving else ("image", "label")
+    attrs = {"units": "logit", "long_name": "logit of the CNN"}
+    variables = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
+    if answers.spiking is not None:
+        valid = names if len(names) > 1 else np.arange(2)
+        for name, who, won in (
+            ("answer", "the spiking network, mean of the last half of the run", answers.spiking),
+            ("cnn_answer", "the CNN", answers.cnn),
+        ):
+            variables[name] = ("image", valid[won], {"long_name": f"answer of {who}"})
+    return variables

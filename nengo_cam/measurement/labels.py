@@ -1,0 +1,105 @@
+"""Labels of a readout: what they are called, and which of them a result holds."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks.parameters import number_twins
+from ..exceptions import LabelError
+from ..models.head import CAMHead
+
+__all__ = ["choose_labels", "name_labels"]
+
+# Names that a message lists.
+_LISTED = 20
+
+
+def name_labels(head: CAMHead, label_names: Sequence[str] | None) -> NDArray[Any]:
+    """Name or number all labels; a name that comes again gets a number.
+
+    Parameters
+    ----------
+    head : CAMHead
+        Head of the model.
+    label_names : sequence of str or None
+        A name for each label, in the order of the readout; None numbers them.
+
+    Returns
+    -------
+    ndarray of shape (L,)
+        Names, or numbers from 0.
+
+    Raises
+    ------
+    LabelError
+        If there is not one name for each label.
+    """
+    if label_names is None:
+        return np.arange(head.n_labels)
+    given = list(label_names) if np.iterable(label_names) and not isinstance(label_names, str) else [label_names]
+    if not all(isinstance(name, str) for name in given):
+        raise LabelError(f"label_names: expected strings, got {given[:3]!r}. Convert them with str.")
+    if len(given) != head.n_labels:
+        raise LabelError(
+            f"label_names: expected {head.n_labels} names, one for each label of {head.readout!r}, got {len(given)}. "
+            "Name every label once."
+        )
+    return np.array(number_twins(given))
+
+
+def choose_labels(head: CAMHead, labels: Any, names: NDArray[Any], *, named: bool) -> NDArray[np.int64]:
+    """Turn labels, by index or name, into indices.
+
+    Parameters
+    ----------
+    head : CAMHead
+        Head of the model.
+    labels : int, str, sequence of them, or None
+        Labels that are wanted; None means all.
+    names : ndarray of shape (L,)
+        Of `name_labels`.
+    named : bool
+        Whether the user gave names, for messages.
+
+    Returns
+    -------
+    ndarray of int
+        Their indices, in the order of ``labels``.
+
+    Raises
+    ------
+    LabelError
+        If a label does not exist, comes twice, or there is none.
+    """
+    if labels is None:
+        return np.arange(head.n_labels)
+    wanted = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else list(labels)
+    wanted = [label.item() if isinstance(label, np.ndarray) and label.ndim == 0 else label for label in wanted]
+    valid = names.tolist()
+    chosen = []
+    for label in wanted:
+        # True is 1 for Python; nobody who writes it means the second label.
+        if isinstance(label, numbers.Integral) and not isinstance(label, bool) and 0 <= label < head.n_labels:
+            chosen.append(int(label))
+        elif isinstance(label, str) and label in valid:
+            chosen.append(valid.index(label))
+        else:
+            raise LabelError(
+                f"labels: {label!r} does not exist; expected an index from 0 to {head.n_labels - 1}"
+                + (f" or one of {_brief(valid)}" if named else "")
+                + f", got {label!r}. "
+                + ("Choose one of these." if named else "Pass label_names to use names."),
+                label=label,
+            )
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise LabelError(f"labels: expected at least one label, each once, got {wanted!r}. Leave it out for all.")
+    return np.array(chosen)
+
+
+def _brief(names: list[Any]) -> str:
+    return repr(names) if len(names) <= _LISTED else f"{names[:_LISTED]!r} and {len(names) - _LISTED} more"
