@@ -59,9 +59,10 @@ def convert(
 
     Parameters
     ----------
-    model : tf.keras.Model or keras.Model
+    model : tf.keras.Model, keras.Model or SourceModel
         Functional or built Sequential model that `nengo_cam.find_head` accepts. It is not changed. One of Keras 3 is
-        rebuilt with Keras 2 and compared with it.
+        rebuilt with Keras 2 and compared with it. Or what `nengo_cam.models.source.read_model` made of it, so that it
+        is not read again for each of several conversions.
     neurons : nengo.neurons.NeuronType or None
         What replaces ReLU units: any spiking or rate type. None keeps rectified-linear rate neurons. Clipped ReLU
         (ReLU6) becomes the clipped twin of `IntegrateAndFire` or `SignedIntegrateAndFire`, and clipped rate neurons if

@@ -31,8 +31,7 @@ from ..exceptions import (
     UnsupportedModelError,
 )
 from ..models.head import CAMHead
-from ..models.keras3 import as_keras2
-from ..models.source import find_head
+from ..models.source import SourceModel, read_model
 from ..neurons import IntegrateAndFire
 from ..scoring.agreement import check_burn_in, correlation, cumulative
 from ..simulator import Simulator
@@ -163,8 +162,9 @@ def calibration_curve(
     >>> curve.accuracy.sel(target_rate=500).sizes["time"]
     20
     """
-    model = as_keras2(model)
-    head = find_head(model)
+    # Read once for all conversions.
+    source = read_model(model)
+    head = source.head
     types = name_neurons(neurons)
     rates = check_rates(target_rates)
     _check_conversion(percentile, converter_options)
@@ -184,7 +184,7 @@ def calibration_curve(
     with _without_what_the_curve_tells(), tqdm(total=total, unit="image", disable=not progress_bar) as progress:
         for (name, neuron_type), rate in itertools.product(types.items(), rates):
             progress.set_postfix_str(f"{name}, {rate:g} Hz")
-            net = _convert(model, neuron_type, rate, conversion)
+            net = _convert(source, neuron_type, rate, conversion)
             if reference is None:
                 _warn_of_range_once(net, images)
                 # The CNN is the same for all networks, so that any of them has it.
@@ -255,9 +255,11 @@ def _warn_of_range_once(net: CAMNetwork, images: NDArray[np.float32]) -> None:
     warnings.simplefilter("ignore", InputRangeWarning)
 
 
-def _convert(model: Any, neuron_type: nengo.neurons.NeuronType, rate: float, conversion: dict[str, Any]) -> CAMNetwork:
+def _convert(
+    source: SourceModel, neuron_type: nengo.neurons.NeuronType, rate: float, conversion: dict[str, Any]
+) -> CAMNetwork:
     """Convert the model at a rate; refuse what does not spike."""
-    net = convert(model, neurons=neuron_type, target_rate=rate, **conversion)
+    net = convert(source, neurons=neuron_type, target_rate=rate, **conversion)
     if not net.spiking:
         raise UnsupportedModelError(
             f"model {model.name!r}: none of its layers spikes; expected a ReLU layer, got none. Build it with ReLU, or "

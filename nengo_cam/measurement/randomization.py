@@ -16,7 +16,7 @@ from ..checks.images import check_images
 from ..checks.parameters import check_seed
 from ..exceptions import ModelTypeError, ParameterError
 from ..models.keras3 import as_keras2
-from ..models.source import find_head
+from ..models.source import read_model
 from ..scoring.agreement import correlation
 from ..scoring.pixels import check_pairs, choose_labels, one_per_image
 from .cam import rate_cam
@@ -142,9 +142,10 @@ def cascading_randomization(
        Randomization".
     """
     check_seed(seed)
-    model = as_keras2(model)
-    intact = rate_predict(model, probabilities=False)
-    images = check_images(images, find_head(model).input_shape)
+    source = read_model(model)
+    model = source.model
+    intact = rate_predict(source, probabilities=False)
+    images = check_images(images, source.head.input_shape)
     layers = _weighted_layers(model)[::-1] if layers is None else list(layers)
     maps = maps or (lambda changed, images: rate_cam(changed, images).cam)
     # So that a wrong name is found before anything runs.
