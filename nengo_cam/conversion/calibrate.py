@@ -170,6 +170,7 @@ def calibrate_layers(
     check_percentile(percentile)
     tf = compat.import_tensorflow()
     layers = rectified_layers(model)
+    # Keras refuses a model without outputs.
     if not layers:
         return {}
     # A layer that is called several times has one scale for all its calls.

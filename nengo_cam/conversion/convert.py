@@ -135,6 +135,7 @@ def convert(
     synapse = _as_synapse(synapse)
     source = read_model(model, output=output)
     reduced = reduce_model(source)
+    # Before calibration, which runs the model on all images.
     layers.check_layers(reduced.flat)
     head = reduced.head
     images = calibration_range = None
@@ -299,6 +300,7 @@ class CAMNetwork:
         dict of {str: nengo.Probe}
             Unfiltered probes of the output, by the name of the layer. One spike is amplitude / dt.
         """
+        # The list is put back whole, as Nengo has no way to take a probe out of a network.
         layers, before = self.spiking_layers, list(self.net.probes)
         with self.net:
             probes = {name: nengo.Probe(ensemble.neurons, label=name) for name, ensemble in layers.items()}
@@ -525,6 +527,7 @@ def _run_converter(model, neurons, scales, synapse, options):
         max_value = getattr(rate_form, "max_value", None)
         twin = neurons if max_value is None else clipped(neurons, max_value)
         if twin is not None:
+            # The user's own swap of this activation wins.
             swap.setdefault(rate_form, twin)
     known = ("allow_fallback", "inference_only", "max_to_avg_pool", "split_shared_weights", "swap_activations")
     unknown = [name for name in options if name not in known]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerPart", "Report", "call_name", "layer_parts", "network_report", "non_spiking_layers"]
 
+# A terminal of 120 columns, with the bullets of warnings and the frame of a notebook's cell.
 _TEXT_WIDTH = 110
 _DASH = "-"
 
@@ -344,12 +345,14 @@ def _activation(layer):
 
 def _in_words(obj, call, head):
     """Say what a layer call became."""
+    # What was left out or folded has its fate in words already.
     if obj is None:
         return ""
     if isinstance(obj, nengo.ensemble.Neurons):
         return "native neurons"
     if isinstance(obj, compat.import_nengo_dl().TensorNode):
         return "TensorNode"
+    # Only the readout's: its softmax or sigmoid comes after the logits, which are what the network computes.
     dropped = _activation(call.layer) if call is head.readout else ""
     return f"native node, no {dropped}" if dropped else "native node"
 

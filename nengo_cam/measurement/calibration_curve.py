@@ -262,8 +262,8 @@ def _convert(
     net = convert(source, neurons=neuron_type, target_rate=rate, **conversion)
     if not net.spiking:
         raise UnsupportedModelError(
-            f"model {model.name!r}: none of its layers spikes; expected a ReLU layer, got none. Build it with ReLU, or "
-            "pass swap_activations."
+            f"model {source.model.name!r}: none of its layers spikes; expected a ReLU layer, got none. Build it with "
+            "ReLU, or pass swap_activations."
         )
     return net
 

@@ -236,6 +236,7 @@ class _Tracer:
         keys = {compat.tensor_key(tensor): key for tensor, key in zip(model.inputs, input_keys)}
         for node in compat.model_nodes(model):
             outputs = tf.nest.flatten(node.outputs)
+            # A model nested in two places lists the calls of both; those that were followed already are known.
             if node.is_input or all(compat.tensor_key(tensor) in keys for tensor in outputs):
                 continue
             layer, given = as_layer(node)
@@ -243,6 +244,7 @@ class _Tracer:
             args, kwargs = tf.nest.map_structure(
                 lambda value: Ref(keys[compat.tensor_key(value)]) if compat.is_symbolic(value) else value, call
             )
+            # A nested model that is called with training=True passes that on to the layers in it.
             if training:
                 kwargs.setdefault("training", training)
             inputs = [leaf.key for leaf in tf.nest.flatten((args, kwargs)) if isinstance(leaf, Ref)]
@@ -261,6 +263,7 @@ class _Tracer:
 
     def _unique_name(self, layer, scope):
         """Name a layer; two layers of two models may bear the same name, one layer called twice keeps its own."""
+        # As few names of models in front as make it unique: reports and firing-rate scales go by it.
         for depth in range(len(scope) + 1):
             name = "_".join((*scope[len(scope) - depth :], layer.name))
             if self._layer_of_name.setdefault(name, layer) is layer:

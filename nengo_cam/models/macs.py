@@ -43,6 +43,7 @@ def cnn_macs(model: Any) -> dict[str, int]:
         shapes = flat.shape(call.inputs[0])[1:], call.output_shapes[0][1:]
         macs = _layer_macs(call.layer, re.sub(r"[123]D", "", call.kind), *shapes)
         if macs:
+            # A layer that is called again works again.
             name, number = call.name, 1
             while name in counts:
                 name, number = f"{call.name}.{number}", number + 1
@@ -88,6 +89,7 @@ def _layer_macs(layer, kind, shape_in, shape_out):
     if kind == "SeparableConv":
         n_between = n_in * layer.depth_multiplier
         return pairs * n_between + math.prod(spatial_out) * n_between * n_out
+    # A filter sees the channels of its group only.
     return pairs * n_in * n_out // getattr(layer, "groups", 1)
 
 

@@ -31,6 +31,7 @@ def registered() -> Iterator[None]:
     nengo_dl = compat.import_nengo_dl()
     tf = compat.import_tensorflow()
     converters, activations = nengo_dl.Converter.converters, nengo_dl.converter.LayerConverter.activation_map
+    # NengoDL's registries belong to the process: other users' conversions see them unchanged.
     before = [(registry, dict(registry)) for registry in (converters, activations)]
     for name, converter in CONVERTERS.items():
         converters[None if name is None else getattr(tf.keras.layers, name)] = converter

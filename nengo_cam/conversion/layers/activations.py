@@ -31,6 +31,7 @@ def rate_form(layer: Any) -> nengo.neurons.NeuronType:
     max_value = max_value_of(layer)
     if np.ndim(max_value):
         max_value = np.tile(max_value, math.prod(layer.output_shape[1:-1]))
+    # Plain where nothing clips: NengoDL and its swaps know the plain type.
     return nengo.RectifiedLinear() if np.all(np.isinf(max_value)) else ClippedRectifiedLinear(max_value)
 
 

@@ -227,6 +227,7 @@ def reduce_model(model: Any) -> ReducedModel:
     """
     source = read_model(model)
     flat, head = source.flat, source.calls
+    # Refused in words of the source, whose layers the user knows.
     for call in flat.calls:
         _check_call(flat, call)
     rewriting = rewrite(flat, head)

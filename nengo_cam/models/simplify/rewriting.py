@@ -84,6 +84,8 @@ def rewrite(flat: FlatModel, head: HeadCalls) -> Rewriting:
     """
     names = _names(flat)
     body = _body(flat, head, names)
+    # Twice: what stands between a layer and its normalization hides the one from the other, and folding leaves
+    # normalizations behind that do nothing any more.
     for change in (drop_identities, channels_last, split_layers, fold, drop_identities):
         body = change(body)
     tail, logits = _tail(flat, head, names, body)

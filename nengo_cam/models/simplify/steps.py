@@ -175,6 +175,7 @@ class Steps:
             return key
 
         needed, kept = {resolve(self.result)}, []
+        # From the result upwards, so that a step is kept only if something that is kept reads it.
         for step in reversed(list(steps)):
             if needed.intersection(step.outputs):
                 inputs = {key: resolve(key) for key in step.inputs}
