@@ -147,7 +147,7 @@ def test_limits_of_time_belong_to_ci():
     conf = (DOCS / "conf.py").read_text(encoding="utf-8")
     assert re.findall(r"^(?:nb_execution_timeout|notebook_seconds) = (.*)$", conf, flags=re.MULTILINE) == ["-1", "0"]
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert 'eval "$docs -D nb_execution_timeout=120 -D notebook_seconds=120"' in ci
+    assert 'eval "$docs_run -D nb_execution_timeout=120 -D notebook_seconds=120"' in ci
     assert "-D" not in " ".join(command for _, command in commands("sphinx-build "))
 
 
@@ -261,6 +261,28 @@ def test_installs_name_what_there_is(page, command):
             assert set((here[1] or "demo").split(",")) <= extras, f"{page}: {command}"
         else:
             assert word in options or re.fullmatch(r"[\w-]+(?:[~=<>]=?[\d.]+)?", word), f"{page}: {command}"
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    """Word for word, from one place; what stands in both is joined by `&&` in the README."""
+    text = (ROOT / ".ci" / "commands").read_text(encoding="utf-8")
+    parts = dict(word.split("=", maxsplit=1) for word in shlex.split(text, comments=True))
+    lines = [line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines()]
+    joined = [
+        f"{parts[f'{name}_{first}']} && {parts[f'{name}_{then}']}"
+        for name, first, then in (
+            ("demo", "install", "run"),
+            ("tests", "install", "run"),
+            ("newest", "setuptools", "install"),
+            ("docs", "install", "run"),
+        )
+    ]
+    assert [line for line in lines if line.startswith("pip ")] == joined
+    # Each is used, and none is written a second time.
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert set(re.findall(r"\beval \"\$(\w+)", ci)) == parts.keys()
+    assert not any(part in ci for part in parts.values())
+    assert "README.md" not in ci
 
 
 @pytest.mark.slow
