@@ -69,7 +69,9 @@ def called():
 @functools.cache
 def shown_whole():
     """Modules of which a page shows all that they offer, if it has no page of its own."""
-    return re.findall(r"^\.\. automodule:: nengo_cam\.([\w.]+)$", "\n".join(pages_of_the_reference()), flags=re.MULTILINE)
+    return re.findall(
+        r"^\.\. automodule:: nengo_cam\.([\w.]+)$", "\n".join(pages_of_the_reference()), flags=re.MULTILINE
+    )
 
 
 @functools.cache

@@ -82,7 +82,7 @@ def for_each(function, parts, *, parallel):
         with np.errstate(**errors):
             function(part)
 
-    list(_pool().map(run, parts))
+    list(_pool(_n_threads()).map(run, parts))
 
 
 def portions(n):
@@ -101,5 +101,5 @@ def _n_threads():
 
 
 @functools.cache
-def _pool():
-    return concurrent.futures.ThreadPoolExecutor(_n_threads(), thread_name_prefix="nengo_cam")
+def _pool(n_threads):
+    return concurrent.futures.ThreadPoolExecutor(n_threads, thread_name_prefix="nengo_cam")
