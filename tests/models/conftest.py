@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def lying(monkeypatch):
-    """Have a layer put out something else than its weights and options give, so that all that is read of it is wrong."""
+    """Have a layer put out something else than its weights and options give: what is read of it is wrong then."""
 
     def lying(model, name, lie):
         layer = model.get_layer(name)
