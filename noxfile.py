@@ -4,6 +4,9 @@
 ``nox -s smoke`` takes some seconds a row once it is installed. What follows ``--`` goes to pytest.
 """
 
+import pathlib
+import shlex
+
 import nox
 
 nox.needs_version = ">=2024.3"
@@ -17,6 +20,11 @@ ROWS = [
     nox.param("3.12", "2.19.1", "4.1.0", id="tf2.19"),
     nox.param("3.13", "2.21.0", "4.1.0", id="newest"),
 ]
+# What the README tells users to type, from where CI reads it too.
+README = dict(
+    word.split("=", maxsplit=1)
+    for word in shlex.split(pathlib.Path(".ci/commands").read_text(encoding="utf-8"), comments=True)
+)
 PACKAGES = ("tensorflow", "keras", "tf-keras", "numpy", "nengo", "nengo-dl", "numba")
 
 
@@ -25,7 +33,7 @@ def install(session, tensorflow, nengo):
     options = []
     if session.python in ("3.12", "3.13"):
         # NengoDL asks for a setuptools to build it that does not run there.
-        session.install("setuptools~=80.0")
+        session.install(*shlex.split(README["newest_setuptools"])[2:])
         options = ["--no-build-isolation"]
     # TensorFlow 2.12 holds typing_extensions at a version that later IPython is too new for, without saying so.
     held = ["ipython<8.19"] if tensorflow.startswith("2.12.") else []

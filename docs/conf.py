@@ -1,7 +1,9 @@
 """Set-up of the documentation: ``sphinx-build -W docs docs/_build``."""
 
 import importlib.metadata
+import operator
 import pathlib
+import re
 import shutil
 import sys
 
@@ -46,11 +48,16 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autosummary_imported_members = True
 # Pages of names that are gone would stay, and be in no list.
-_listed = "\n".join(page.read_text(encoding="utf-8") for page in (HERE / "api").glob("*.md")).splitlines()
+_lists = "\n".join(page.read_text(encoding="utf-8") for page in (HERE / "api").glob("*.md"))
+_listed = set(re.findall(r"^   ([\w.]+)$", _lists, flags=re.MULTILINE))
 for _old in (HERE / "api" / "generated").glob("*.rst"):
-    if f"   {_old.stem[len('nengo_cam.') :]}" not in _listed:
+    if _old.stem[len("nengo_cam.") :] not in _listed:
         _old.unlink()
+# Names and defaults in a signature; types stand in the docstring, with shapes and units, and would be longer there.
 autodoc_typehints = "none"
+# On pages that show whole modules, each shows what it offers, wherever in the room that is written.
+autodoc_default_options = {"members": True, "imported-members": True, "member-order": "groupwise"}
+toc_object_entries_show_parents = "hide"
 # `simulator=Simulator` instead of the address of a class.
 autodoc_preserve_defaults = True
 # Our own types and errors are links where a docstring names them; everything else is left as it is written: numpydoc's
@@ -60,6 +67,7 @@ numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {
     **{name: f"nengo_cam.{name}" for name in ("CAMHead", "CAMNetwork", "Report", "Verification")},
+    **{name: f"nengo_cam.plotting.{name}" for name in nengo_cam.plotting.__all__ if name[0].isupper()},
     **{name: f"nengo_cam.exceptions.{name}" for name in nengo_cam.exceptions.__all__},
 }
 # The templates list the members.
@@ -109,3 +117,20 @@ html_sidebars = {"index": [], "install": [], "gallery": [], "faq": [], "changes"
 html_context = {"default_mode": "light", "sphinx_version": importlib.metadata.version("sphinx")}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+# -- What is shown already is left out: what users call has a page of its own, and is not among all that its module
+# offers; the fields of a named tuple stand in its docstring, where Python calls them aliases
+
+_shown = [operator.attrgetter(name)(nengo_cam) for name in _listed]
+
+
+def _skip(app, what, name, obj, skip, options):
+    if what == "module":
+        return True if any(obj is one for one in _shown) else None
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("autodoc-skip-member", _skip)

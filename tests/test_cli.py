@@ -1,11 +1,11 @@
 import csv
 import errno
 import inspect
+import io
 import pathlib
 import re
 import subprocess
 import sys
-import types
 
 import nengo
 import numpy as np
@@ -550,10 +550,18 @@ def test_progress_bars_are_for_terminals(run, tmp_path, saved_model, images, mon
     np.save(tmp_path / "images.npy", images[:1])
     command = ("animate", saved_model, tmp_path / "images.npy", "--out", tmp_path / "a.gif", "--steps", 3)
     assert "3/3" not in run(*command, stream="stderr")
-    terminal = types.SimpleNamespace(stderr=types.SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr("nengo_cam.cli.options.sys", terminal)
-    assert "3/3" in run(*command, stream="stderr")
-    assert "3/3" not in run(*command, "--quiet", stream="stderr")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for options, shown in (((), True), (("--quiet",), False)):
+        # Click's runner has a stream of its own, which is no terminal.
+        terminal = Terminal()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", terminal)
+            main([str(word) for word in (*command, *options)], standalone_mode=False)
+        assert ("3/3" in terminal.getvalue()) is shown
 
 
 @pytest.mark.parametrize(

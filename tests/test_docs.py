@@ -59,13 +59,37 @@ def blocks(page, language):
 # -- The reference
 
 
+def pages_of_the_reference():
+    return [page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.md"))]
+
+
+@functools.cache
+def called():
+    """Names that have a page of their own: what users call."""
+    names = []
+    for page in pages_of_the_reference():
+        for block in re.findall(r"^\.\. autosummary::\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE):
+            names += re.findall(r"^   ([\w.]+)$", block, flags=re.MULTILINE)
+    return names
+
+
+@functools.cache
+def shown_whole():
+    """Modules of which a page shows all that they offer, if it has no page of its own."""
+    return re.findall(
+        r"^\.\. automodule:: nengo_cam\.([\w.]+)$", "\n".join(pages_of_the_reference()), flags=re.MULTILINE
+    )
+
+
 @functools.cache
 def listed():
-    """All names in the lists of the reference."""
-    names = []
-    for page in (DOCS / "api").glob("*.md"):
-        for block in re.findall(r"^\.\. autosummary::\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
-            names += re.findall(r"^   ([\w.]+)$", block, flags=re.MULTILINE)
+    """All names of the reference."""
+    own_pages = [find(name) for name in called()]
+    names = list(called())
+    for module in shown_whole():
+        of_module = importlib.import_module(f"nengo_cam.{module}")
+        exported = {name: getattr(of_module, name) for name in of_module.__all__}
+        names += [f"{module}.{name}" for name, value in exported.items() if not any(value is one for one in own_pages)]
     return names
 
 
@@ -101,11 +125,36 @@ def test_every_public_name_is_in_the_reference():
         for value in [getattr(importlib.import_module(module) if module != "nengo_cam" else nengo_cam, name)]
         if not isinstance(value, types.ModuleType) and not any(value is one for one in documented)
     }
-    assert not missing, f"add them to a list in docs/api/: {sorted(missing)}"
+    assert not missing, f"add them to a list in docs/api/, or their modules to developers.md: {sorted(missing)}"
 
 
 def test_no_name_is_in_the_reference_twice():
     assert sorted(set(listed())) == sorted(listed())
+    # Under another name neither; numbers and the like may be equal by chance.
+    values = [find(name) for name in listed() if callable(find(name))]
+    assert len({id(value) for value in values}) == len(values)
+
+
+def test_names_of_the_package_have_pages_of_their_own():
+    """Errors share one; what is no such name and listed all the same is the exception."""
+    names = {name for name in nengo_cam.__all__ if not isinstance(getattr(nengo_cam, name), types.ModuleType)}
+    assert names - set(called()) == {"CAMError", "__version__"}
+    further = {name for name in called() if name not in names}
+    assert {name.rpartition(".")[0] for name in further} == {"datasets", "plotting", "scoring.agreement", "widgets"}
+    assert len(further) < len(names) / 2
+
+
+def test_what_has_a_page_of_its_own_is_not_shown_a_second_time():
+    """By the handler that the documentation is built with."""
+    conf = (DOCS / "conf.py").read_text(encoding="utf-8")
+    (handler,) = re.findall(r"^def _skip\(.*?(?=^def )", conf, flags=re.DOTALL | re.MULTILINE)
+    found = {"_shown": [find(name) for name in called()]}
+    exec(handler, found)
+    skip = found["_skip"]
+    assert skip(None, "module", "compare", nengo_cam.compare, False, None) is True
+    assert skip(None, "module", "get_metric", nengo_cam.agreement.get_metric, False, None) is None
+    assert skip(None, "class", "axes", nengo_cam.plotting.Timeline.axes, False, None) is True
+    assert skip(None, "class", "save", nengo_cam.plotting.CAMAnimation.save, False, None) is None
 
 
 def test_every_name_of_the_reference_is_reached_as_it_stands_there():
@@ -154,7 +203,7 @@ def test_limits_of_time_belong_to_ci():
     conf = (DOCS / "conf.py").read_text(encoding="utf-8")
     assert re.findall(r"^(?:nb_execution_timeout|notebook_seconds) = (.*)$", conf, flags=re.MULTILINE) == ["-1", "0"]
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert 'eval "$docs -D nb_execution_timeout=120 -D notebook_seconds=120"' in ci
+    assert 'eval "$docs_run -D nb_execution_timeout=120 -D notebook_seconds=120"' in ci
     assert "-D" not in " ".join(command for _, command in commands("sphinx-build "))
 
 
@@ -270,8 +319,39 @@ def test_installs_name_what_there_is(page, command):
             assert word in options or re.fullmatch(r"[\w-]+(?:[~=<>]=?[\d.]+)?", word), f"{page}: {command}"
 
 
+def parts_of_ci():
+    text = (ROOT / ".ci" / "commands").read_text(encoding="utf-8")
+    return dict(word.split("=", maxsplit=1) for word in shlex.split(text, comments=True))
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    """Word for word, from one place; what stands in both is joined by `&&` in the README."""
+    parts = parts_of_ci()
+    lines = [line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines()]
+    joined = [
+        f"{parts[f'{name}_{first}']} && {parts[f'{name}_{then}']}"
+        for name, first, then in (
+            ("demo", "install", "run"),
+            ("tests", "install", "run"),
+            ("newest", "setuptools", "install"),
+            ("docs", "install", "run"),
+        )
+    ]
+    assert [line for line in lines if line.startswith("pip ")] == joined
+    # Each is used, and none is written a second time.
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert set(re.findall(r"\beval \"\$(\w+)", ci)) == parts.keys()
+    assert not any(part in ci for part in parts.values())
+    assert "README.md" not in ci
+
+
+def of_ours():
+    """Commands of the package that are run here: all but that of the README, which .ci/run runs as it is installed."""
+    return [(pages, command) for pages, command in commands("nengo-cam ") if command != parts_of_ci()["demo_run"]]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "command"), commands("nengo-cam "))
+@pytest.mark.parametrize(("page", "command"), of_ours())
 def test_commands_of_ours_run(page, command, workplace):
     before = set(workplace.iterdir())
     result = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)

@@ -24,6 +24,7 @@ layers = tf.keras.layers
 
 N_MODELS = int(os.environ.get("NENGO_CAM_RANDOM_MODELS", "24"))
 FIRST_SEED = int(os.environ.get("NENGO_CAM_RANDOM_SEED", "0"))
+N_PARTS = 4
 N_IMAGES, N_STEPS, N_LABELS = 2, 25, 3
 #: Of the largest value; single precision.
 TOLERANCE = 1e-4
@@ -489,9 +490,11 @@ def check_all(seeds, **options):
     return wrong
 
 
+# In parts, so that two processes share them.
 @pytest.mark.slow
-def test_all_models_give_what_keras_and_nengo_give():
-    assert check_all(range(FIRST_SEED, FIRST_SEED + N_MODELS)) == []
+@pytest.mark.parametrize("part", range(N_PARTS))
+def test_all_models_give_what_keras_and_nengo_give(part):
+    assert check_all(range(FIRST_SEED, FIRST_SEED + N_MODELS)[part::N_PARTS]) == []
 
 
 def test_models_above_the_size_at_which_threads_start():

@@ -8,11 +8,11 @@ import psutil
 
 from ..exceptions import ResultSizeError
 
-__all__ = ["check_room", "free_memory", "readable_bytes"]
+__all__ = ["CONTROL_GROUPS", "check_room", "free_memory", "readable_bytes"]
 
-# Of the container that a process runs in, by version of Linux's control groups: limit, use, and what of that use the
-# system would give back, being copies of files.
-_CONTROL_GROUPS = (
+#: Of the container that a process runs in, by version of Linux's control groups: limit, use, and what of that use the
+#: system would give back, being copies of files. Public, as a test cannot put its own process into a container.
+CONTROL_GROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
     (
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -32,7 +32,7 @@ def free_memory() -> int:
         What the machine has available, or what is left to the container that the process runs in, if that is less.
     """
     free = psutil.virtual_memory().available
-    for limit_file, use_file, statistics, reclaimable in _CONTROL_GROUPS:
+    for limit_file, use_file, statistics, reclaimable in CONTROL_GROUPS:
         limit, used = _number_in(limit_file), _number_in(use_file)
         if limit is not None and used is not None:
             free = min(free, limit - used + (_number_in(statistics, reclaimable) or 0))

@@ -131,6 +131,10 @@ def comparison(
     ParameterError
         If ``image``, ``times``, ``scale``, ``cmap`` or ``alpha`` is out of range.
 
+    See Also
+    --------
+    nengo_cam.compare : Score how close the maps are, at all times.
+
     Examples
     --------
     >>> drawn = ncam.comparison(ncam.cumulative(spiking), rate, images, image=[0, 2])

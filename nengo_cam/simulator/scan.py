@@ -88,7 +88,7 @@ def for_each(function: Callable[[Any], object], parts: Sequence[Any], *, paralle
         with np.errstate(**errors):
             function(part)
 
-    list(_pool().map(run, parts))
+    list(_pool(_n_threads()).map(run, parts))
 
 
 def portions(n: int) -> list[slice]:
@@ -107,5 +107,5 @@ def _n_threads():
 
 
 @functools.cache
-def _pool():
-    return concurrent.futures.ThreadPoolExecutor(_n_threads(), thread_name_prefix="nengo_cam")
+def _pool(n_threads):
+    return concurrent.futures.ThreadPoolExecutor(n_threads, thread_name_prefix="nengo_cam")

@@ -8,7 +8,7 @@ from nengo_cam.exceptions import ResultSizeError
 
 
 def test_free_memory_is_what_the_machine_has(monkeypatch):
-    monkeypatch.setattr(memory, "_CONTROL_GROUPS", ())
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", ())
     assert 0 < memory.free_memory() <= psutil.virtual_memory().total
 
 
@@ -22,7 +22,7 @@ def test_a_container_may_have_less(monkeypatch, tmp_path, limit, used, left):
         (tmp_path / name).write_text(text)
     missing = ("/does/not/exist",) * 3
     groups = ((*(str(tmp_path / name) for name in files), "inactive_file"), (*missing, "inactive_file"))
-    monkeypatch.setattr(memory, "_CONTROL_GROUPS", groups)
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", groups)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10_000}))
     assert memory.free_memory() == left
 

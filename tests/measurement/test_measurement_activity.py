@@ -1,3 +1,5 @@
+import tracemalloc
+
 import nengo
 import nengo_dl
 import numpy as np
@@ -130,32 +132,37 @@ def test_minibatches_chunks_and_order_change_nothing(small_model, images, monkey
             same(measure(network, images, simulator=simulator, **options), reference, rtol=1e-5)
     same(measure(network, images[::-1], simulator=nengo.Simulator), reference, rtol=1e-9)
     asked = []
-    original = ncam.backends.NengoBackend.run
+    run, choose = ncam.backends.NengoBackend.run, ncam.backends.NengoBackend.choose_chunk_steps
 
     def spy(self, frames, n_steps, chunk_steps):
         asked.append(chunk_steps)
-        return original(self, frames, n_steps, chunk_steps)
+        return run(self, frames, n_steps, chunk_steps)
+
+    def larger(self, n_steps, n_bytes):
+        """As if a step of this network took a seventh of the budget of 16 MiB."""
+        # The image, the features, and the neurons of both layers, in single precision.
+        assert n_bytes == 4 * 8 * 6 * (2 + 5 + 4 + 5)
+        return choose(self, n_steps, 16 * 2**20 // 7)
 
     monkeypatch.setattr(ncam.backends.NengoBackend, "run", spy)
-    # The image, the features, and the neurons of both layers, in single precision.
-    monkeypatch.setattr("nengo_cam.measurement.backends._CHUNK_BYTES", 7 * 4 * 8 * 6 * (2 + 5 + 4 + 5))
+    monkeypatch.setattr(ncam.backends.NengoBackend, "choose_chunk_steps", larger)
     same(measure(network, images, simulator=nengo.Simulator), reference, rtol=1e-9)
     assert asked == [7] * len(images)
 
 
-def test_memory_does_not_grow_with_images_and_steps(small_model, images, monkeypatch):
-    """What is kept between minibatches: one row of flags and one number for each different count."""
-    kept = []
-    original = activity._LayerActivity.end_images
-
-    def spy(self, expected):
-        original(self, expected)
-        kept.append(self._ever.size + self._ever_in_cnn.size + len(self._per_image._values) + np.size(self._sums))
-
-    monkeypatch.setattr(activity._LayerActivity, "end_images", spy)
-    network = ncam.convert(small_model, calibrate_on=images)
-    measure(network, np.tile(images, (8, 1, 1, 1)), minibatch_size=4)
-    assert max(kept[2:]) - min(kept[:2]) < 8 * 6 * 5 * 2 + 40
+def test_memory_does_not_grow_with_images_and_steps(make_model, images):
+    """Neither what the neurons of a layer did at each step is kept, nor what they did for each image."""
+    network = ncam.convert(make_model(channels=(64, 64)), calibrate_on=images)
+    few, many = (np.tile(images[:4], (n, 1, 1, 1)) for n in (2, 30))
+    measure(network, few, minibatch_size=4)
+    peaks = []
+    for shown in (few, many):
+        tracemalloc.start()
+        measure(network, shown, minibatch_size=4)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # A byte for each neuron of one layer and each image would be more.
+    assert peaks[1] - peaks[0] < (len(many) - len(few)) * 8 * 6 * 64
 
 
 def test_moving_images(tf, small_model, images):

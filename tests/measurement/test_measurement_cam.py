@@ -301,22 +301,31 @@ def test_chunks_keep_to_the_memory_budget(net, images, monkeypatch):
     """However many steps there are, no more features are asked for at a time than the budget allows."""
     from nengo_cam.measurement.backends import NengoBackend
 
-    asked = []
-    original = NengoBackend.run
+    asked, budget = [], 16 * 2**20
+    # The image, the features and the maps of three labels, in single precision.
+    step_bytes = 4 * (8 * 6 * 2 + 8 * 6 * 5 + 8 * 6 * 3)
+    run, choose = NengoBackend.run, NengoBackend.choose_chunk_steps
 
     def spy(self, frames, n_steps, chunk_steps):
         asked.append(chunk_steps)
-        return original(self, frames, n_steps, chunk_steps)
+        return run(self, frames, n_steps, chunk_steps)
+
+    def larger(self, n_steps, n_bytes):
+        """As if a step of this network were as large as that."""
+        assert n_bytes == step_bytes
+        return choose(self, n_steps, size)
 
     monkeypatch.setattr(NengoBackend, "run", spy)
-    # The image, the features and the maps of three labels, in single precision.
-    step_bytes = 4 * (8 * 6 * 2 + 8 * 6 * 5 + 8 * 6 * 3)
-    monkeypatch.setattr("nengo_cam.measurement.backends._CHUNK_BYTES", 10 * step_bytes)
+    monkeypatch.setattr(NengoBackend, "choose_chunk_steps", larger)
+    size = budget // 10
     for n_steps in (8, 20, 21, 95):
         spiking_cam(net, images[:1], n_steps=n_steps, simulator=nengo.Simulator)
     # As equal as can be, at most ten.
     assert asked == [8, 10, 7, 10]
-    monkeypatch.setattr("nengo_cam.measurement.backends._CHUNK_BYTES", step_bytes // 2)
+    size = budget // 10 + 1
+    spiking_cam(net, images[:1], n_steps=90, simulator=nengo.Simulator)
+    assert asked[-1] == 9
+    size = 2 * budget
     spiking_cam(net, images[:1], n_steps=3, simulator=nengo.Simulator)
     assert asked[-1] == 1
 

@@ -404,21 +404,13 @@ def test_layers_that_do_nothing_at_inference(keras):
         np.testing.assert_array_equal(np.asarray(layer(images, training=False)), images, err_msg=kind)
 
 
-def test_a_difference_from_keras_3_is_found_and_named(keras, monkeypatch):
+def test_a_difference_from_keras_3_is_found_and_named(keras, lying):
     source = MODELS["convolutions"](keras)
-
-    def wrong(model):
-        right = live.live_weights_of(model)
-        return lambda path: [w * 1.01 if path[-1].startswith("separable") else w for w in right(path)]
-
-    from nengo_cam.models.keras3 import live
-
-    monkeypatch.setattr(live, "live_weights_of", live.live_weights, raising=False)
-    monkeypatch.setattr(live, "live_weights", wrong)
+    (name,) = [layer.name for layer in source.layers if layer.name.startswith("separable_conv2d")]
     with pytest.raises(
         UnsupportedModelError, match=r"from the layer 'separable_conv2d.*' on.*differs from that of Keras 3"
     ):
-        keras3.rebuild_live(source)
+        keras3.rebuild_live(lying(source, name, lambda output: 1.01 * output))
 
 
 def normalized_and_dropped(keras):
@@ -466,17 +458,10 @@ def test_dropout_and_normalization_are_compared_as_at_inference(keras, suffix, t
         np.testing.assert_array_equal(weight, own)
 
 
-def test_wrong_statistics_are_found_and_named(keras, monkeypatch):
-    from nengo_cam.models.keras3 import live
-
-    right = live.live_weights
-
-    def wrong(model):
-        return lambda path: [w + (0.1 if path[-1] == "second" else 0) for w in right(model)(path)]
-
-    monkeypatch.setattr(live, "live_weights", wrong)
+def test_wrong_statistics_are_found_and_named(keras, lying):
+    source = lying(normalized_and_dropped(keras), "second", lambda output: output + 0.1)
     with pytest.raises(UnsupportedModelError, match="from the layer 'second' on.*differs from that of Keras 3"):
-        keras3.rebuild_live(normalized_and_dropped(keras))
+        keras3.rebuild_live(source)
 
 
 def test_models_in_memory_that_cannot_be_read(keras):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nengo_cam.simulator import compiled, events
+from nengo_cam.simulator import compiled
 from nengo_cam.simulator.events import EventConvolution
 
 
@@ -73,15 +73,26 @@ def test_a_network_gives_the_same_either_way(strides, padding, simulator_class, 
         nengo.Connection(stimulus, output, transform=transform, synapse=None)
         probe = nengo.Probe(output)
     rng = np.random.default_rng(0)
-    data = (rng.random((2, 20, 288)) < 0.05).astype(np.float32)
-    results = []
-    for limit in (0, 1):
-        monkeypatch.setattr(events, "_DENSE", limit)
+    spikes = (rng.random((2, 20, 288)) < 0.05).astype(np.float32)
+    # No element is zero, so that these are multiplied as matrices; a convolution is linear, so that they may be taken
+    # away again.
+    offset = rng.uniform(0.1, 0.2, 288).astype(np.float32)
+    calls = []
+    by_events = EventConvolution.__call__
+    monkeypatch.setattr(EventConvolution, "__call__", lambda *args: calls.append(args) or by_events(*args))
+    results, by = {}, {}
+    for name, data in {
+        "spikes": spikes,
+        "both": spikes + offset,
+        "offset": np.broadcast_to(offset, spikes.shape),
+    }.items():
+        calls.clear()
         with simulator_class(net, minibatch_size=2, progress_bar=False) as sim:
             sim.run_steps(20, data={stimulus: data})
-        results.append(sim.data[probe])
-    assert results[0].any()
-    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)
+        results[name], by[name] = sim.data[probe], bool(calls)
+    assert by == {"spikes": True, "both": False, "offset": False}
+    assert results["spikes"].any()
+    np.testing.assert_allclose(results["both"] - results["offset"], results["spikes"], rtol=1e-5, atol=1e-6)
 
 
 def test_without_a_folder_for_machine_code_it_compiles_all_the_same(monkeypatch, tmp_path):

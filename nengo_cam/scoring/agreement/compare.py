@@ -62,6 +62,10 @@ def compare(
     ParameterError
         If a metric is unknown or given twice, or an option does not fit.
 
+    See Also
+    --------
+    nengo_cam.comparison : Draw the maps of both networks side by side.
+
     Examples
     --------
     >>> scores = ncam.compare(ncam.cumulative(spiking), rate, metrics=["pearson", "rmse"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 import nengo_cam as ncam
 from nengo_cam import find_head, inference_model
 from nengo_cam.exceptions import ParameterError, VerificationError
-from nengo_cam.models.simplify import balance, balance_channels, clipped_relu, max_value_of, rectified_layers
+from nengo_cam.models.simplify import balance_channels, clipped_relu, max_value_of, rectified_layers
 
 _tf = ncam.compat.import_tensorflow()
 layers = _tf.keras.layers
@@ -491,33 +491,25 @@ def test_random_nets(kinds, seed):
         assert (factors >= 1).all() and (factors <= 30).all()
 
 
-def test_a_wrong_factor_is_noticed(monkeypatch, source, images):
-    def forget_the_readout(layer, before, after, right=balance._rescale):
-        right(layer, np.ones_like(before) if layer.name == "readout" else before, after)
-
-    monkeypatch.setattr(balance, "_rescale", forget_the_readout)
+def test_wrong_logits_are_noticed(lying, source, images):
+    wrong = lying(source, "readout", lambda output: 1.1 * output)
     with pytest.raises(VerificationError, match="model 'net': balancing its channels changed it; expected") as caught:
-        balance_channels(source, images)
+        balance_channels(wrong, images)
     assert caught.value.largest_difference > 1e-2
 
 
-def test_features_in_wrong_units_are_noticed(monkeypatch, source, images):
-    class Confused(balance._Channels):
-        """Takes the features for the input of the last convolution."""
-
-        def __init__(self, flat, fixed=()):
-            super().__init__(flat, fixed)
-            self.of_tensor = dict.fromkeys(self.of_tensor, self.of_output["conv1"] * 0)
-
-    monkeypatch.setattr(balance, "_Channels", Confused)
+def test_wrong_features_are_noticed_though_the_logits_are_right(lying, source, images):
+    """Turned upside down: their mean over positions stays."""
+    logits = source(images).numpy()
+    wrong = lying(source, "conv1", lambda output: output[:, ::-1])
+    np.testing.assert_allclose(wrong(images), logits, rtol=1e-5)
     with pytest.raises(VerificationError, match="balancing its channels changed it"):
-        balance_channels(source, images)
+        balance_channels(wrong, images)
 
 
-def test_not_a_number_is_noticed(monkeypatch, source, images):
-    monkeypatch.setattr(balance, "_largest_difference", lambda *args: np.nan)
+def test_not_a_number_is_noticed(lying, source, images):
     with pytest.raises(VerificationError, match="got nan"):
-        balance_channels(source, images)
+        balance_channels(lying(source, "readout", lambda output: np.nan * output), images)
 
 
 @pytest.mark.parametrize("percentile", [0, 101, np.nan, None, True])
