@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..exceptions import ImageError
 from .images import check_images, check_shape
 
-__all__ = ["CheckedImages", "FrameBatches", "ImageSource", "Images"]
+__all__ = ["CheckedImages", "FrameBatches", "ImageSource"]
 
 
 @runtime_checkable

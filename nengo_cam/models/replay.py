@@ -19,7 +19,7 @@ from ..exceptions import ParameterError
 from .graph import inference_arguments, run_calls
 from .simplify import ReducedModel, max_value_of
 
-__all__ = ["Replay", "Replayed", "Rule", "gate"]
+__all__ = ["Replay", "Replayed", "gate"]
 
 #: From the gradient of a layer's output, its pre-activation, its output (all tensors) and the value that it is clipped
 #: at (infinite without a clip) to the gradient of the pre-activation.

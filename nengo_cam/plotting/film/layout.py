@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -104,7 +105,10 @@ def lay_out(
         # Twice, because the room for titles depends on the shape of the axes, which the first pass decides.
         for _ in range(2):
             fig.draw_without_rendering()
-        fig.set_layout_engine("none")
+        # None and not "none", which leaves a placeholder where there are color bars: Matplotlib would then draw each
+        # frame twice, once to lay it out. With these settings it would put an engine of its own in place of None.
+        with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+            fig.set_layout_engine(None)
     return fig, panels, bars
 
 
