@@ -14,8 +14,6 @@ import nengo_cam
 PACKAGE = pathlib.Path(nengo_cam.__file__).parent
 MODULES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 ROOMS = sorted({path.split("/")[0].removesuffix(".py") for path in MODULES})
-#: Rooms and modules that have no annotations yet.
-NOT_YET_ANNOTATED = ("cli", "measurement")
 #: Private attributes outside of `compat`: who asks for them by name.
 PROTOCOLS = {("widgets/player.py", "_repr_mimebundle_"): "IPython, of everything that a notebook shows"}
 
@@ -94,13 +92,12 @@ class Room:
     assert found == {"walk": ["to", "where"], "Room.__init__": ["size"], "Room.door": ["return"]}
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room not in NOT_YET_ANNOTATED])
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_public_function_says_its_types(room):
     modules = {path: tree for path, tree in MODULES.items() if path.split("/")[0].removesuffix(".py") == room}
     found = {
         f"{path}: {name}": unannotated(function)
         for path, tree in modules.items()
-        if path not in NOT_YET_ANNOTATED
         for name, function in public_functions(tree)
     }
     assert {name: missing for name, missing in found.items() if missing} == {}

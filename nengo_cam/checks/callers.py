@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pathlib
-import sys
 
 __all__ = ["user_stacklevel"]
 
@@ -19,7 +19,8 @@ def user_stacklevel() -> int:
     int
         ``stacklevel`` of `warnings.warn` where this is called, so that the warning is for the user's line.
     """
-    frame, level = sys._getframe(1), 1
+    frame = inspect.currentframe()
+    level = 0
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     return level

@@ -83,7 +83,7 @@ class CheckedImages:
     ) -> None:
         self._input_shape = tuple(input_shape)
         self._name = name
-        self._source: ImageSource | None = None
+        self._source: Any = None
         self.array: NDArray[np.float32] | None = None
         if isinstance(images, ImageSource):
             self.shape = tuple(int(size) for size in images.shape)
@@ -118,7 +118,7 @@ class CheckedImages:
         ImageError
             If what a source gives is not as many images of the shape that it says, or holds what an array may not.
         """
-        if self._source is None:
+        if self.array is not None:
             return self.array[rows]
         name = f"{self._name}, rows {rows.start} to {rows.stop - 1} of the source"
         block = check_images(

@@ -1,10 +1,13 @@
 """What the command can be asked for."""
 
+from __future__ import annotations
+
 import errno
 import logging
 import pathlib
 import time
 import warnings
+from typing import Any
 
 import click
 
@@ -64,7 +67,7 @@ def _show_warning(message, category, *_):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nengo-cam")
-def main():
+def main() -> None:
     """Show where a spiking network is looking, and when it decides."""
 
 
@@ -74,7 +77,7 @@ def main():
 )
 @click.option("--images", "n_images", default=20, show_default=True, type=click.IntRange(3, 360), help="Digits to run.")
 @run_options
-def demo(out, n_images, **run):
+def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
     """Convert the CNN that ships with the package and film it deciding on handwritten digits."""
     check_run_options(run)
     make_folder(out)
@@ -132,7 +135,15 @@ def demo(out, n_images, **run):
 @label_options
 @model_options
 @run_options
-def animate(model, images, image, out, raw, label, **options):
+def animate(
+    model: pathlib.Path,
+    images: tuple[pathlib.Path, ...],
+    image: int,
+    out: pathlib.Path,
+    raw: bool,
+    label: str | None,
+    **options: Any,
+) -> None:
     """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
     plotting.check_film(out, inputs=[model, *images])
     existed = {out} if out.exists() else set()
@@ -167,7 +178,7 @@ def animate(model, images, image, out, raw, label, **options):
 @click.option("--out", type=click.Path(path_type=pathlib.Path), help="Write the table to this file too, .nc or .csv.")
 @model_options
 @run_options
-def inspect(model, images, out, **options):
+def inspect(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.Path | None, **options: Any) -> None:
     """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
     existed = set()
     if out is not None:
@@ -218,7 +229,17 @@ def inspect(model, images, out, **options):
 @label_options
 @model_options
 @run_options
-def compare(model, images, out, shown, metric, threshold, raw, label, **options):
+def compare(
+    model: pathlib.Path,
+    images: tuple[pathlib.Path, ...],
+    out: pathlib.Path,
+    shown: int,
+    metric: str,
+    threshold: float,
+    raw: bool,
+    label: str | None,
+    **options: Any,
+) -> None:
     """Compare spikes with the CNN: how close the maps of a saved Keras MODEL are on IMAGES, and from when on.
 
     IMAGES are .npy, .npz, PNG or JPEG. Writes figures (PNG), all scores (scores.nc) and one page with figures and
@@ -233,7 +254,7 @@ def compare(model, images, out, shown, metric, threshold, raw, label, **options)
     import nengo_cam as ncam
 
     # Before the run, which takes longest: maps are checked here.
-    rate = ncam.rate_cam(job.model, job.images, label_names=job.names)
+    rate = ncam.rate_cam(job.source, job.images, label_names=job.names)
     check_rate(rate)
     net = job.convert()
     run = {**simulation(options), "label_names": job.names}

@@ -1,8 +1,11 @@
 """From files to a network and the images that it runs."""
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -22,8 +25,8 @@ class Job:
 
     Attributes
     ----------
-    model : tf.keras.Model
-        The model.
+    source : nengo_cam.models.source.SourceModel
+        The model, as it was read.
     head : CAMHead
         Its head.
     images : ndarray of shape (N, ...), or None
@@ -38,25 +41,25 @@ class Job:
         Options of the command line.
     """
 
-    model: Any
+    source: Any
     head: Any
     images: Any
-    sources: list
-    names: Optional[list]
+    sources: list[str]
+    names: list[str] | None
     calibration: dict
     run: dict
 
-    def convert(self):
+    def convert(self) -> Any:
         """Convert the model."""
         import nengo_cam
 
-        net = nengo_cam.convert(self.model, **convert_options(self.run), **self.calibration)
+        net = nengo_cam.convert(self.source, **convert_options(self.run), **self.calibration)
         if self.calibration.get("calibrate_on") is self.images is not None:
             given = f"{len(self.images)} image{'s' if len(self.images) > 1 else ''} given"
             click.echo(f"Firing rates are calibrated on the {given}; --calibrate-on takes others.", err=True)
         return net
 
-    def find_label(self, text):
+    def find_label(self, text: str | None) -> int | None:
         """Turn a label as it was typed into its index; None stays None."""
         if text is None:
             return None
@@ -77,7 +80,7 @@ class Job:
             f"{' or a name of --label-names' if self.names else ''}, got {text!r}. {remedy}."
         )
 
-    def check_position(self, position):
+    def check_position(self, position: int) -> None:
         """Check that there is an image of this number."""
         if not 0 <= position < len(self.images):
             raise ParameterError(
@@ -85,13 +88,13 @@ class Job:
             )
 
 
-def check_run_options(run):
+def check_run_options(run: dict[str, Any]) -> None:
     """Check what needs no file to be read."""
     check_positive("dt", run["dt"], unit="seconds")
     check_seed(run["seed"])
 
 
-def prepare(model, images, options):
+def prepare(model: pathlib.Path, images: Sequence[pathlib.Path], options: dict[str, Any]) -> Job:
     """Read a model and images.
 
     Parameters
@@ -118,10 +121,10 @@ def prepare(model, images, options):
 
     label_names = options.get("label_names")
     names = None if label_names is None else _number(files.read_names(label_names))
-    keras_model = files.load_keras_model(model, unsafe=options["unsafe"], max_bytes=options["max_bytes"])
-    import nengo_cam
+    from ..models.source import read_model
 
-    head = nengo_cam.find_head(keras_model)
+    source = read_model(files.load_keras_model(model, unsafe=options["unsafe"], max_bytes=options["max_bytes"]))
+    head = source.head
     if names is not None and len(names) != head.n_labels:
         raise InputFileError(
             f"--label-names {str(label_names)!r}: expected {head.n_labels} names, one a line for each label of "
@@ -132,7 +135,7 @@ def prepare(model, images, options):
     calibration = {"calibrate_on": array if samples is None else samples}
     if options["scale_firing_rates"] is not None:
         calibration = {"scale_firing_rates": options["scale_firing_rates"]}
-    return Job(keras_model, head, array, sources, names, calibration, options)
+    return Job(source, head, array, sources, names, calibration, options)
 
 
 def _number(names):

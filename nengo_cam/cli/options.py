@@ -1,7 +1,11 @@
 """Options that several commands have."""
 
+from __future__ import annotations
+
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -21,7 +25,7 @@ NEURONS = {
 }
 
 
-def run_options(command):
+def run_options(command: Callable) -> Callable:
     """Add the options that every run has."""
     for option in (
         click.option("--steps", "n_steps", default=100, show_default=True, type=click.IntRange(1), help="Time steps."),
@@ -50,7 +54,7 @@ def run_options(command):
     return command
 
 
-def model_options(command):
+def model_options(command: Callable) -> Callable:
     """Add the options that every command has that takes a model and images."""
     for option in (
         click.option(
@@ -91,7 +95,7 @@ def model_options(command):
     return command
 
 
-def label_options(command):
+def label_options(command: Callable) -> Callable:
     """Add the options that say which label is mapped."""
     for option in (
         click.option("--label", help="Label to map, by index or name. Default: the one that wins."),
@@ -105,12 +109,12 @@ def label_options(command):
     return command
 
 
-def progress_bar(run):
+def progress_bar(run: dict[str, Any]) -> bool:
     """Whether to show progress: not if it is unwanted, and not where no terminal shows it."""
     return not run["quiet"] and sys.stderr.isatty()
 
 
-def convert_options(run):
+def convert_options(run: dict[str, Any]) -> dict[str, Any]:
     """Choose the options of `nengo_cam.convert` from those of the command line."""
     import nengo
 
@@ -124,7 +128,7 @@ def convert_options(run):
     }
 
 
-def simulation(run):
+def simulation(run: dict[str, Any]) -> dict[str, Any]:
     """Choose the options of a run from those of the command line."""
     import nengo
 

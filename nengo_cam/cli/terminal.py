@@ -1,7 +1,19 @@
 """What the command says on the terminal: results on standard output, everything else on standard error."""
 
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING, Any
+
 import click
 import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..conversion.convert import CAMNetwork
+    from .inputs import Job
 
 __all__ = ["say_answers", "say_replaced", "table"]
 
@@ -9,7 +21,7 @@ __all__ = ["say_answers", "say_replaced", "table"]
 _LONGEST = 80
 
 
-def say_answers(job, net, spiking, positions):
+def say_answers(job: Job, net: CAMNetwork, spiking: xr.Dataset, positions: Iterable[int]) -> None:
     """Print a line for each image: what the spiking network answers, and the CNN; and what helps where they differ."""
     if "answer" not in spiking:
         return
@@ -40,14 +52,14 @@ def say_answers(job, net, spiking, positions):
     )
 
 
-def say_replaced(paths, existed):
+def say_replaced(paths: Iterable[pathlib.Path], existed: Container[pathlib.Path]) -> None:
     """Say which files were there before and have been replaced."""
     for path in paths:
         if path in existed:
             click.echo(f"Replaced {path}, which was there before.", err=True)
 
 
-def table(*rows):
+def table(*rows: tuple[str, Any]) -> None:
     """Print rows of a name and a value."""
     width = max(len(name) for name, _ in rows)
     click.echo("\n".join(f"  {name:<{width}}  {value}" for name, value in rows))

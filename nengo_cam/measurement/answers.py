@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import nengo
@@ -104,7 +103,7 @@ def _decide(logits: NDArray[np.floating], activation: str) -> NDArray[np.int64] 
 def warn_of_answers(
     net: CAMNetwork,
     answers: Answers,
-    names: Sequence[Any],
+    names: Any,
     *,
     n_steps: int,
     dt: float,
@@ -135,13 +134,12 @@ def warn_of_answers(
     AnswerWarning
         Names the images, the likely cause and the call that helps.
     """
-    differing = answers.differing
-    if len(differing) <= DIFFERING_SHARE * len(answers.cnn_logits):
+    differing, spiking, cnn = answers.differing, answers.spiking, answers.cnn
+    if spiking is None or cnn is None or len(differing) <= DIFFERING_SHARE * len(answers.cnn_logits):
         return
     valid = list(names) if len(names) > 1 else [False, True]
     listed = "; ".join(
-        f"image {image}: {valid[answers.spiking[image]]!s} instead of {valid[answers.cnn[image]]!s}"
-        for image in differing[:_NAMED]
+        f"image {image}: {valid[spiking[image]]!s} instead of {valid[cnn[image]]!s}" for image in differing[:_NAMED]
     )
     more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
     cause = likely_cause(net, n_steps=n_steps, dt=dt, trained=trained)

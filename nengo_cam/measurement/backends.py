@@ -302,7 +302,7 @@ class NengoDLBackend(Backend):
     def _reset(self) -> None:
         self.sim.reset(include_trainable=False, include_probes=False)
 
-    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None) -> Iterator[Chunk]:
+    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: Any) -> Iterator[Chunk]:
         if not self.sim.stateful:
             raise SimulatorError(
                 "nengo_dl.Simulator: the network is set to stateful=False, so that every chunk of time would begin "
@@ -381,7 +381,7 @@ class NengoBackend(Backend):
     def _reset(self) -> None:
         self.sim.reset()
 
-    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None) -> Iterator[Chunk]:
+    def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: Any) -> Iterator[Chunk]:
         self._frames = np.asarray(images[0], dtype=float)
         self._reset()
         for start in range(0, n_steps, chunk_steps):

@@ -179,7 +179,9 @@ def calibration_curve(
         **converter_options,
     }  # fmt: skip
     run = {"n_steps": n_steps, "simulator": simulator, "minibatch_size": minibatch_size, "dt": dt, "seed": seed}
-    reference, measured, how = None, [], {}
+    reference: Any = None
+    measured: list[Any] = []
+    how: dict[str, Any] = {}
     total = len(types) * len(rates) * len(images)
     with _without_what_the_curve_tells(), tqdm(total=total, unit="image", disable=not progress_bar) as progress:
         for (name, neuron_type), rate in itertools.product(types.items(), rates):

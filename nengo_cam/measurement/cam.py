@@ -266,14 +266,14 @@ def rate_cam(
     else:
         reduced = reduce_model(read_model(net_or_model, output=output))
         model, head = reduced.model, reduced.head
-    images = CheckedImages(images, head.input_shape)
+    checked = CheckedImages(images, head.input_shape)
     names = name_labels(head, label_names)
     chosen = choose_labels(head, labels, names, named=label_names is not None)
-    leading = images.shape[:2] if images.moving else images.shape[:1]
+    leading = checked.shape[:2] if checked.moving else checked.shape[:1]
     maps = np.empty((math.prod(leading), len(chosen), *head.map_shape), np.float32)
     logits = np.empty((math.prod(leading), len(chosen)), np.float32)
     outputs = features_and_logits(model, head.pooling)
-    for batch, frames in images.frames(minibatch_size):
+    for batch, frames in checked.frames(minibatch_size):
         features, batch_logits = outputs(frames, training=False)
         maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
         logits[batch] = batch_logits.numpy()[:, chosen]
@@ -284,7 +284,7 @@ def rate_cam(
             "infinity. Scale the images as the model was trained."
         )
     arrays = {"cam": maps.reshape((*leading, *maps.shape[1:])), "logits": logits.reshape((*leading, -1))}
-    coords = {"time": time_axis(images.shape[1], dt)} if images.moving else {}
+    coords = {"time": time_axis(checked.shape[1], dt)} if checked.moving else {}
     return cam_dataset(head, arrays, head.bias[chosen], names[chosen], coords, {"simulator": "none, the Keras model"})
 
 
@@ -357,7 +357,7 @@ class CamRecorder(Recorder):
         self._check_room(sum(math.prod(shape) for shape in shapes.values()))
         self.step_size = math.prod(shapes["cam"])
         self._any_activity = False
-        self._readout: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
+        self._readout: Any = None
         if self._answers is not None:
             self._answers.begin(run)
 
@@ -400,7 +400,7 @@ class CamRecorder(Recorder):
         run, net = self._run, self._run.net
         if not self._any_activity:
             _warn_of_silence(net, run.n_steps)
-        coords = {"time": time_axis(run.n_steps if self._steps is None else self._steps, run.dt)}
+        coords: dict[str, Any] = {"time": time_axis(run.n_steps if self._steps is None else self._steps, run.dt)}
         if self._count_spikes:
             coords["layer"] = list(self._decoders)
         bias = self._readout[1][self._chosen]

@@ -108,7 +108,7 @@ def answer_variables(
         logits = np.cumsum(logits, axis=1, dtype=float)[:, kept] / (kept + 1)[:, None]
     dims = ("image", "time", "label") if moving else ("image", "label")
     attrs = {"units": "logit", "long_name": "logit of the CNN"}
-    variables = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
+    variables: dict[str, tuple[Any, ...]] = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
     if answers.spiking is not None:
         valid = names if len(names) > 1 else np.arange(2)
         for name, who, won in (

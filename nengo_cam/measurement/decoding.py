@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import nengo
 import numpy as np
@@ -38,7 +39,7 @@ class Decoder:
         What the activity of each channel was multiplied by.
     """
 
-    height: float | None
+    height: Any
     factors: NDArray[np.floating]
 
     def activity(self, output: NDArray[np.floating]) -> NDArray[np.floating]:

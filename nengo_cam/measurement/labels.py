@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.parameters import number_twins
+from ..checks.parameters import is_whole, number_twins
 from ..exceptions import LabelError
 from ..models.head import CAMHead
 
@@ -41,7 +40,9 @@ def name_labels(head: CAMHead, label_names: Sequence[str] | None) -> NDArray[Any
     """
     if label_names is None:
         return np.arange(head.n_labels)
-    given = list(label_names) if np.iterable(label_names) and not isinstance(label_names, str) else [label_names]
+    given: list[Any] = (
+        list(label_names) if np.iterable(label_names) and not isinstance(label_names, str) else [label_names]
+    )
     if not all(isinstance(name, str) for name in given):
         raise LabelError(f"label_names: expected strings, got {given[:3]!r}. Convert them with str.")
     if len(given) != head.n_labels:
@@ -49,7 +50,8 @@ def name_labels(head: CAMHead, label_names: Sequence[str] | None) -> NDArray[Any
             f"label_names: expected {head.n_labels} names, one for each label of {head.readout!r}, got {len(given)}. "
             "Name every label once."
         )
-    return np.array(number_twins(given))
+    names: Any = number_twins(given)
+    return np.array(names)
 
 
 def choose_labels(head: CAMHead, labels: Any, names: NDArray[Any], *, named: bool) -> NDArray[np.int64]:
@@ -84,7 +86,7 @@ def choose_labels(head: CAMHead, labels: Any, names: NDArray[Any], *, named: boo
     chosen = []
     for label in wanted:
         # True is 1 for Python; nobody who writes it means the second label.
-        if isinstance(label, numbers.Integral) and not isinstance(label, bool) and 0 <= label < head.n_labels:
+        if is_whole(label) and 0 <= label < head.n_labels:
             chosen.append(int(label))
         elif isinstance(label, str) and label in valid:
             chosen.append(valid.index(label))

@@ -67,9 +67,9 @@ def rate_predict(
         model, head = reduced.model, reduced.head
 
     def predict(images: Images) -> NDArray[np.floating]:
-        images = CheckedImages(images, head.input_shape)
-        batches = [reduced_logits(model, frames, minibatch_size) for _, frames in images.frames(minibatch_size)]
-        leading = images.shape[: 2 if images.moving else 1]
+        checked = CheckedImages(images, head.input_shape)
+        batches = [reduced_logits(model, frames, minibatch_size) for _, frames in checked.frames(minibatch_size)]
+        leading = checked.shape[: 2 if checked.moving else 1]
         logits = np.concatenate(batches).reshape((*leading, -1)).astype(float)
         return apply_activation(head.activation, logits) if probabilities else logits
 
@@ -129,8 +129,7 @@ def spiking_predict(
     """
     check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed)
     check_synapse(synapse)
-    if isinstance(synapse, numbers.Real):
-        synapse = nengo.Lowpass(float(synapse))
+    smoothing: Any = nengo.Lowpass(float(synapse)) if isinstance(synapse, numbers.Real) else synapse
 
     def predict(images: Images) -> NDArray[np.floating]:
         (logits,) = record(
@@ -138,7 +137,7 @@ def spiking_predict(
             dt=dt, seed=seed, progress_bar=False,
         )  # fmt: skip
         # From zero, as Nengo's own filters start; by default it would start from the first logits.
-        logits = logits.mean(axis=1) if synapse is None else synapse.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
+        logits = logits.mean(axis=1) if smoothing is None else smoothing.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
         return apply_activation(net.head.activation, logits) if probabilities else logits
 
     return predict

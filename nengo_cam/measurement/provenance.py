@@ -28,7 +28,8 @@ def time_axis(steps: int | ArrayLike, dt: float) -> tuple[str, np.ndarray, dict[
     tuple
         Dimension, values [s] and attributes, for `xarray.Dataset`.
     """
-    positions = np.arange(steps) if np.ndim(steps) == 0 else np.asarray(steps)
+    given: Any = steps
+    positions = np.arange(given) if np.ndim(given) == 0 else np.asarray(given)
     return ("time", (positions + 1) * dt, {"units": "s", "long_name": "time"})
 
 

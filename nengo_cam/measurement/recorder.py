@@ -172,7 +172,7 @@ def record(
 
 def _check_recorders(recorders: Iterable[Recorder]) -> list[Recorder]:
     """Refuse what would fail after the run has begun."""
-    found = list(recorders) if np.iterable(recorders) else [recorders]
+    found: list[Any] = list(recorders) if np.iterable(recorders) else [recorders]
     for recorder in found:
         # A class has the methods too, and would fail for lack of a `self`.
         if isinstance(recorder, type) or not isinstance(recorder, Recorder):

@@ -16,7 +16,7 @@ from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
 from ..exceptions import SimulatorError
 from .arguments import check_run
-from .backends import Backend, Chunk, open_backend
+from .backends import Chunk, open_backend
 from .decoding import choose_layers, probed
 
 __all__ = ["Run"]
@@ -109,13 +109,13 @@ class Run:
         self._first_range: tuple[float, float] | None = None
         if self.images.array is not None:
             net.warn_of_range(self.images.array, stacklevel=stacklevel)
-        self.backend: Backend | None = None
+        self.backend: Any = None
         self._simulator = simulator
         self._minibatch_size = minibatch_size or min(len(self.images), RUN_MINIBATCH)
         self._seed = seed
         self._progress_bar = progress_bar
         self._chunk_steps = chunk_steps
-        self._block: tuple[slice | None, NDArray[np.float32] | None] = (None, None)
+        self._block: tuple[slice | None, Any] = (None, None)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Run:
