@@ -101,7 +101,8 @@ def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
     with atomic_path(paths["cam.nc"]) as path:
         spiking.to_netcdf(path, engine="h5netcdf", encoding={"cam": {"zlib": True, "complevel": 1}})
     with atomic_path(paths["timeline.png"]) as path:
-        plotting.timeline(averaged, rate, images, image=0).figure.savefig(path, dpi=150)
+        figure: Any = plotting.timeline(averaged, rate, images, image=0).figure
+        figure.savefig(path, dpi=150)
     film = plotting.animate(averaged, rate, images, image=_three_kinds(classes), progress_bar=progress_bar(run))
     film.save(paths["cam.gif"])
 
@@ -149,7 +150,7 @@ def animate(
     existed = {out} if out.exists() else set()
     job = prepare(model, images, options)
     job.check_position(image)
-    labels = {"labels": job.find_label(label), "label_names": job.names}
+    labels: dict[str, Any] = {"labels": job.find_label(label), "label_names": job.names}
     import nengo_cam as ncam
 
     net = job.convert()
@@ -180,7 +181,7 @@ def animate(
 @run_options
 def inspect(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.Path | None, **options: Any) -> None:
     """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
-    existed = set()
+    existed: set[pathlib.Path] = set()
     if out is not None:
         _check_table(out, inputs=[model, *images])
         existed = {out} if out.exists() else existed
@@ -233,7 +234,7 @@ def compare(
     model: pathlib.Path,
     images: tuple[pathlib.Path, ...],
     out: pathlib.Path,
-    shown: int,
+    shown: tuple[int, ...],
     metric: str,
     threshold: float,
     raw: bool,
@@ -260,18 +261,18 @@ def compare(
     run = {**simulation(options), "label_names": job.names}
     spiking = ncam.spiking_cam(net, job.images, **run)
     say_answers(job, net, spiking, range(len(job.images)))
-    shown = list(shown) or list(range(min(6, len(job.images))))
+    drawn = list(shown) or list(range(min(6, len(job.images))))
     features = None
     if options["synapse"] is None:
         # Again, for one image alone: the features of all would be large.
         once = {**run, "progress_bar": False, "check_answers": False, "keep_features": True}
-        features = ncam.spiking_cam(net, job.images[shown[0]][None], **once)
+        features = ncam.spiking_cam(net, job.images[drawn[0]][None], **once)
     report = comparison_report.report_comparison(
         spiking if raw else agreement.cumulative(spiking),
         rate,
         job.images,
         features=features,
-        shown=shown,
+        shown=drawn,
         label=None if chosen is None else rate["label"].values.tolist()[chosen],
         metric=metric,
         threshold=threshold,
