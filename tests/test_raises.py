@@ -24,13 +24,6 @@ ERRORS = {name for name in exceptions.__all__ if issubclass(getattr(exceptions, 
 EVERYWHERE = {"CompatibilityError"}
 #: What the source seems to allow and what cannot be, by function: the reason.
 IMPOSSIBLE = {
-    ("measurement.activity.measure_activity", "HeadError"): "a network has a head",
-    ("measurement.activity.measure_activity", "UnsupportedModelError"): "a network was converted",
-    **{
-        (f"conversion.report.{name}", error): "a network was converted"
-        for name in ("layer_parts", "network_report", "non_spiking_layers")
-        for error in ("HeadError", "ModelTypeError", "UnsupportedModelError")
-    },
     **{
         ("conversion.verify.verify", error): "a network was converted"
         for error in ("HeadError", "ModelTypeError", "UnsupportedModelError")

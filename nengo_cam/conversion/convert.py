@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from .. import compat
 from ..checks.images import check_images
-from ..checks.parameters import check_count, check_synapse
+from ..checks.parameters import CNN_MINIBATCH, check_count, check_synapse
 from ..exceptions import (
     InputRangeWarning,
     NonSpikingWarning,
@@ -359,7 +359,7 @@ class CAMNetwork:
         """
         return layer_weights(self, sim)
 
-    def cnn_logits(self, images: ArrayLike, *, minibatch_size: int = 32) -> np.ndarray:
+    def cnn_logits(self, images: ArrayLike, *, minibatch_size: int = CNN_MINIBATCH) -> np.ndarray:
         """Run the CNN that the network came from, as it was at conversion.
 
         Parameters
