@@ -1,4 +1,7 @@
-"""What each layer of a spiking network does when it runs: rates, spikes, and how close it is to the CNN's layer."""
+"""What each layer of a spiking network does when it runs: rates, spikes, and how close it is to the CNN's layer.
+
+Numbers of a layer, over all its neurons and images. For the mean of each neuron write a `Recorder`.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ cycles             errors for networks that cannot run
 reference_builder  Nengo's builder, without the work that nobody looks at
 operator_folding   operators rewritten so that the same numbers cost less
 context            what rules are told
-registry           the registry of rules for operators
+operator_rules     rules for operators, and their registry
 operators          rules: copies, products, the clock, Python functions
 convolution        rules: convolutions
 events             convolutions of spikes
@@ -30,7 +30,7 @@ tensors            between NumPy and TensorFlow
 
 from . import convolution, neurons, operators, pooling, processes, tensor_nodes  # noqa: F401 (they register rules)
 from .neurons import register_neurons
-from .registry import Rule, register_operator
+from .operator_rules import Rule, register_operator
 from .simulator import Simulator
 
 __all__ = ["Rule", "Simulator", "register_neurons", "register_operator"]

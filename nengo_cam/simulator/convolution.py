@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .. import compat
 from .events import EventConvolution
 from .operator_folding import unscaling
-from .registry import Rule, register_operator
+from .operator_rules import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy
 

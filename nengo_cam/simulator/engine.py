@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from nengo.builder import Signal
 
     from .context import StepRange
+    from .operator_rules import Rule
     from .plan import Plan
-    from .registry import Rule
     from .signals import Key
 
 __all__ = ["Engine"]

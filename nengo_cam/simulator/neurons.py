@@ -29,7 +29,7 @@ from .integration import (
     integrate_and_fire_signed_clipped,
 )
 from .operator_folding import integrators
-from .registry import Rule, register_operator
+from .operator_rules import Rule, register_operator
 from .scan import Block, for_each_block, spread
 from .signals import Value
 

@@ -20,7 +20,7 @@ from nengo.utils.functions import function_name
 
 from .. import compat
 from .operator_folding import unscaling
-from .registry import Rule, register_operator
+from .operator_rules import Rule, register_operator
 from .signals import Value, as_slice
 from .tensors import to_numpy
 

@@ -10,14 +10,14 @@ from nengo.builder.neurons import SimNeurons
 from .context import Build
 from .cycles import explain_cycle
 from .operator_folding import fold
-from .registry import find_rule
+from .operator_rules import find_rule
 from .signals import element_indices, overlap, signal_key
 
 if TYPE_CHECKING:
     import numpy as np
     from nengo.builder import Model, Operator
 
-    from .registry import Rule
+    from .operator_rules import Rule
 
 __all__ = ["Part", "Plan", "Task"]
 

@@ -10,7 +10,7 @@ from nengo.builder.transforms import ConvInc
 from .. import compat
 from .compiled import compiled
 from .convolution import ConvIncRule, ConvolutionRule, n_groups
-from .registry import register_operator
+from .operator_rules import register_operator
 from .scan import for_each, portions
 from .tensors import to_numpy
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from nengo.builder.processes import SimProcess
 
-from .registry import Rule, register_operator
+from .operator_rules import Rule, register_operator
 from .signals import Value
 from .synapses import SynapseRule
 

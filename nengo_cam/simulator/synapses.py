@@ -9,7 +9,7 @@ import numpy as np
 from nengo.synapses import LinearFilter, Triangle
 
 from .. import compat
-from .registry import Rule
+from .operator_rules import Rule
 from .scan import for_each_block, spread
 from .signals import Value
 

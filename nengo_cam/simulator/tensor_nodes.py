@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import compat
-from .registry import Rule, register_operator
+from .operator_rules import Rule, register_operator
 from .signals import Value
 from .tensors import to_numpy
 

@@ -9,7 +9,7 @@ import pytest
 
 import nengo_cam as ncam
 from nengo_cam.simulator import Rule, register_operator
-from nengo_cam.simulator.registry import find_rule
+from nengo_cam.simulator.operator_rules import find_rule
 
 START = """
 import sys

@@ -1,4 +1,7 @@
-"""What each metric means: its range, and which way is better."""
+"""What each metric means: its range, and which way is better.
+
+`register_metric` fills it; a new metric goes into `metrics`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The registry of rules: how an operator of Nengo's runs for all steps of a chunk at once."""
+"""Rules, and their registry: how an operator of Nengo's runs for all steps of a chunk at once.
+
+That of neuron types is in `neurons`.
+"""
 
 from __future__ import annotations
 
