@@ -29,9 +29,9 @@ from ..models.source import SourceModel, read_model
 from ..neurons import IntegrateAndFire, clipped
 from . import layers
 from .calibrate import scale_rates
+from .layer_weights import layer_weights
 from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, verify
-from .weights import layer_weights
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
 
