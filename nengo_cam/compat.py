@@ -46,11 +46,13 @@ __all__ = [
     "is_called_once",
     "is_functional",
     "is_keras3_model",
+    "is_keras_layer",
     "is_symbolic",
     "is_value",
     "load_hdf5_weights",
     "loaded_nengo_dl",
     "model_nodes",
+    "name_layer",
     "name_operation",
     "package_version",
     "package_versions",
@@ -72,7 +74,7 @@ _LEGACY_SWITCH = "TF_USE_LEGACY_KERAS"
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 #: Held while what belongs to the whole process is another for the building of one model.
 _BUILDING = threading.RLock()
-#: What waits for NengoDL, and stays for when it is loaded anew.
+#: What is called when NengoDL has been imported.
 _NENGO_DL_CALLBACKS: list[Callable[[], None]] = []
 #: Held while somebody is added to those who wait, so that nobody is missed by an import in another thread.
 _CALLBACKS_CHANGE = threading.Lock()
@@ -443,6 +445,16 @@ def tensor_origin(tensor: Any) -> tuple[Any, int]:
 def is_symbolic(value: object) -> bool:
     """Tell whether a value is a symbolic Keras tensor."""
     return hasattr(value, "_keras_history")
+
+
+def is_keras_layer(layer_type: type) -> bool:
+    """Tell whether a class of layers is Keras's own; one that is derived from it may do anything."""
+    return layer_type is getattr(import_tensorflow().keras.layers, layer_type.__name__, None)
+
+
+def name_layer(layer: Any, name: str) -> None:
+    """Give a layer of Keras 2 a name that its configuration does not hold."""
+    layer._name = name
 
 
 def set_read_only(obj: Any, name: str, value: np.ndarray) -> None:

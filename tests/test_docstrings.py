@@ -27,7 +27,7 @@ MAIN = {
     "nengo_cam.measurement.cost.measure_cost",
     "nengo_cam.datasets.digits",
     "nengo_cam.datasets.scattered_digits",
-    "nengo_cam.models.head.find_head",
+    "nengo_cam.models.source.find_head",
     "nengo_cam.scoring.latency.decision_latency",
     "nengo_cam.scoring.latency.explanation_latency",
     "nengo_cam.scoring.localization.localize.localization_scores",

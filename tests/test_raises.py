@@ -35,6 +35,7 @@ IMPOSSIBLE = {
         (f"measurement.cam.{name}", "ChannelMismatchError"): "features and kernel fit"
         for name in ("rate_cam", "spiking_cam", "CamRecorder", "CamRecorder.add")
     },
+    ("conversion.convert.CAMNetwork.replay", "ParameterError"): "weights of a network fit it",
     ("conversion.convert.CAMNetwork.verify", "HeadError"): "a network has a head",
     ("conversion.convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
     ("conversion.convert.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",

@@ -73,7 +73,7 @@ def scale_rates(
     ------
     ParameterError
         If an argument is out of its range, or names a layer that is not there.
-    ModelTypeError, HeadError, UnsupportedModelError, VerificationError
+    VerificationError
         As from `nengo_cam.models.simplify.balance_channels`, if channels are balanced.
     """
     by_layer, by_channel = _given_scales(reduced.model, by_hand)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import compat
+from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
 from ..checks.parameters import CNN_MINIBATCH, check_count, check_synapse
 from ..exceptions import (
@@ -24,7 +25,8 @@ from ..exceptions import (
     VerificationError,
 )
 from ..models.head import CAMHead
-from ..models.simplify import ReducedModel, rectified_layers, reduce_model, reduced_logits
+from ..models.replay import Replay
+from ..models.simplify import ReducedModel, is_half_precision, rectified_layers, reduce_model, reduced_logits
 from ..models.source import SourceModel, read_model
 from ..neurons import IntegrateAndFire, clipped
 from . import layers
@@ -33,7 +35,7 @@ from .layer_weights import layer_weights
 from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, verify
 
-__all__ = ["CAMNetwork", "Verification", "convert"]
+__all__ = ["CAMNetwork", "Verification", "as_synapse", "convert"]
 
 _DEFAULT_NEURONS = IntegrateAndFire()
 
@@ -132,7 +134,7 @@ def convert(
     False
     """
     _check_neurons(neurons)
-    synapse = _as_synapse(synapse)
+    synapse = as_synapse(synapse)
     source = read_model(model, output=output)
     reduced = reduce_model(source)
     # Before calibration, which runs the model on all images.
@@ -256,6 +258,12 @@ class CAMNetwork:
                 f"network of model {self.model.name!r}: TensorNodes cannot be pickled; expected native Nengo objects "
                 f"only, got {list(self.tensor_nodes)}. Pickle the Keras model, and convert it where it is needed."
             )
+        if is_half_precision(self.model.layers):
+            # Keras 2 reads layers of mixed precision back by calling itself without end.
+            raise UnsupportedModelError(
+                f"network of model {self.model.name!r}: layers of half precision cannot be pickled; expected single "
+                "precision, got a mixed policy. Pickle the Keras model, and convert it where it is needed."
+            )
         return vars(self)
 
     @property
@@ -292,22 +300,55 @@ class CAMNetwork:
         return network_report(self)
 
     @contextlib.contextmanager
-    def probed_neurons(self) -> Iterator[dict[str, nengo.Probe]]:
-        """Probe all spiking neurons while a simulator is made; the network is then as it was.
+    def probed_neurons(self, layers: dict[str, nengo.Ensemble] | None = None) -> Iterator[dict[str, nengo.Probe]]:
+        """Probe neurons while a simulator is made; the network is then as it was.
+
+        Parameters
+        ----------
+        layers : dict of {str: nengo.Ensemble}, optional
+            Which, by name. Default: all that spike.
 
         Yields
         ------
         dict of {str: nengo.Probe}
             Unfiltered probes of the output, by the name of the layer. One spike is amplitude / dt.
         """
-        # The list is put back whole, as Nengo has no way to take a probe out of a network.
-        layers, before = self.spiking_layers, list(self.net.probes)
-        with self.net:
-            probes = {name: nengo.Probe(ensemble.neurons, label=name) for name, ensemble in layers.items()}
+        layers, before = self.spiking_layers if layers is None else layers, list(self.net.probes)
         try:
+            with self.net:
+                probes = {name: nengo.Probe(ensemble.neurons, label=name) for name, ensemble in layers.items()}
             yield probes
         finally:
+            # A simulator keeps the probes that it was built with; nobody else's should have them. The list is put back
+            # whole, as Nengo has no way to take a probe out of a network.
             self.net.probes[:] = before
+
+    def replay(self, sim: Any = None) -> Replay:
+        """Make what runs the reduced model layer by layer, for methods that explain by gradients or relevance.
+
+        Parameters
+        ----------
+        sim : nengo.Simulator, nengo_dl.Simulator or nengo_cam.Simulator, optional
+            An open simulator of ``net``, whose weights are taken. Default: those of conversion.
+
+        Returns
+        -------
+        nengo_cam.models.replay.Replay
+            In the units of ``reduced``: channels have their factors.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If an option of ``nengo_dl.Converter`` made another network than that of the model: ``swap_activations``,
+            ``max_to_avg_pool``.
+        """
+        replacing = self._replacing
+        if replacing:
+            raise UnsupportedModelError(
+                f"network of model {self.model.name!r}: {' and '.join(replacing)} made another network of it than its "
+                "layers say; expected the model's own layers, got others. Change the layers of the model instead."
+            )
+        return Replay(self.reduced, None if sim is None else self.layer_weights(sim))
 
     @property
     def n_neurons(self) -> int:
@@ -457,6 +498,9 @@ class CAMNetwork:
         The rate form is converted from the reduced model, its channels balanced as they are. If the network was trained
         further after conversion, only the second check speaks of it.
         """
+        # Before the second conversion.
+        check_count("n_steps", n_steps)
+        check_images(images, self.head.input_shape)
         rate_form = convert(
             self.converter.model, neurons=None, scale_firing_rates=self.firing_rate_scales, **self.converter_options
         )
@@ -468,9 +512,14 @@ class CAMNetwork:
             )
         return result
 
+    @property
+    def _replacing(self):
+        """Options by which NengoDL put other layers in the place of some."""
+        return [name for name in ("swap_activations", "max_to_avg_pool") if self.converter_options.get(name)]
+
     def _suspect(self):
         """Say where to look if verification fails."""
-        replacing = [name for name in ("swap_activations", "max_to_avg_pool") if self.converter_options.get(name)]
+        replacing = self._replacing
         if replacing:
             return f"Leave {' and '.join(replacing)} out to see whether they make the difference."
         if self.tensor_nodes:
@@ -501,7 +550,23 @@ def _check_neurons(neurons):
         raise ParameterError("neurons: nengo.Direct has no activity to read; expected neurons, got Direct(). Use None.")
 
 
-def _as_synapse(synapse):
+def as_synapse(synapse: Any) -> nengo.synapses.Synapse | None:
+    """Make a synapse of what a user gave.
+
+    Parameters
+    ----------
+    synapse : nengo.synapses.Synapse, float or None
+        One of Nengo's, or the time constant of a lowpass [s].
+
+    Returns
+    -------
+    nengo.synapses.Synapse or None
+
+    Raises
+    ------
+    ParameterError
+        If it is something else.
+    """
     check_synapse(synapse)
     return synapse if synapse is None or isinstance(synapse, nengo.synapses.Synapse) else nengo.Lowpass(float(synapse))
 
@@ -599,7 +664,7 @@ def _warn_if_not_spiking(net):
             f"becomes {type(net.neurons).__name__}; replace other nonlinearities, or pass swap_activations."
             f"{advice if raw else ''}",
             NonSpikingWarning,
-            stacklevel=3,
+            stacklevel=user_stacklevel(),
         )
 
 
@@ -610,7 +675,7 @@ def _warn_if_rectifying(net):
     warnings.warn(
         f"neurons: {type(net.neurons).__name__} rectifies its input at every step, and without a synapse the error "
         "adds up over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images "
-        "instead of 98 % (docs/calibration.md). Use nengo_cam.IntegrateAndFire().",
+        "instead of 98 %. Use nengo_cam.IntegrateAndFire().",
         RectifiedInputWarning,
-        stacklevel=3,
+        stacklevel=user_stacklevel(),
     )

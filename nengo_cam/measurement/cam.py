@@ -17,7 +17,7 @@ from ..checks.memory import check_room
 from ..checks.parameters import CNN_MINIBATCH, check_count, check_positive
 from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
-from ..exceptions import ChannelMismatchError, ImageError, SilentFeaturesWarning
+from ..exceptions import ChannelMismatchError, ImageError, ParameterError, SilentFeaturesWarning
 from ..models.simplify import features_and_logits, reduce_model
 from ..models.source import read_model
 from ..simulator import Simulator
@@ -166,7 +166,7 @@ def spiking_cam(
         If ``images`` does not fit the network, is empty, or holds NaN or infinity.
     ParameterError
         If ``n_steps``, ``minibatch_size`` or ``chunk_steps`` is not a whole number of at least 1, or ``dt`` is not
-        positive; if a time is not in the run.
+        positive; if ``seed`` is not a seed, or a time is not in the run.
     LabelError
         If a label does not exist, or ``label_names`` does not name all labels.
     SimulatorError
@@ -262,6 +262,10 @@ def rate_cam(
     check_count("minibatch_size", minibatch_size)
     check_positive("dt", dt, unit="seconds")
     if isinstance(net_or_model, CAMNetwork):
+        if output is not None:
+            raise ParameterError(
+                f"output: a converted network has one; expected None, got {output!r}. Choose it in nengo_cam.convert."
+            )
         model, head = net_or_model.converter.model, net_or_model.head
     else:
         reduced = reduce_model(read_model(net_or_model, output=output))
@@ -387,8 +391,11 @@ class CamRecorder(Recorder):
         self._kept.put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
         self._kept.put("logits", rows, chunk.steps, chunk.logits[..., self._chosen])
         if self._count_spikes:
-            totals = [decoder.spike_totals(chunk.observed[name]) for name, decoder in self._decoders.items()]
-            self._kept.put("spike_count", rows, chunk.steps, whole_counts(np.stack(totals, axis=-1)))
+            # One after the other into an array: a network without spikes has no layers to stack.
+            totals = np.zeros((*chunk.logits.shape[:2], len(self._decoders)))
+            for position, (name, decoder) in enumerate(self._decoders.items()):
+                totals[..., position] = decoder.spike_totals(chunk.observed[name])
+            self._kept.put("spike_count", rows, chunk.steps, whole_counts(totals))
         if self._keep_features:
             activity = feature_decoder(self._run.net).activity(features)
             self._kept.put("features", rows, chunk.steps, np.moveaxis(activity, -1, 2))

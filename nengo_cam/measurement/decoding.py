@@ -191,14 +191,8 @@ def probed(net: CAMNetwork, layers: dict[str, nengo.Ensemble]) -> Iterator[dict[
     dict of {str: nengo.Probe}
         Unfiltered probes of the neurons' output.
     """
-    before = list(net.net.probes)
-    try:
-        with net.net:
-            probes = {name: nengo.Probe(ensemble.neurons, label=name) for name, ensemble in layers.items()}
+    with net.probed_neurons(layers) as probes:
         yield probes
-    finally:
-        # A simulator keeps the probes that it was built with; nobody else's should have them.
-        net.net.probes[:] = before
 
 
 def whole_counts(values: ArrayLike) -> NDArray[np.int64]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any, Callable
 
 import nengo
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.parameters import CNN_MINIBATCH, check_count, check_synapse
+from ..checks.parameters import CNN_MINIBATCH, check_count
 from ..checks.sources import CheckedImages, Images
-from ..conversion.convert import CAMNetwork
+from ..conversion.convert import CAMNetwork, as_synapse
 from ..models.outputs import apply_activation
 from ..models.simplify import reduce_model, reduced_logits
 from ..simulator import Simulator
@@ -128,8 +127,7 @@ def spiking_predict(
     True
     """
     check_run(net, n_steps=n_steps, minibatch_size=minibatch_size, dt=dt, seed=seed)
-    check_synapse(synapse)
-    smoothing: Any = nengo.Lowpass(float(synapse)) if isinstance(synapse, numbers.Real) else synapse
+    smoothing: Any = as_synapse(synapse)
 
     def predict(images: Images) -> NDArray[np.floating]:
         (logits,) = record(

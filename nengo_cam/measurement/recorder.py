@@ -137,11 +137,16 @@ def record(
     SimulatorError
         If ``simulator`` is unknown or cannot run the network, or activity leaves the range of numbers; if layers are
         observed in an open simulator.
+    LabelError, ResultSizeError, UnsupportedModelError
+        As recorders raise them before the run: a label that is not there, maps larger than the free memory, synapses
+        that cannot be counted.
 
     Warns
     -----
     InputRangeWarning
         If images lie far outside the range of the images that the network was calibrated on.
+    AnswerWarning, SilentFeaturesWarning
+        As `nengo_cam.spiking_cam`, if maps are among what is measured.
 
     Examples
     --------
@@ -156,7 +161,7 @@ def record(
     run = Run(
         net, images, n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size, dt=dt, seed=seed,
         progress_bar=progress_bar, chunk_steps=chunk_steps,
-        observe=[name for recorder in recorders for name in recorder.observes(net)],
+        observe=[name for recorder in recorders for name in _names(recorder.observes(net))],
         # `Run` and the method that warns are two calls more.
         stacklevel=user_stacklevel() + 2,
     )  # fmt: skip
@@ -168,6 +173,11 @@ def record(
             for recorder in recorders:
                 recorder.add(rows, chunk)
     return [recorder.result() for recorder in recorders]
+
+
+def _names(observed: str | Sequence[str]) -> Sequence[str]:
+    """Take one name for a list of one, and not for its letters."""
+    return [observed] if isinstance(observed, str) else observed
 
 
 def _check_recorders(recorders: Iterable[Recorder]) -> list[Recorder]:

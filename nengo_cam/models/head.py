@@ -431,10 +431,7 @@ def keeps_numbers(kind: str, config: dict) -> bool:
 
 
 def _keeps_numbers(call):
-    tf = compat.import_tensorflow()
-    # A class derived from Keras's may do anything.
-    is_own = type(call.layer) is getattr(tf.keras.layers, call.kind, None)
-    return is_own and keeps_numbers(call.kind, call.layer.get_config())
+    return compat.is_keras_layer(type(call.layer)) and keeps_numbers(call.kind, call.layer.get_config())
 
 
 def _is_activation(call):

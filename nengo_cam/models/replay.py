@@ -61,7 +61,7 @@ class Replayed:
         Pre-activation of each rectified layer call, by its name.
     outputs : dict of {str: tensor of shape (N, ..., channels)}
         Its output: what it was told, or the ReLU of its pre-activation.
-    features : tensor of shape (N, Y, X, K)
+    features : tensor of shape (N, Y, X, K), or with one or three axes of the map
         What is pooled.
     logits : tensor of shape (N, L)
         Logits.
@@ -82,7 +82,8 @@ class Replay:
         The model, as `nengo_cam.models.simplify.reduce_model` makes it, or a network has it (``net.reduced``).
     weights : mapping of {str: list of ndarray}, optional
         Weights by the name of the layer call, in the order of Keras, such as `nengo_cam.CAMNetwork.layer_weights` reads
-        from a simulator. Calls that are missing have those of the model. They are copied.
+        from a simulator. Calls that are missing have those of the model. They are copied. What ``nengo_dl.Converter``
+        was told to put in the place of layers is not in the model; `nengo_cam.CAMNetwork.replay` refuses such networks.
 
     Attributes
     ----------
@@ -140,7 +141,7 @@ class Replay:
         Parameters
         ----------
         images : array_like or tensor of shape (N, Y, X, channels)
-            Images, as fed to the model.
+            Images, as fed to the model; maps of one or three axes likewise.
         told : mapping of {str: array_like of shape (N, ..., channels)}, optional
             What rectified layer calls put out, by name, in place of the ReLU of their pre-activation.
         rules : callable or mapping of {str: callable}
@@ -150,25 +151,44 @@ class Replay:
         Returns
         -------
         Replayed
-            Tensors. Under ``tf.GradientTape`` the gradient goes through the rules, also where an output was told.
+            Tensors. Under ``tf.GradientTape`` the gradient goes through the rules to the images and the
+            pre-activations, also where an output was told; there is none by what was told.
 
         Raises
         ------
         ParameterError
-            If ``told`` or ``rules`` names a call that is not rectified, or what is told has another shape.
+            If images have another shape than the model takes; if ``told`` or ``rules`` names a call that is not
+            rectified, a rule is not callable, or what is told is not an array of the right shape.
         """
         tf = compat.import_tensorflow()
         told = dict(told or {})
         by_name = dict(rules) if isinstance(rules, Mapping) else dict.fromkeys(self.max_values, rules)
         self._check_names("told", told, self.max_values)
         self._check_names("rules", by_name, self.max_values)
+        for rule in by_name.values():
+            if not callable(rule):
+                raise ParameterError(
+                    f"rules: expected callables, got {rule!r}. Pass nengo_cam.models.replay.gate, or one like it."
+                )
+        images = tf.cast(tf.convert_to_tensor(images), "float32")
+        shape = (None, *self.reduced.head.input_shape)
+        if not images.shape.is_compatible_with(shape):
+            raise ParameterError(
+                f"images: the model takes {shape}; expected that shape, got {tuple(images.shape)}. Give images as they "
+                "are fed to the model."
+            )
         pre: dict[str, Any] = {}
         outputs: dict[str, Any] = {}
         kept: dict[Any, Any] = {}
 
         def apply(number, call, args, kwargs):
             name, layer = self._names[number], self.linear_layers[self._names[number]]
-            values = args[0] if layer is None else layer(*args, **inference_arguments(layer, kwargs))
+            # Keras casts what a layer takes to the precision that the layer computes in.
+            values = (
+                tf.cast(args[0], call.layer.compute_dtype)
+                if layer is None
+                else (layer(*args, **inference_arguments(layer, kwargs)))
+            )
             if name not in self.max_values:
                 return values
             rule = by_name.get(name, gate)
@@ -177,7 +197,6 @@ class Replay:
             return outputs[name]
 
         calls = self.reduced.calls
-        images = tf.cast(tf.convert_to_tensor(images), "float32")
         for call, results in run_calls(self.reduced.flat, images, apply):
             kept.update((key, value) for key, value in zip(call.outputs, results) if key == calls.features)
             logits = results[0]
@@ -190,8 +209,15 @@ class Replay:
         if told is None:
             output = tf.minimum(tf.nn.relu(pre), tf.constant(max_value, pre.dtype))
         else:
-            output = tf.cast(told, pre.dtype)
-            if output.shape != pre.shape:
+            try:
+                output = tf.cast(tf.convert_to_tensor(told), pre.dtype)
+            except (TypeError, ValueError, tf.errors.OpError) as err:
+                raise ParameterError(
+                    f"told: {name!r} is told what is no array of numbers; expected shape {tuple(pre.shape)}, got "
+                    f"{type(told).__name__} ({err}). Give one array."
+                ) from err
+            # Where the number of images is open, in a tf.function, it fits any.
+            if not output.shape.is_compatible_with(pre.shape):
                 raise ParameterError(
                     f"told: {name!r} puts out {tuple(pre.shape)}; expected that shape, got {tuple(output.shape)}. Give "
                     "activity image by image, channels last."
@@ -210,8 +236,6 @@ class Replay:
         layer, is_rectified = call.layer, name in self.max_values
         if is_rectified and not layer.weights:
             return None
-        if not is_rectified and weights is None:
-            return layer
         own = layer.get_weights()
         weights = own if weights is None else weights
         if [np.shape(array) for array in weights] != [array.shape for array in own]:
@@ -219,12 +243,17 @@ class Replay:
                 f"weights: {name!r} has arrays of other shapes; expected {[array.shape for array in own]}, got "
                 f"{[np.shape(array) for array in weights]}. Pass what net.layer_weights(sim) gives."
             )
+        # A layer of the author's own is not made again without need.
+        if not is_rectified and all(map(np.array_equal, weights, own)):
+            return layer
         config = layer.get_config()
         if is_rectified:
             config["activation"] = "linear"
         copy = type(layer).from_config(config)
         copy.build(layer.get_input_shape_at(0))
         copy.set_weights(weights)
+        # Not all layers' own `build` says that it is done; it would be done again, with weights drawn anew.
+        copy.built = True
         return copy
 
     def _check_names(self, what, given, known):

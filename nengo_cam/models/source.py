@@ -45,7 +45,7 @@ class SourceModel:
 
 
 def read_model(model: Any, *, output: int | str | None = None) -> SourceModel:
-    """Read a model.
+    """Read a model as it is now; one that is trained afterwards has to be read again.
 
     Parameters
     ----------
@@ -63,9 +63,14 @@ def read_model(model: Any, *, output: int | str | None = None) -> SourceModel:
     Raises
     ------
     ModelTypeError, UnsupportedModelError, HeadError
-        As `nengo_cam.find_head`.
+        As `nengo_cam.find_head`; if ``output`` is given for what has been read already.
     """
     if isinstance(model, SourceModel):
+        if output is not None:
+            raise HeadError(
+                f"model {model.model.name!r}: it was read already, with one output; expected output=None, got "
+                f"{output!r}. Choose the output when the model is read."
+            )
         return model
     model = select_output(model, output)
     flat = flatten(model)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import nengo_cam as ncam
-from nengo_cam.exceptions import ParameterError
+from nengo_cam.exceptions import ParameterError, UnsupportedModelError
 from nengo_cam.models.replay import Replay, gate
 from nengo_cam.models.simplify import balance_channels, reduce_model
 
@@ -226,6 +226,63 @@ def test_given_weights_take_the_place_of_the_models(small_model, images):
     np.testing.assert_array_equal(reduced.layer("conv1").get_weights()[0], kernel)
 
 
+class Amplified(layers.Layer):
+    """Does more than its option `activation` says, and does not say that it is built."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = _tf.nn.relu
+
+    def build(self, shape):
+        self.factor = self.add_weight("factor", (shape[-1],), initializer=_tf.keras.initializers.RandomUniform(1, 3))
+
+    def call(self, inputs):
+        return self.activation(self.factor * inputs) + 0.5 * inputs
+
+
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_layers_of_ones_own_compute_what_they_compute(frames, with_weights):
+    inputs = _tf.keras.Input((8, 6, 2))
+    x = Amplified(name="own")(layers.Conv2D(4, 3, **RELU)(inputs))
+    model = _tf.keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    with pytest.warns(ncam.exceptions.NonSpikingWarning, match="do not spike"):
+        net = ncam.convert(model, calibrate_on=frames)
+    assert "own" not in net.firing_rate_scales
+    # As a TensorNode, with its own weights and not with others that were drawn when it was built again.
+    assert net.verify(frames).logit_difference < 1e-6
+    with ncam.Simulator(net.net, progress_bar=False) as sim:
+        replayed = net.replay(sim if with_weights else None)(frames)
+    assert len(replayed.pre) == 1
+    assert_close(replayed.logits, model(frames), tolerance=1e-5)
+
+
+def test_networks_of_other_layers_than_the_models_are_refused(frames):
+    inputs = _tf.keras.Input((8, 6, 2))
+    x = layers.MaxPooling2D()(layers.Conv2D(4, 3, **RELU)(inputs))
+    model = _tf.keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    net = ncam.convert(model, max_to_avg_pool=True)
+    with pytest.raises(UnsupportedModelError, match="max_to_avg_pool made another network of it than its layers say"):
+        net.replay()
+
+
+def test_half_precision_is_that_of_the_layer():
+    inputs = _tf.keras.Input((8, 6, 2))
+    x = layers.ReLU(name="full", dtype="float32")(layers.Conv2D(4, 3, dtype="mixed_float16")(inputs))
+    x = layers.GlobalAveragePooling2D(dtype="float32")(x)
+    replay = Replay(reduce_model(_tf.keras.Model(inputs, layers.Dense(3, dtype="float32")(x))))
+    frames = np.random.default_rng(0).random((1, 8, 6, 2), dtype=np.float32)
+    large = np.full(replay(frames).outputs["full"].shape, 1e5, np.float32)
+    assert np.isfinite(replay(frames, told={"full": large}).logits).all()
+
+
+def test_it_runs_in_a_function_of_any_number_of_images(small_model, images):
+    replay = Replay(reduce_model(small_model))
+    told = np.random.default_rng(0).random((5, 8, 6, 5), dtype=np.float32)
+    specs = [_tf.TensorSpec((None, *array.shape[1:]), _tf.float32) for array in (images, told)]
+    function = _tf.function(lambda x, y: replay(x, told={"conv1": y}).logits, input_signature=specs)
+    assert_close(function(images, told), replay(images, told={"conv1": told}).logits)
+
+
 def test_wrong_arguments(small_model, images):
     reduced = reduce_model(small_model)
     with pytest.raises(ParameterError, match=r"weights: 'conv7' is not .*expected one of \['conv0', .*got 'conv7'"):
@@ -239,3 +296,9 @@ def test_wrong_arguments(small_model, images):
         replay(images, rules={"readout": gate})
     with pytest.raises(ParameterError, match=r"told: 'conv1' puts out \(5, 8, 6, 5\); expected that shape, got \(5, 3"):
         replay(images, told={"conv1": np.zeros((5, 3))})
+    with pytest.raises(ParameterError, match="told: 'conv1' is told what is no array of numbers"):
+        replay(images, told={"conv1": [[1, 2], [3]]})
+    with pytest.raises(ParameterError, match="rules: expected callables, got 3"):
+        replay(images, rules={"conv1": 3})
+    with pytest.raises(ParameterError, match=r"images: the model takes \(None, 8, 6, 2\); .*got \(5, 6, 8, 2\)"):
+        replay(np.swapaxes(images, 1, 2))

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import nengo_cam as ncam
-from nengo_cam.exceptions import HeadError, ModelTypeError, UnsupportedModelError
+from nengo_cam.exceptions import HeadError, ModelTypeError, ParameterError, UnsupportedModelError
 from nengo_cam.models import graph, head, keras3, source
 from nengo_cam.models.simplify import equivalence, inference, read_reduced, reduce_model, rewriting
 from nengo_cam.models.source import SourceModel, read_model
@@ -95,6 +95,57 @@ def test_what_cannot_be_read(tf):
         read_model(model)
 
 
+def test_what_was_read_has_one_output(tf):
+    inputs = tf.keras.Input((4, 4, 1))
+    pooled = tf.keras.layers.GlobalAveragePooling2D()(tf.keras.layers.Conv2D(3, 3, activation="relu")(inputs))
+    outputs = [tf.keras.layers.Dense(n, name=name)(pooled) for name, n in (("first", 2), ("second", 5))]
+    model = tf.keras.Model(inputs, outputs)
+    read = read_model(model, output="second")
+    assert ncam.convert(read).head.n_labels == 5
+    with pytest.raises(HeadError, match="it was read already.*expected output=None, got 'first'"):
+        ncam.convert(read, output="first")
+    with pytest.raises(ParameterError, match="output: a converted network has one; expected None, got 'first'"):
+        ncam.rate_cam(ncam.convert(read), np.zeros((1, 4, 4, 1)), output="first")
+
+
+def test_names_of_calls_are_unique(tf, images):
+    """A layer whose name is what the second call of another one is called."""
+    layers = tf.keras.layers
+    tf.keras.utils.set_random_seed(0)
+    inputs = tf.keras.Input((8, 6, 2))
+    twice = layers.Conv2D(2, 3, padding="same", activation="relu", name="c")
+    x = layers.Conv2D(2, 3, padding="same", activation="relu", name="c.1")(twice(twice(inputs)))
+    model = tf.keras.Model(inputs, layers.Dense(3, name="readout")(layers.GlobalAveragePooling2D(name="gap")(x)))
+    net = ncam.convert(model, split_shared_weights=True)
+    assert list(net.spiking_layers) == ["c", "c.1", "c_1"] == [*net.reduced.flat.call_names[:3]]
+    assert [net.objects[name].ensemble.label for name in net.spiking_layers] == ["c.0", "c.1", "c_1.0"]
+    assert len(set(net.report.dataset.layer.values)) == net.report.dataset.sizes["layer"]
+    with ncam.Simulator(net.net, progress_bar=False) as sim:
+        replayed = net.replay(sim)(images)
+    np.testing.assert_allclose(replayed.logits, model(images), rtol=0, atol=1e-6)
+
+
+def test_layers_whose_configuration_has_no_name(tf, images):
+    class Doubled(tf.keras.layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+        def get_config(self):
+            return {}
+
+        @classmethod
+        def from_config(cls, config):
+            return cls()
+
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((8, 6, 2))
+    x = Doubled(name="attention_gate")(layers.Conv2D(3, 3, activation="relu", name="conv")(inputs))
+    model = tf.keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    net = ncam.convert(model, neurons=None)
+    assert "attention_gate" in net.objects
+    np.testing.assert_allclose(net.cnn_logits(images), model(images), rtol=0, atol=1e-6)
+
+
 def test_what_was_read_survives_a_pickle(small_model, images):
     reduced = reduce_model(small_model)
     again = pickle.loads(pickle.dumps(reduced))
@@ -159,3 +210,12 @@ def test_networks_with_tensor_nodes_say_that_they_cannot_be_pickled(tf):
     net = ncam.convert(model, neurons=None)
     with pytest.raises(UnsupportedModelError, match=r"TensorNodes cannot be pickled.*got \['largest'\]\. Pickle the"):
         pickle.dumps(net)
+
+
+def test_networks_of_half_precision_say_that_they_cannot_be_pickled(tf):
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((8, 8, 1))
+    x = layers.Conv2D(2, 3, activation="relu", dtype="mixed_bfloat16")(inputs)
+    model = tf.keras.Model(inputs, layers.Dense(3, dtype="float32")(layers.GlobalAveragePooling2D()(x)))
+    with pytest.raises(UnsupportedModelError, match=r"half precision cannot be pickled; .* Pickle the Keras model"):
+        pickle.dumps(ncam.convert(model))

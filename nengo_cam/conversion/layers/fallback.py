@@ -20,6 +20,12 @@ class ConvertFallback(NativeConverter, nengo_dl.converter.ConvertFallback):
     .. [1] https://github.com/nengo/nengo-dl/issues/214
     """
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        # NengoDL has built a copy and given it the weights. A layer whose own `build` does not say so would be built
+        # again when it is called, with weights drawn anew.
+        self.tensor_layer.layer_func.built = self.layer.built
+
     def convert(self, node_id: int) -> Any:
         source = self.get_input_obj(node_id)
         return self.tensor_layer(

@@ -8,6 +8,7 @@ that this takes.
 
 from .balance import BalancedModel, balance_channels, scale_channels
 from .clipping import clipped_relu, max_value_of
+from .equivalence import is_half_precision
 from .inference import (
     ReducedModel,
     features_and_logits,
@@ -28,6 +29,7 @@ __all__ = [
     "clipped_relu",
     "features_and_logits",
     "inference_model",
+    "is_half_precision",
     "max_value_of",
     "read_reduced",
     "rectified_layers",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def balance_channels(
     *,
     percentile: float = 99.9,
     max_factor: float = 30.0,
-    fixed: Iterable[str] = (),
+    fixed: Collection[str] = (),
     batch_size: int = 32,
 ) -> BalancedModel:
     r"""Scale the channels of rectified layers to one range, and undo it in the layers that they feed.
@@ -106,7 +106,7 @@ def balance_channels(
         Percentile of a channel's activity that is taken for its range; above 0, at most 100.
     max_factor : float
         Largest factor; at least 1, which leaves all channels alone.
-    fixed : iterable of str
+    fixed : collection of str
         Names of layers whose channels keep factor 1.
     batch_size : int
         Images that go through the model at a time. Changes the result by rounding only.
@@ -119,10 +119,10 @@ def balance_channels(
     Raises
     ------
     ParameterError
-        If ``percentile`` or ``max_factor`` is out of range.
+        If ``percentile`` or ``max_factor`` is out of range, or a name in ``fixed`` is not that of a layer.
     VerificationError
         If the new model differs from the old one by more than rounding; has the ``largest_difference``.
-    ModelTypeError, HeadError, UnsupportedModelError
+    ModelTypeError, HeadError
         If ``model`` is not what `nengo_cam.inference_model` makes.
 
     Notes
@@ -152,6 +152,7 @@ def balance_channels(
     if not isinstance(max_factor, numbers.Real) or isinstance(max_factor, bool) or not 1 <= max_factor < np.inf:
         raise ParameterError(f"max_factor: expected a finite number of at least 1, got {max_factor!r}. Try 30.")
     reduced = read_reduced(model)
+    _check_names("fixed", fixed, [call.name for call in reduced.flat.calls])
     channels = _Channels(reduced.flat, fixed)
     levels = _levels(reduced.model, images, percentile, batch_size)
     factors = channels.factors(levels, max_factor)
@@ -180,14 +181,18 @@ def scale_channels(model: Any, factors: dict[str, np.ndarray]) -> BalancedModel:
     Raises
     ------
     ParameterError
-        If the number of channels is another, if channels that meet in a sum were given different factors, or if
-        channels cannot be scaled because what they feed is not homogeneous or not known.
+        If a layer is not there or not rectified, a factor is not positive, or the number of channels is another; if
+        channels that meet in a sum were given different factors, or cannot be scaled because what they feed is not
+        homogeneous or not known.
     VerificationError
         If the new model differs from the old one by more than rounding.
-    ModelTypeError, HeadError, UnsupportedModelError
+    ModelTypeError, HeadError
         If ``model`` is not what `nengo_cam.inference_model` makes.
     """
     reduced = read_reduced(model)
+    _check_names("factors", factors, [layer.name for layer in rectified_layers(reduced.model)])
+    if not all(np.all(np.asarray(given) > 0) for given in factors.values()):
+        raise ParameterError("factors: expected positive numbers, got others. A ReLU keeps positive factors only.")
     channels = _Channels(reduced.flat)
     by_element = channels.given_factors(factors)
     scaled = _rebuild(reduced, {name: (by_element[i], by_element[o]) for name, (i, o) in channels.of_layer.items()})
@@ -197,6 +202,12 @@ def scale_channels(model: Any, factors: dict[str, np.ndarray]) -> BalancedModel:
     rectified = rectified_layers(reduced.model)
     layer_factors = {layer.name: by_element[channels.of_output[layer.name]] for layer in rectified}
     return BalancedModel(scaled, feature_factors, layer_factors, difference)
+
+
+def _check_names(what, names, valid):
+    unknown = [name for name in names if name not in valid]
+    if unknown:
+        raise ParameterError(f"{what}: expected names among {valid}, got {unknown[0]!r}. Name layers of the model.")
 
 
 class _Channels:
@@ -320,8 +331,7 @@ def _known_kind(call):
     """Name the kind of a layer if it is Keras's own and has its channels last, otherwise None."""
     tf = compat.import_tensorflow()
     layer, kind = call.layer, call.kind
-    # A class derived from Keras's may do anything.
-    if type(layer) not in (getattr(tf.keras.layers, kind, None), clipped_relu()):
+    if type(layer) is not clipped_relu() and not compat.is_keras_layer(type(layer)):
         return None
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return None
@@ -398,7 +408,7 @@ def _copy(layer, factors):
     tf = compat.import_tensorflow()
     config = layer.get_config()
     if _is_clipped(layer) and np.any(factors[0] != 1):
-        return clipped_relu()(max_value_of(layer) * factors[0], name=layer.name)
+        return clipped_relu()(max_value_of(layer) * factors[0], name=layer.name, dtype=config["dtype"])
     if type(layer) is tf.keras.layers.BatchNormalization:
         # Without gamma it has nothing to hold a factor but the variance, whose epsilon would spoil it.
         config["scale"] = True

@@ -62,12 +62,15 @@ def max_value_of(layer: Any) -> Any:
     -------
     float or ndarray of shape (channels,), or None
         Largest activation, of all channels or of each; infinite for plain ReLU. None if the layer does not end in a
-        ReLU, or if that has another threshold than zero, a slope below it, or a largest activation of zero.
+        ReLU, or if that has another threshold than zero, a slope below it, or a largest activation of zero; and for
+        layers that are not Keras's own, which may do more than their options say.
     """
     tf = compat.import_tensorflow()
     own: Any = clipped_relu()
     if isinstance(layer, own):
         return np.array(layer.max_value)
+    if not compat.is_keras_layer(type(layer)):
+        return None
     if isinstance(layer, tf.keras.layers.ReLU):
         if layer.threshold != 0 or layer.negative_slope != 0 or layer.max_value == 0:
             return None

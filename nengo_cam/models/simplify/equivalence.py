@@ -17,7 +17,7 @@ from ..outputs import apply_activation, relative_difference
 if TYPE_CHECKING:
     from .rewriting import Rewriting
 
-__all__ = ["check_equivalence", "tolerance"]
+__all__ = ["check_equivalence", "is_half_precision", "tolerance"]
 
 _N_IMAGES = 2
 # Rounding gives about 1e-6, in half precision 1e-3; a wrong weight gives about 1.
@@ -163,5 +163,9 @@ def tolerance(layers: Iterable) -> float:
     float
         Fraction of the largest value; more where a layer computes in half precision.
     """
-    is_half = any(getattr(layer, "compute_dtype", None) in ("bfloat16", "float16") for layer in layers)
-    return _HALF_TOLERANCE if is_half else _TOLERANCE
+    return _HALF_TOLERANCE if is_half_precision(layers) else _TOLERANCE
+
+
+def is_half_precision(layers: Iterable) -> bool:
+    """Tell whether any of some layers computes in half precision."""
+    return any(getattr(layer, "compute_dtype", None) in ("bfloat16", "float16") for layer in layers)

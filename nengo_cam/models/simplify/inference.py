@@ -69,8 +69,10 @@ class ReducedModel:
 
     def output(self, name: str) -> Any:
         """Return the symbolic output of a layer call of ``model``, by its name in ``flat.call_names``."""
-        layer = self.layer(name)
-        return layer.get_output_at(int(name[len(layer.name) + 1 :] or 0))
+        number = self.flat.call_names.index(name)
+        layers = [call.layer for call in self.flat.calls]
+        # Keras numbers the calls of a layer in the order in which they were made, which is that of running.
+        return layers[number].get_output_at(layers[:number].count(layers[number]))
 
     def layer(self, name: str) -> Any:
         """Return the layer of a call of ``model``, by its name in ``flat.call_names``."""

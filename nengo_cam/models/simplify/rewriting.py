@@ -100,11 +100,16 @@ def _names(flat):
     Layers that share weights stay one layer. Without weights each call gets a layer of its own, and with it its own
     firing-rate scale.
     """
-    names, taken = {}, set()
+    names, taken, all_names = {}, set(), {call.name for call in flat.calls}
     for call in flat.calls:
         identity = id(call.layer) if call.layer.weights else id(call)
         if identity not in names and call.kind not in INFERENCE_IDENTITIES:
-            names[identity] = _free_name(call.name, taken)
+            name = call.name
+            layer, _, number = name.rpartition(".")
+            if layer in all_names and number.isdigit():
+                # "conv.1" is what the second call of "conv" is called.
+                name = f"{layer}_{number}"
+            names[identity] = _free_name(name, taken)
             taken.add(names[identity])
     return [names.get(id(call.layer) if call.layer.weights else id(call)) for call in flat.calls]
 

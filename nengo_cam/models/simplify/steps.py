@@ -81,9 +81,7 @@ class Step:
     @property
     def kind(self) -> str | None:
         """Class name of the layer if it is Keras's own, otherwise None: a class derived from it may do anything."""
-        name = self.layer_type.__name__
-        tf = compat.import_tensorflow()
-        return name if self.layer_type is getattr(tf.keras.layers, name, None) else None
+        return self.layer_type.__name__ if compat.is_keras_layer(self.layer_type) else None
 
     @property
     def inputs(self) -> tuple:
@@ -298,9 +296,12 @@ def build(name: str, inputs: dict, steps: Iterable[Step], result: Hashable) -> t
             try:
                 layers[step.name] = step.layer_type.from_config(dict(step.config))
             except Exception as err:
-                # Likewise.
+                # It is the layer author's code and may raise anything.
                 raise _cannot_be_made(name, step.layer_type.__name__, step.name, err) from err
             layers[step.name].trainable = step.trainable
+            # The author's `get_config` may leave the name out.
+            if layers[step.name].name != step.name:
+                compat.name_layer(layers[step.name], step.name)
         args, kwargs = tf.nest.map_structure(
             lambda value: tensors[value.key] if isinstance(value, Ref) else value, (step.args, step.kwargs)
         )
