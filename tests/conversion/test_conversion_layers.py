@@ -212,7 +212,7 @@ def test_layers_in_other_dimensions_equal_kerass(kind, tf):
 
 @pytest.mark.parametrize("kind", ["depthwise, two filters per channel", "grouped", "pooled, same"])
 def test_a_nengo_without_groups_gets_the_same_by_zeros(kind, tf, images, monkeypatch):
-    monkeypatch.setattr(base, "_HAS_GROUPS", False)
+    monkeypatch.setattr(base, "HAS_GROUPS", False)
     converter = converted(model_2d(tf, kind))
     kernels = [c.transform for c in converter.net.all_connections if isinstance(c.transform, nengo.Convolution)]
     assert all(getattr(transform, "groups", 1) == 1 for transform in kernels)

@@ -22,7 +22,8 @@ else:
 #: Converters by the name of the Keras layer; None stands for layers that have none.
 CONVERTERS: dict[str | None, Any] = {}
 
-_HAS_GROUPS = hasattr(nengo.Convolution, "groups")
+#: Whether Nengo has convolutions with groups; 3.2 has none, and tests play it.
+HAS_GROUPS = hasattr(nengo.Convolution, "groups")
 
 
 def converts(*layers: str | None) -> Callable[[type], type]:
@@ -203,7 +204,7 @@ def pooling(
 
 
 def _runs_groups(dimensions):
-    return _HAS_GROUPS and dimensions < 3
+    return HAS_GROUPS and dimensions < 3
 
 
 def _has_groups(transform):
