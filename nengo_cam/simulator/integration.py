@@ -16,6 +16,7 @@ __all__ = [
     "integrate_and_fire_signed",
     "integrate_and_fire_signed_clipped",
     "sigma_delta",
+    "sigma_delta_is_settled",
 ]
 
 #: Neurons that are taken through all steps together: their voltages stay in the processor's nearest cache.
@@ -280,3 +281,39 @@ def sigma_delta(
                     change = unit * np.floor(size / unit + half)
                     c[i] += change if error > none else -change
                 output[i] = c[i] * height
+
+
+@compiled
+def sigma_delta_is_settled(
+    current: np.ndarray,
+    shift: int,
+    still: np.ndarray,
+    level: np.ndarray,
+    start: int,
+    stop: int,
+    quantum: float,
+    threshold: float,
+    largest_goal: np.ndarray,
+) -> bool:
+    """Tell whether no neuron would send anything if the last step's input came again.
+
+    Parameters
+    ----------
+    current, shift, still, level, start, stop, quantum, threshold, largest_goal
+        As for `sigma_delta`, the levels after it.
+
+    Returns
+    -------
+    bool
+    """
+    none, last = threshold - threshold, len(current) - 1
+    for i in range(start, stop):
+        # Rounded as the scan rounds, or a neuron at its threshold would send a step later after all.
+        goal = current[last, i - shift] + still[i]
+        if goal < none:
+            goal = none
+        if goal > largest_goal[i]:
+            goal = largest_goal[i]
+        if not abs(goal / quantum - level[i]) < threshold:
+            return False
+    return True

@@ -29,6 +29,7 @@ from .integration import (
     integrate_and_fire_signed,
     integrate_and_fire_signed_clipped,
     sigma_delta,
+    sigma_delta_is_settled,
 )
 from .operator_folding import integrators
 from .registry import Rule, register_operator
@@ -251,14 +252,18 @@ class ScannedNeuronsRule(NeuronsRule):
             for item in range(block.items.start, block.items.stop):
                 J, shift = add_up(moving, item, start, stop, dtype)
                 constant = np.ascontiguousarray(still[item])
-                states = (array[item] for array in self._state.values())
+                states = [array[item] for array in self._state.values()]
                 self.scan(J, shift, constant, *states, out[item], start, stop, *self.parameters)
+                self.look_at_last(J, shift, constant, *states, start, stop)
 
         for_each_block(scan, *out.shape)
         # Outputs may hide it: no comparison holds for what is not a number.
         if not np.isfinite(state).all():
             raise FloatingPointError(f"invalid value encountered in the {first}s of {self.operator.neurons}")
         return [Value(out), *(None for _ in self._state)]
+
+    def look_at_last(self, current: np.ndarray, shift: int, still: np.ndarray, *states_and_range: Any) -> None:
+        """Look at the last input and the states that it led to, of some neurons; what `scan` was called with."""
 
 
 class IntegratorsRule(ScannedNeuronsRule):
@@ -280,6 +285,8 @@ class SigmaDeltaRule(ScannedNeuronsRule):
     """Sigma-delta neurons: they do not multiply their input by the time step, so they are no integrators."""
 
     scan = staticmethod(sigma_delta)
+    # Not voltages, which move as long as there is input: levels stay once they are told.
+    may_settle = True
 
     def __init__(self, operator: SimNeurons, build: Build):
         super().__init__(operator, build)
@@ -289,6 +296,28 @@ class SigmaDeltaRule(ScannedNeuronsRule):
         dtype: Any = build.dtype
         largest_goal = np.full(operator.output.size, neurons.largest_goal, dtype)
         self.parameters = *map(dtype.type, numbers), largest_goal
+        self._settled = False
+
+    @property
+    def settled(self) -> bool:
+        return self._settled
+
+    def reset(self, rng: Any) -> None:
+        super().reset(rng)
+        self._settled = False
+
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
+        self._settled = True
+        return super().__call__(inputs, chunk)
+
+    def look_at_last(self, current: np.ndarray, shift: int, still: np.ndarray, *states_and_range: Any) -> None:
+        level, start, stop = states_and_range
+        _, quantum, threshold, _, _, largest_goal = self.parameters
+        # Blocks are scanned side by side: they only ever say no. The first neuron that moves answers for all.
+        if self._settled and not sigma_delta_is_settled(
+            current, shift, still, level, start, stop, quantum, threshold, largest_goal
+        ):
+            self._settled = False
 
 
 def add_up(terms: list, item: int, start: int, stop: int, dtype: DTypeLike) -> tuple[np.ndarray, int]:
