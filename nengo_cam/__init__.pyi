@@ -34,6 +34,7 @@ from .neurons import (
     ClippedIntegrateAndFire,
     ClippedRectifiedLinear,
     IntegrateAndFire,
+    SigmaDelta,
     SignedClippedIntegrateAndFire,
     SignedIntegrateAndFire,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "ClippedRectifiedLinear",
     "IntegrateAndFire",
     "Report",
+    "SigmaDelta",
     "SignedClippedIntegrateAndFire",
     "SignedIntegrateAndFire",
     "Simulator",

@@ -13,6 +13,7 @@ from nengo_cam import (
     ClippedIntegrateAndFire,
     ClippedRectifiedLinear,
     IntegrateAndFire,
+    SigmaDelta,
     SignedClippedIntegrateAndFire,
     SignedIntegrateAndFire,
     compat,
@@ -28,6 +29,13 @@ NEURONS = [
     ClippedIntegrateAndFire(np.linspace(20, 60, 20), amplitude=0.5),
     SignedClippedIntegrateAndFire(60, amplitude=0.5),
     SignedClippedIntegrateAndFire(np.linspace(20, 60, 20), amplitude=0.5, negative_threshold=0),
+    IntegrateAndFire(amplitude=0.5, floor=-1),
+    ClippedIntegrateAndFire(60, amplitude=0.5, floor=-0.5),
+    SignedIntegrateAndFire(amplitude=0.5, negative_threshold=0.25, memory=2),
+    SignedClippedIntegrateAndFire(60, amplitude=0.5, negative_threshold=0.25, memory=2),
+    SigmaDelta(amplitude=0.5),
+    SigmaDelta(bits=None, max_value=60, amplitude=0.5),
+    SigmaDelta(bits=1, max_value=np.linspace(20, 60, 20), amplitude=0.5),
 ]
 
 
@@ -35,18 +43,31 @@ def name_of(neurons):
     return f"{type(neurons).__name__} {np.shape(getattr(neurons, 'max_value', 0))}"
 
 
-def run_slowly(current, dt, amplitude, voltage, negative_threshold=math.inf, max_value=math.inf):
+def run_slowly(
+    current,
+    dt,
+    amplitude,
+    voltage,
+    negative_threshold=math.inf,
+    max_value=math.inf,
+    memory=math.inf,
+    floor=-math.inf,
+):
     """The equations of the docstrings, one number at a time."""
-    outputs, voltages, count = [], [], 0
+    outputs, voltages, count, remembered = [], [], 0, 0
     for step, j in enumerate(current):
         voltage = voltage + j * dt
         n = 0
         while voltage - n >= 1 and count + n + 1 <= max_value / amplitude * dt * (step + 1) + 0.5:
             n += 1
-        while voltage - n < -negative_threshold and count + n > 0:
+        while voltage - n < -negative_threshold and remembered + n > 0:
             n -= 1
         voltage = voltage - n
         count += n
+        remembered = min(remembered + n, memory)
+        voltage = max(voltage, floor)
+        if remembered == 0:
+            voltage = max(voltage, -memory)
         outputs.append(n * amplitude / dt)
         voltages.append(voltage)
     return np.array(outputs), np.array(voltages)
@@ -55,13 +76,17 @@ def run_slowly(current, dt, amplitude, voltage, negative_threshold=math.inf, max
 @pytest.mark.parametrize("initial", [0.5, 0.0])
 @pytest.mark.parametrize("negative_threshold", [math.inf, 1.0, 0.5, 0.0])
 @pytest.mark.parametrize("max_value", [math.inf, 65.1, 20.3])
-def test_step_against_a_slow_loop(initial, negative_threshold, max_value):
+@pytest.mark.parametrize("bound", [None, 1, 2])
+def test_step_against_a_slow_loop(initial, negative_threshold, max_value, bound):
     dt, n_neurons = 0.001, 7
+    signed = math.isfinite(negative_threshold)
+    bounds = {} if bound is None else {"memory": bound} if signed else {"floor": -bound / 4}
     current = np.random.default_rng(0).normal(300, 900, (200, n_neurons))
     options = {"amplitude": 0.25, "initial_state": {"voltage": nengo.dists.Choice([initial])}}
-    neurons = IntegrateAndFire(**options)
-    if math.isfinite(negative_threshold):
-        neurons = SignedIntegrateAndFire(negative_threshold=negative_threshold, **options)
+    if signed:
+        neurons = SignedIntegrateAndFire(negative_threshold=negative_threshold, **options, **bounds)
+    else:
+        neurons = IntegrateAndFire(**options, **bounds)
     if math.isfinite(max_value):
         neurons = clipped(neurons, max_value / 0.25)
         assert neurons.max_value == max_value
@@ -71,10 +96,10 @@ def test_step_against_a_slow_loop(initial, negative_threshold, max_value):
         neurons.step(dt, row, output, **state)
         outputs.append(output.copy())
         voltages.append(state["voltage"].copy())
-    assert (np.min(outputs) < 0) == math.isfinite(negative_threshold)
+    assert (np.min(outputs) < 0) == signed
     for k in range(n_neurons):
         expected_outputs, expected_voltages = run_slowly(
-            current[:, k], dt, 0.25, initial, negative_threshold, max_value
+            current[:, k], dt, 0.25, initial, negative_threshold, max_value, **bounds
         )
         np.testing.assert_allclose(np.array(outputs)[:, k], expected_outputs)
         np.testing.assert_allclose(np.array(voltages)[:, k], expected_voltages, atol=1e-9)
@@ -94,6 +119,44 @@ def test_without_a_negative_threshold_the_count_is_the_rounded_integral():
 def test_a_negative_threshold_is_a_distance(threshold):
     with pytest.raises(nengo.exceptions.ValidationError, match="negative_threshold"):
         SignedIntegrateAndFire(negative_threshold=threshold)
+
+
+@pytest.mark.parametrize("kind", [IntegrateAndFire, lambda floor: ClippedIntegrateAndFire(6, floor=floor)])
+@pytest.mark.parametrize("floor", [0.1, math.nan, -math.inf, "low"])
+def test_a_floor_is_not_positive(kind, floor):
+    with pytest.raises(nengo.exceptions.ValidationError, match=r"IntegrateAndFire\.floor: "):
+        kind(floor=floor)
+
+
+@pytest.mark.parametrize(
+    "kind", [SignedIntegrateAndFire, lambda memory: SignedClippedIntegrateAndFire(6, memory=memory)]
+)
+@pytest.mark.parametrize("memory", [0, -1, 1.5, math.inf, "long"])
+def test_a_memory_is_a_number_of_spikes(kind, memory):
+    with pytest.raises(nengo.exceptions.ValidationError, match=r"IntegrateAndFire\.memory: "):
+        kind(memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "bounded"),
+    [
+        (IntegrateAndFire(), IntegrateAndFire(floor=-1)),
+        (SignedIntegrateAndFire(negative_threshold=0.25), SignedIntegrateAndFire(negative_threshold=0.25, memory=2)),
+    ],
+    ids=str,
+)
+def test_what_is_bounded_answers_a_change_sooner(neurons, bounded):
+    """Ten spikes' worth of inhibition, then excitation of 100 Hz: a spike every ten steps."""
+    current = np.repeat([-1000.0, 100.0], [10, 200])[:, None]
+    first = []
+    for neuron_type in (neurons, bounded):
+        net = network(neuron_type, current)
+        with nengo.Simulator(net, progress_bar=False) as sim:
+            sim.run_steps(len(current))
+        first.append(int(np.argmax(sim.data[net.probe][10:, 0] > 0)))
+    # From half a threshold below -9 to one, or from the bound: steps of a tenth.
+    remembered = 1 if bounded.floor else 2
+    assert first == [pytest.approx(105, abs=1), pytest.approx(10 * (1 + remembered), abs=1)]
 
 
 def network(neuron_type, current):
@@ -293,18 +356,19 @@ def run_in_a_fresh_interpreter(code):
     return result.stdout.splitlines()
 
 
-def test_neurons_run_without_tensorflow():
-    code = """
+@pytest.mark.parametrize("simulator", ["nengo.Simulator", "ncam.Simulator"])
+def test_neurons_run_without_tensorflow(simulator):
+    code = f"""
 import sys, nengo, nengo_cam as ncam
-for neurons in (ncam.SignedIntegrateAndFire(), ncam.ClippedIntegrateAndFire(500)):
+for neurons in (ncam.SignedIntegrateAndFire(), ncam.ClippedIntegrateAndFire(500), ncam.SigmaDelta()):
     with nengo.Network() as net:
         probe = nengo.Probe(nengo.Ensemble(5, 1, neuron_type=neurons, gain=[1] * 5, bias=[600] * 5).neurons)
-    with nengo.Simulator(net, progress_bar=False) as sim:
+    with {simulator}(net, progress_bar=False) as sim:
         sim.run_steps(10)
     print(bool(sim.data[probe].any()))
-print({"tensorflow", "nengo_dl"} & set(sys.modules))
+print({{"tensorflow", "nengo_dl"}} & set(sys.modules))
 """
-    assert run_in_a_fresh_interpreter(code) == ["True", "True", "set()"]
+    assert run_in_a_fresh_interpreter(code) == ["True", "True", "True", "set()"]
 
 
 @pytest.mark.parametrize("imports", [("nengo_dl", "nengo_cam.simulator"), ("nengo_cam.simulator", "nengo_dl")], ids=str)
@@ -322,9 +386,16 @@ print(nengo_cam.simulator.neurons.find_neurons(nengo_dl.SoftLIFRate).__name__)
 
 
 def test_pickles_of_before_can_be_loaded():
-    """They name the place where the types were."""
+    """They name the place where the types were, and lack the parameters that came later."""
     for neurons in (*NEURONS, IntegrateAndFire(), SignedIntegrateAndFire(2, 0.25)):
         name = type(neurons).__name__
         stored = pickle.dumps(neurons, protocol=0).replace(type(neurons).__module__.encode(), b"nengo_cam.neurons")
         assert f"cnengo_cam.neurons\n{name}\n".encode() in stored
         assert pickle.loads(stored) == neurons
+    for neurons in (IntegrateAndFire(2), ClippedIntegrateAndFire(6), SignedIntegrateAndFire(2, 0.25)):
+        state = neurons.__getstate__()
+        for later in {"floor", "memory"} & set(state):
+            del state[later]
+        restored = type(neurons).__new__(type(neurons))
+        restored.__setstate__(state)
+        assert restored == neurons

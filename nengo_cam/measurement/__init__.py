@@ -6,9 +6,9 @@ activity (`activity`), of spikes and synaptic operations (`cost`, `synaptic_oper
 (`predict`), with a function for each. The same is measured at several firing rates (`calibration_curve`), and of
 randomized models (`randomization`).
 
-What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, the
-`labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the Dataset of maps
-(`cam_dataset`).
+What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, and how a
+network is read, the `labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the
+Dataset of maps (`cam_dataset`).
 """
 
 import lazy_loader as lazy

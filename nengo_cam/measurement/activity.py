@@ -16,11 +16,11 @@ from ..checks.percentiles import RepeatedValues
 from ..checks.sources import Images
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import Report, layer_parts, network_report
-from ..neurons import IntegrateAndFire
+from ..neurons import IntegrateAndFire, SigmaDelta
 from ..simulator import Simulator
-from .answers import AnswersRecorder, Cause, likely_cause
+from .answers import AnswersRecorder, Cause, likely_cause, settled_by
 from .backends import Chunk
-from .decoding import Decoder, layer_decoder
+from .decoding import Decoder, SpikeReader, layer_decoder
 from .recorder import Recorder, record
 from .run import Run
 
@@ -50,7 +50,7 @@ _MEASURED = {
     "silent_fraction_cnn": ("1", "activities of the CNN that are zero for all images, of all"),
     "saturated_fraction": ("1", "neuron-steps with several spikes, of those with any"),
     "spikes_per_image": ("spikes", "spikes of all neurons per image"),
-    "correlation": ("1", "correlation of the mean activity with the CNN's, median over images"),
+    "correlation": ("1", "correlation of the activity that is read with the CNN's, median over images"),
 }
 
 
@@ -67,9 +67,10 @@ def measure_activity(
 ) -> Report:
     """Run images through a network and report what each layer does, and how far it is from the CNN's layer.
 
-    A neuron's rate for an image is its number of spikes over the duration of the run; a spike of either sign counts.
-    The mean activity of a neuron is the mean of its output over the run, with its sign, in the units of the source
-    model. Memory grows with the network, neither with the number of images nor with that of steps.
+    A neuron's rate for an image is its number of spikes over the duration of the run; a spike of either sign counts,
+    and one that has a size is one spike. The activity of a neuron is the mean of its output over the run, with its
+    sign, or where levels are held (`nengo_cam.SigmaDelta`) the level at the end, in the units of the source model.
+    Memory grows with the network, neither with the number of images nor with that of steps.
 
     Parameters
     ----------
@@ -96,10 +97,10 @@ def measure_activity(
         That of the network, with more variables for each layer that spikes, NaN for the others and where a value is not
         defined: ``mean_rate``, ``rate_99`` (99th percentile) and ``max_rate`` [Hz] over neurons and images;
         ``silent_fraction``, of neurons that spike for no image, and ``silent_fraction_cnn``, of those whose activity in
-        the CNN is zero for all images; ``saturated_fraction``, of the neuron-steps with a spike those with several;
-        ``spikes_per_image``; and ``correlation``, the median over images of Pearson's correlation over neurons between
-        the mean activity and that of the CNN as it was at conversion. Images for which either is the same for all
-        neurons have none.
+        the CNN is zero for all images; ``saturated_fraction``, of the neuron-steps with a spike those with several, not
+        defined where levels are held; ``spikes_per_image``; and ``correlation``, the median over images of Pearson's
+        correlation over neurons between the activity and that of the CNN as it was at conversion; of moving images, and
+        levels that are held, that for the last frame. Images for which either is the same for all neurons have none.
 
         ``warnings`` say for how many images the network answers otherwise than its CNN (``attrs["n_differing"]``); they
         name layers that are all silent; those with more than `SILENT_FRACTION` silent neurons although the
@@ -165,10 +166,11 @@ class ActivityRecorder(Recorder):
         """Record a chunk; see `Recorder.add`."""
         self._answers.add(rows, chunk)
         for name, layer in self._layers.items():
-            layer.add(chunk.observed[name])
+            layer.add(chunk.steps, chunk.observed[name])
         if chunk.steps.stop == self._run.n_steps:
-            for layer, expected in zip(self._layers.values(), _mean_activities(self._cnn, self._run.frames(rows))):
-                layer.end_images(expected)
+            activities = _cnn_activities(self._cnn, self._run.frames(rows))
+            for layer, (mean, last) in zip(self._layers.values(), activities):
+                layer.end_images(mean, last)
 
     def result(self) -> Report:
         """Return what `nengo_cam.measure_activity` does."""
@@ -199,6 +201,7 @@ class _LayerActivity:
 
     def __init__(self, decoder: Decoder, n_neurons: int, duration: float) -> None:
         self._decoder = decoder
+        self._reader = SpikeReader(decoder)
         self._duration = duration
         # Percentiles over all neurons of all images, without keeping a number for each.
         self._per_image = RepeatedValues()
@@ -208,21 +211,36 @@ class _LayerActivity:
         self._counts: Any = 0
         self._sums: Any = 0
 
-    def add(self, output: NDArray[np.floating]) -> None:
-        """Count the spikes in what the neurons gave out, of shape (images, steps, neurons)."""
-        spikes = self._decoder.spikes(output)
-        # Steps whose spikes have opposite signs cancel in the activity, but they are spikes.
-        self._sums = self._sums + spikes.sum(axis=1, dtype=float)
-        spikes = np.abs(spikes, out=spikes)
-        self._counts = self._counts + spikes.sum(axis=1, dtype=float)
-        self._n_spiking += np.count_nonzero(spikes > 0)
-        self._n_several += np.count_nonzero(spikes > 1)
+    @property
+    def held(self) -> bool:
+        """Whether it is the level at the end that is compared with the CNN."""
+        return self._decoder.held
 
-    def end_images(self, expected: NDArray[np.float64]) -> None:
-        """Take what was counted for some images into account, beside the CNN's activity (images, neurons)."""
+    def add(self, steps: slice, output: NDArray[np.floating]) -> None:
+        """Count the spikes in what the neurons gave out, of shape (images, steps, neurons)."""
+        counts, sums = (np.zeros((len(output), output.shape[2])) for _ in range(2))
+        for image, sizes in enumerate(self._reader.sizes(steps, output)):
+            # Of spikes that are counted, and of changes of a level, the sum is the activity: spikes of opposite signs
+            # cancel in it, but they are spikes.
+            sums[image] = sizes.sum(axis=0, dtype=float)
+            events = self._decoder.events(sizes)
+            counts[image] = events.sum(axis=0, dtype=float)
+            self._n_spiking += np.count_nonzero(events > 0)
+            self._n_several += np.count_nonzero(events > 1)
+        self._counts, self._sums = self._counts + counts, self._sums + sums
+
+    def end_images(self, mean: NDArray[np.float64], last: NDArray[np.float64]) -> None:
+        """Take what was counted for some images into account.
+
+        Parameters
+        ----------
+        mean, last : ndarray of shape (images, neurons)
+            Activity in the CNN, mean over frames and for the last one.
+        """
         self._per_image.add(self._counts)
         self._ever = self._ever | self._counts.any(axis=0)
-        self._ever_in_cnn = self._ever_in_cnn | expected.any(axis=0)
+        self._ever_in_cnn = self._ever_in_cnn | mean.any(axis=0)
+        expected = last if self.held else mean
         # Spikes will do for output: a correlation does not see a factor that is the same for the whole layer.
         self._correlations.extend(_correlate(self._decoder.activity(self._sums), self._decoder.activity(expected)))
         self._counts = self._sums = 0
@@ -237,22 +255,27 @@ class _LayerActivity:
             "max_rate": counts.percentile(100) / self._duration,
             "silent_fraction": 1 - self._ever.mean(),
             "silent_fraction_cnn": 1 - self._ever_in_cnn.mean(),
-            "saturated_fraction": self._n_several / self._n_spiking if self._n_spiking else np.nan,
+            # A change of a level is one spike, however large.
+            "saturated_fraction": self._n_several / self._n_spiking if self._n_spiking and not self.held else np.nan,
             "spikes_per_image": counts.mean() * len(self._ever),
             "correlation": np.median(defined) if defined else np.nan,
         }
 
 
-def _mean_activities(cnn: Any, frames: NDArray[np.float32]) -> list[NDArray[np.float64]]:
-    """Return what the layers of the CNN do for images (N, frames, Y, X, channels): for each (N, neurons)."""
+def _cnn_activities(cnn: Any, frames: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return what the layers of the CNN do for images (N, frames, Y, X, channels).
+
+    For each layer two arrays of shape (N, neurons): the mean over frames, and for the last one.
+    """
     nest = compat.import_tensorflow().nest
     totals: list[NDArray[np.float64]] = []
+    outputs: list[NDArray[np.float64]] = []
     for step in range(frames.shape[1]):
         # Without the logits, which are there so that there is an output.
-        _, *outputs = nest.flatten(cnn(frames[:, step], training=False))
-        outputs = [output.numpy().reshape(len(frames), -1).astype(float) for output in outputs]
+        _, *found = nest.flatten(cnn(frames[:, step], training=False))
+        outputs = [output.numpy().reshape(len(frames), -1).astype(float) for output in found]
         totals = [total + output for total, output in zip(totals, outputs)] if step else outputs
-    return [total / frames.shape[1] for total in totals]
+    return zip([total / frames.shape[1] for total in totals], outputs)
 
 
 def _correlate(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -277,7 +300,7 @@ def _extend(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict
     sentences = (
         *report.warnings,
         *_warn_of_answers(attrs, cause),
-        *_warn_of_silence(summaries, attrs),
+        *_warn_of_silence(net, summaries, attrs),
         *_warn_of_saturation(summaries),
         *_warn_of_correlation(net, summaries),
     )
@@ -288,14 +311,15 @@ def _warn_of_answers(attrs: dict[str, Any], cause: Cause) -> Iterator[str]:
     """Say for how many images the network answers otherwise than its CNN."""
     if attrs["n_differing"]:
         yield (
-            f"Another answer than the CNN's for {attrs['n_differing']} of {attrs['n_images']} images (mean of the last "
-            f"half of {attrs['n_steps']} steps). Likely, {cause.clause}. {cause.remedy}."
+            f"Another answer than the CNN's for {attrs['n_differing']} of {attrs['n_images']} images "
+            f"({settled_by(attrs['readout'], attrs['n_steps'])}). Likely, {cause.clause}. {cause.remedy}."
         )
 
 
-def _warn_of_silence(summaries: dict[str, dict[str, float]], attrs: dict[str, Any]) -> Iterator[str]:
+def _warn_of_silence(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict[str, Any]) -> Iterator[str]:
     """Name layers that hardly spike, if the CNN's layers are not as silent."""
     run = f"for any of {attrs['n_images']} images in {attrs['n_steps']} steps"
+    remedy = "Raise target_rate" if isinstance(net.neurons, SigmaDelta) else "Raise target_rate or n_steps"
     dead, silent, nearly = [], [], []
     for name, values in summaries.items():
         fraction, zero = values["silent_fraction"], values["silent_fraction_cnn"]
@@ -311,9 +335,9 @@ def _warn_of_silence(summaries: dict[str, dict[str, float]], attrs: dict[str, An
             "model was trained on."
         )
     if silent:
-        yield f"No neuron spiked {run}: {', '.join(silent)}. Raise target_rate or n_steps."
+        yield f"No neuron spiked {run}: {', '.join(silent)}. {remedy}."
     if nearly:
-        yield f"Most neurons never spiked {run}: {', '.join(nearly)}. Raise target_rate or n_steps."
+        yield f"Most neurons never spiked {run}: {', '.join(nearly)}. {remedy}."
 
 
 def _warn_of_saturation(summaries: dict[str, dict[str, float]]) -> Iterator[str]:
@@ -333,6 +357,8 @@ def _warn_of_correlation(net: CAMNetwork, summaries: dict[str, dict[str, float]]
         remedy = "Convert with calibrate_on=images, or raise n_steps or target_rate"
     elif not net.channel_factors:
         remedy = "Convert with balance=True, or raise n_steps or target_rate"
+    elif isinstance(net.neurons, SigmaDelta):
+        remedy = "Raise n_steps until no more spikes come, or target_rate, which is the number of levels"
     elif type(net.neurons) is IntegrateAndFire:
         remedy = "Use SignedIntegrateAndFire(), or raise n_steps or target_rate"
     else:

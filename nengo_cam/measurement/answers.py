@@ -14,12 +14,13 @@ from ..checks.parameters import CNN_MINIBATCH
 from ..checks.sources import FrameBatches
 from ..conversion.convert import CAMNetwork
 from ..exceptions import AnswerWarning
-from ..neurons import IntegrateAndFire
+from ..neurons import IntegrateAndFire, SigmaDelta
 from .backends import Chunk
+from .decoding import network_readout
 from .recorder import Recorder
 from .run import Run
 
-__all__ = ["DIFFERING_SHARE", "Answers", "AnswersRecorder", "Cause", "likely_cause", "warn_of_answers"]
+__all__ = ["DIFFERING_SHARE", "Answers", "AnswersRecorder", "Cause", "likely_cause", "settled_by", "warn_of_answers"]
 
 #: `AnswerWarning` is given if the network answers otherwise than its CNN for more than this share of the images.
 DIFFERING_SHARE = 0.1
@@ -29,6 +30,8 @@ _DEEP = 8
 # Levels of activity that a MobileNet was measured to need; an MNIST network of 13 layers needs 16.
 _LEVELS = 200
 _SIGNED = "SignedIntegrateAndFire"
+# Steps after which levels told in spikes of 1 bit had settled in a MobileNet of 27 layers (11, with 2 bits 6).
+_STEPS_OF_ONE_BIT = 12
 # Images that a warning names.
 _NAMED = 5
 
@@ -57,12 +60,16 @@ class Answers:
 
 
 class AnswersRecorder(Recorder):
-    """Adds up the logits of the last half of a run, whose mean is the settled answer, and runs the CNN beside it."""
+    """Finds the settled answer, and that of the CNN.
+
+    Spikes are averaged: the mean of the logits of the last half of the run answers. Where levels are held, each step is
+    an estimate, and the last one the best.
+    """
 
     def begin(self, run: Run) -> None:
         """Forget the last run; see `Recorder.begin`."""
         self._run = run
-        self._from = run.n_steps // 2
+        self._from = run.n_steps - 1 if run.readout == "level" else run.n_steps // 2
         self._sums = np.zeros((len(run.images), run.net.head.n_labels))
         self._batches = FrameBatches(CNN_MINIBATCH)
         self._cnn_logits: list[NDArray[np.floating]] = []
@@ -87,10 +94,28 @@ class AnswersRecorder(Recorder):
         logits = np.concatenate(self._cnn_logits)
         if images.moving:
             logits = logits.reshape(len(images), -1, logits.shape[-1])
-        # Of input that moves, as of spikes, the mean over the last half.
+        # Of input that moves, over the same steps as of the network.
         settled = logits[:, self._from :].mean(axis=1) if images.moving else logits
         activation = self._run.net.head.activation
         return Answers(_decide(self._sums, activation), _decide(settled, activation), logits)
+
+
+def settled_by(readout: str, n_steps: int) -> str:
+    """Say in words by which steps of a run a network answers.
+
+    Parameters
+    ----------
+    readout : str
+        "mean" or "level"; see `nengo_cam.measurement.decoding.network_readout`.
+    n_steps : int
+        Time steps.
+
+    Returns
+    -------
+    str
+        Words for a sentence.
+    """
+    return f"the last of {n_steps} steps" if readout == "level" else f"mean of the last half of {n_steps} steps"
 
 
 def _decide(logits: NDArray[np.floating], activation: str) -> NDArray[np.int64] | None:
@@ -143,11 +168,11 @@ def warn_of_answers(
     )
     more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
     cause = likely_cause(net, n_steps=n_steps, dt=dt, trained=trained)
+    by = settled_by(network_readout(net), n_steps)
     warnings.warn(
         f"network of {net.model.name!r}: it answers otherwise than its CNN for {len(differing)} of "
-        f"{len(answers.cnn_logits)} images (mean of the last half of {n_steps} steps; {listed}{more}), so their maps "
-        f"are those of another answer. Likely, {cause.clause}. {cause.remedy}; measure_activity(net, images) says "
-        "where they part.",
+        f"{len(answers.cnn_logits)} images ({by}; {listed}{more}), so their maps are those of another answer. "
+        f"Likely, {cause.clause}. {cause.remedy}; measure_activity(net, images) says where they part.",
         AnswerWarning,
         stacklevel=stacklevel,
     )
@@ -212,6 +237,8 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
     if net.rectifies_without_synapse:
         return Cause(f"{kind} rectifies its input at every step", {"neurons": "IntegrateAndFire"})
+    if isinstance(net.neurons, SigmaDelta):
+        return _cause_of_levels(net, net.neurons, n_steps)
     if net.target_rate is None:
         return Cause("its firing rates were not calibrated", {"calibrate_on": "images"})
     if net.tensor_nodes and net.synapse is None:
@@ -225,3 +252,25 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         clause, options = f"{n_layers} layers of {kind} are too many to settle in time", {"neurons": _SIGNED}
         return Cause(f"{clause}, and {told}", {**options, **faster}) if levels < _LEVELS else Cause(clause, options)
     return Cause(told, faster)
+
+
+def _cause_of_levels(net: CAMNetwork, neurons: SigmaDelta, n_steps: int) -> Cause:
+    """Guess why a network of held levels answers otherwise: they are not told yet, or not fine enough."""
+    if net.target_rate is None:
+        return Cause("what strong activity is in quanta was not calibrated", {"calibrate_on": "images"})
+    if neurons.bits is not None and n_steps < _STEPS_OF_ONE_BIT / neurons.bits:
+        return Cause(
+            f"levels that are told in spikes of {neurons.bits} significant bits do not settle in {n_steps} steps",
+            {},
+            instead="Raise n_steps, or convert with neurons=nengo_cam.SigmaDelta(bits=None)",
+        )
+    levels = net.target_rate / neurons.quantum
+    finer = {"target_rate": round(max(_LEVELS * neurons.quantum, 2 * net.target_rate))}
+    if levels < _LEVELS:
+        return Cause(f"strong activity is {levels:.3g} quanta, so that no more levels can be told apart", finer)
+    lost = neurons.threshold * neurons.quantum
+    return Cause(
+        f"two labels are close: activity is told to {lost:.3g} Hz (threshold times quantum), and strong activity is "
+        f"{net.target_rate:.3g} Hz",
+        finer,
+    )

@@ -71,9 +71,9 @@ def calibration_curve(
 ) -> xr.Dataset:
     r"""Convert a model at several firing rates, and measure over time what each is worth and what it costs.
 
-    The readout at a time is the mean of logits and maps over the steps up to it, `burn_in` left out. Images run a
-    minibatch at a time and are reduced to scores at once, so memory does not grow with their number beyond one map
-    and a few numbers per step for each.
+    The readout at a time is the mean of logits and maps over the steps up to it, `burn_in` left out; where levels are
+    held (`nengo_cam.SigmaDelta`) it is the step itself. Images run a minibatch at a time and are reduced to scores at
+    once, so memory does not grow with their number beyond one map and a few numbers per step for each.
 
     Parameters
     ----------
@@ -84,7 +84,8 @@ def calibration_curve(
     calibrate_on : array_like of shape (M, Y, X, channels)
         Images that the firing rates are calibrated on.
     target_rates : sequence of float
-        Firing rates of strong activity [Hz], each once; see `nengo_cam.convert`.
+        Firing rates of strong activity [Hz], each once; see `nengo_cam.convert`. Where levels are held, strong activity
+        is this divided by the neurons' quantum, a number of levels.
     n_steps : int
         Number of time steps.
     neurons : nengo.neurons.NeuronType, sequence of them, or dict of {str: nengo.neurons.NeuronType}
@@ -123,7 +124,10 @@ def calibration_curve(
             network answers: its quantiles over images, along ``quantile``. A blank spiking map has correlation 0;
             images whose rate map is constant are left out.
         ``spikes_per_image``
-            Spikes of all neurons from the first step on, mean over images.
+            Spikes of all neurons from the first step on, mean over images; one that has a size is one spike.
+
+        ``readout`` ("mean" or "level") and ``spike_kind`` along ``neurons`` say how each is read, and what it sends, as
+        the attributes of `nengo_cam.spiking_cam`. If a type holds levels, ``quantum`` [Hz] is there too.
 
         And ``rate_accuracy``, that of the rate network, with ``classes``. The first three are NaN during burn-in.
         ``attrs`` say how it was made.
@@ -182,6 +186,7 @@ def calibration_curve(
     reference: Any = None
     measured: list[Any] = []
     how: dict[str, Any] = {}
+    codes: dict[str, tuple[str, str]] = {}
     total = len(types) * len(rates) * len(images)
     with _without_what_the_curve_tells(), tqdm(total=total, unit="image", disable=not progress_bar) as progress:
         for (name, neuron_type), rate in itertools.product(types.items(), rates):
@@ -192,16 +197,19 @@ def calibration_curve(
                 # The CNN is the same for all networks, so that any of them has it.
                 reference = _Reference.of(net, images, minibatch_size)
             scores, how = _measure(net, images, reference, burn_in, run, progress)
+            codes[name] = how["readout"], how["spike_kind"]
             measured.append(_summarize(scores, reference, classes))
     attrs = {
-        **{key: value for key, value in how.items() if key != "firing_rate_scales"},
+        # What differs from network to network is no attribute of all.
+        **{key: how[key] for key in how if key not in ("firing_rate_scales", "readout", "spike_kind")},
         "neurons": json.dumps({name: str(neuron_type) for name, neuron_type in types.items()}),
         "percentile": float(percentile),
         "burn_in": int(burn_in),
         "n_images": len(images),
         "n_calibration_images": len(calibrate_on),
     }
-    return _dataset(measured, list(types), rates, time_axis(n_steps, dt), reference, classes, attrs)
+    curve = _dataset(measured, list(types), rates, time_axis(n_steps, dt), reference, classes, attrs)
+    return _say_codes(curve, types, codes)
 
 
 def _check_conversion(percentile: Any, converter_options: dict[str, Any]) -> None:
@@ -337,7 +345,8 @@ def _measure(
         spiking = spiking_cam(net, images[part], count_spikes=True, check_answers=False, progress_bar=False, **run)
         maps = _pick(spiking.cam, reference.labels[part])
         kept = xr.Dataset({"cam": maps, "logits": (("image", "time", "label"), spiking.logits.values)})
-        readout = cumulative(kept, burn_in=burn_in).isel(time=slice(burn_in, None))
+        readout = kept.astype(float) if spiking.attrs["readout"] == "level" else cumulative(kept, burn_in=burn_in)
+        readout = readout.isel(time=slice(burn_in, None))
         correlations = correlation(readout.cam, reference.maps[part]).transpose("image", "time")
         spikes = spiking.spike_count.sum("layer").cumsum("time")
         batches.append((readout.logits.values.argmax(2), correlations.values, spikes.values))
@@ -406,3 +415,22 @@ def _dataset(
         "quantile": ("quantile", list(QUANTILES), {"units": "1", "long_name": "quantile over images"}),
     }
     return xr.Dataset(variables, coords, attrs)
+
+
+def _say_codes(
+    curve: xr.Dataset, types: dict[str, nengo.neurons.NeuronType], codes: dict[str, tuple[str, str]]
+) -> xr.Dataset:
+    """Say of each neuron type how it is read, what it sends, and what a level of it is."""
+    readouts, kinds = zip(*(codes[name] for name in types))
+    curve = curve.assign_coords(
+        readout=("neurons", list(readouts), {"long_name": "how maps and logits are read"}),
+        spike_kind=("neurons", list(kinds), {"long_name": "what is sent"}),
+    )
+    quanta = [getattr(neuron_type, "quantum", np.nan) for neuron_type in types.values()]
+    if np.isnan(quanta).all():
+        return curve
+    rate = curve.target_rate.assign_attrs(
+        long_name="firing rate of strong activity; where levels are held, levels = target_rate / quantum"
+    )
+    attrs = {"units": "Hz", "long_name": "quantum that levels are counted in"}
+    return curve.assign_coords(target_rate=rate, quantum=("neurons", quanta, attrs))

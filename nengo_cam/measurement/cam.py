@@ -24,7 +24,7 @@ from ..simulator import Simulator
 from .answers import AnswersRecorder, warn_of_answers
 from .backends import Chunk
 from .cam_dataset import answer_variables, cam_dataset
-from .decoding import feature_decoder, layer_decoder, whole_counts
+from .decoding import SpikeReader, distinct_steps, feature_decoder, layer_decoder, whole_counts
 from .kept_steps import KeptSteps, nearest_steps
 from .labels import choose_labels, name_labels
 from .provenance import time_axis
@@ -120,8 +120,8 @@ def spiking_cam(
         Names of all L labels, in the order of the readout. A name that comes again gets a number: ``"crane (2)"``.
     times : float or sequence of float, optional
         When to keep maps and logits [s]: the nearest steps, once each. What is kept is their running mean up to that
-        time, as a single step of spikes is no map; it is what `nengo_cam.cumulative` gives there. Default: every step,
-        as it is.
+        time, as a single step of spikes is no map; it is what `nengo_cam.cumulative` gives there. Where the readout is
+        "level" (below), a step is one, and is kept as it is. Default: every step, as it is.
     simulator : type or simulator
         `nengo_cam.Simulator`, which runs all steps at once; ``nengo_dl.Simulator``, ``nengo.Simulator`` or a subclass.
         Or an open `nengo_cam.Simulator` or `nengo_dl.Simulator` of ``net.net``, whose weights and minibatch size are
@@ -150,13 +150,17 @@ def spiking_cam(
         * ``cam`` (image, time, label, y, x), ``logits`` (image, time, label) and ``bias`` (label) [logit];
         * ``cnn_logits`` (image, label) [logit], those of the CNN; for moving images (image, time, label);
         * ``answer`` and ``cnn_answer`` (image): the labels that win among all there are, that of the spiking network by
-          the mean of its logits over the last half of the run. A model with a single label answers 1 where its sigmoid
-          is above 1/2, and without a sigmoid not at all;
+          the mean of its logits over the last half of the run, or by the last step if the readout is "level" (below). A
+          model with a single label answers 1 where its sigmoid is above 1/2, and without a sigmoid not at all;
         * if asked for, ``features`` (image, time, channel, y, x), and ``spike_count`` (image, time, layer), spikes of
-          all neurons of a layer in a step; a spike of either sign counts.
+          all neurons of a layer in a step; a spike of either sign counts. Where neurons send spikes of several sizes,
+          ``spike_size`` (image, time, layer) is the sum of these sizes [quanta]; a spike of one size is one.
 
         ``time`` [s] is ``(i + 1) * dt``; ``y`` and ``x`` are the centers of what the map's cells see, in pixels of the
-        image (`nengo_cam.models.geometry`). ``attrs`` say how it was made.
+        image (`nengo_cam.models.geometry`). ``attrs`` say how it was made, and how it is read: ``readout`` is "mean" if
+        maps and logits have to be averaged over time, as those of spikes of one size, and "level" if those of a step
+        are an estimate by themselves, as with `nengo_cam.SigmaDelta` or without spikes. ``spike_kind`` says what the
+        neurons send: "unit", "signed unit", "power of two", "graded", several of them joined by commas, or "none".
 
     Raises
     ------
@@ -351,13 +355,17 @@ class CamRecorder(Recorder):
         self._names = name_labels(head, self._label_names)
         self._chosen = choose_labels(head, self._labels, self._names, named=self._label_names is not None)
         self._steps = None if self._times is None else nearest_steps(self._times, run.n_steps, run.dt)
-        self._decoders = {name: layer_decoder(net, name, run.dt) for name in self.observes(net)}
+        self._readers = {name: SpikeReader(layer_decoder(net, name, run.dt)) for name in self.observes(net)}
+        self._sizes_differ = any(reader.decoder.held for reader in self._readers.values())
         shapes = {"cam": (len(self._chosen), *head.map_shape), "logits": (len(self._chosen),)}
         if self._count_spikes:
-            shapes["spike_count"] = (len(self._decoders),)
+            shapes["spike_count"] = (len(self._readers),)
+        if self._sizes_differ:
+            shapes["spike_size"] = (len(self._readers),)
         if self._keep_features:
             shapes["features"] = (head.n_channels, *head.map_shape)
-        self._kept = KeptSteps(len(run.images), run.n_steps, self._steps, shapes)
+        # A level at a step is an estimate, a spike is not.
+        self._kept = KeptSteps(len(run.images), run.n_steps, self._steps, shapes, means=run.readout == "mean")
         self._check_room(sum(math.prod(shape) for shape in shapes.values()))
         self.step_size = math.prod(shapes["cam"])
         self._any_activity = False
@@ -384,18 +392,22 @@ class CamRecorder(Recorder):
         if self._readout is None:
             # Here and not in `begin`: only an open simulator has weights, perhaps trained ones.
             self._readout = self._run.backend.readout_parameters()
-        features = chunk.features
+        # What has settled is projected once. Spikes come anew at each step.
+        features = distinct_steps(chunk.features) if self._run.readout == "level" else chunk.features
         features = features.reshape((*features.shape[:2], *head.map_shape, head.n_channels))
         self._any_activity = self._any_activity or bool(features.any())
         maps = class_activation_map(features, self._readout[0][:, self._chosen])
         self._kept.put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
         self._kept.put("logits", rows, chunk.steps, chunk.logits[..., self._chosen])
         if self._count_spikes:
-            # One after the other into an array: a network without spikes has no layers to stack.
-            totals = np.zeros((*chunk.logits.shape[:2], len(self._decoders)))
-            for position, (name, decoder) in enumerate(self._decoders.items()):
-                totals[..., position] = decoder.spike_totals(chunk.observed[name])
-            self._kept.put("spike_count", rows, chunk.steps, whole_counts(totals))
+            # Of shape also where no layer spikes.
+            totals = np.zeros((2, *chunk.logits.shape[:2], len(self._readers)))
+            for i, (name, reader) in enumerate(self._readers.items()):
+                totals[..., i] = reader.totals(chunk.steps, chunk.observed[name])
+            events, sizes = totals
+            self._kept.put("spike_count", rows, chunk.steps, whole_counts(events))
+            if self._sizes_differ:
+                self._kept.put("spike_size", rows, chunk.steps, whole_counts(sizes))
         if self._keep_features:
             activity = feature_decoder(self._run.net).activity(features)
             self._kept.put("features", rows, chunk.steps, np.moveaxis(activity, -1, 2))
@@ -409,7 +421,7 @@ class CamRecorder(Recorder):
             _warn_of_silence(net, run.n_steps)
         coords: dict[str, Any] = {"time": time_axis(run.n_steps if self._steps is None else self._steps, run.dt)}
         if self._count_spikes:
-            coords["layer"] = list(self._decoders)
+            coords["layer"] = list(self._readers)
         bias = self._readout[1][self._chosen]
         dataset = cam_dataset(net.head, self._kept.arrays, bias, self._names[self._chosen], coords, self._settings())
         if self._answers is None:
@@ -420,7 +432,8 @@ class CamRecorder(Recorder):
             # `warn_of_answers` is a call more.
             stacklevel=user_stacklevel() + 1,
         )  # fmt: skip
-        return dataset.assign(answer_variables(answers, self._names, self._chosen, self._steps))
+        chosen = answer_variables(answers, self._names, self._chosen, self._steps, readout=run.readout)
+        return dataset.assign(chosen)
 
     def _settings(self) -> dict[str, Any]:
         """Say how the network was made and run."""
@@ -432,8 +445,13 @@ class CamRecorder(Recorder):
             "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
             "firing_rate_scales": json.dumps(net.firing_rate_scales),
             "channels": "balanced" if net.channel_factors else "as in the model",
-            **({} if self._steps is None else {"time_reduction": "running mean"}),
+            **({} if self._steps is None else {"time_reduction": self._reduction}),
         }
+
+    @property
+    def _reduction(self) -> str:
+        """What was done to chosen steps."""
+        return "running mean" if self._run.readout == "mean" else "none, each step by itself"
 
     @property
     def _trained(self) -> bool:

@@ -30,7 +30,7 @@ def cam_dataset(
     head : CAMHead
         Head of the model.
     arrays : dict of {str: ndarray}
-        ``cam`` and ``logits``, and perhaps ``features`` and ``spike_count``.
+        ``cam`` and ``logits``, and perhaps ``features``, ``spike_count`` and ``spike_size``.
     bias, labels : ndarray
         Of the labels that were mapped.
     coords : dict of {str: object}
@@ -62,6 +62,12 @@ def cam_dataset(
             arrays["spike_count"],
             {"units": "spikes per step", "long_name": "spikes of all neurons of the layer"},
         )
+    if "spike_size" in arrays:
+        variables["spike_size"] = (
+            (*leading, "layer"),
+            arrays["spike_size"],
+            {"units": "quanta per step", "long_name": "sizes of the spikes of all neurons of the layer"},
+        )
     pixels = {"units": "pixel"}
     names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
     coords = {
@@ -81,7 +87,12 @@ def cam_dataset(
 
 
 def answer_variables(
-    answers: Answers, names: NDArray[Any], chosen: NDArray[np.int64], kept: NDArray[np.int64] | None
+    answers: Answers,
+    names: NDArray[Any],
+    chosen: NDArray[np.int64],
+    kept: NDArray[np.int64] | None,
+    *,
+    readout: str = "mean",
 ) -> dict[str, tuple[Any, ...]]:
     """Put what was answered under names and units.
 
@@ -94,7 +105,10 @@ def answer_variables(
     chosen : ndarray of int
         Labels whose logits are kept; an answer may be another one.
     kept : ndarray of int or None
-        Steps at which running means are kept; None if every step is.
+        Steps that are kept; None if every step is.
+    readout : str
+        "mean" if running means up to these steps are kept, and the last half of the run answers; "level" if the steps
+        are kept as they are, and the last one answers.
 
     Returns
     -------
@@ -104,15 +118,17 @@ def answer_variables(
     logits = answers.cnn_logits
     moving = logits.ndim == 3
     if moving and kept is not None:
-        # Running means, as all that is kept.
-        logits = np.cumsum(logits, axis=1, dtype=float)[:, kept] / (kept + 1)[:, None]
+        # As all that is kept.
+        means = readout == "mean"
+        logits = np.cumsum(logits, axis=1, dtype=float)[:, kept] / (kept + 1)[:, None] if means else logits[:, kept]
     dims = ("image", "time", "label") if moving else ("image", "label")
     attrs = {"units": "logit", "long_name": "logit of the CNN"}
     variables: dict[str, tuple[Any, ...]] = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
     if answers.spiking is not None:
         valid = names if len(names) > 1 else np.arange(2)
+        by = "last step" if readout == "level" else "mean of the last half of the run"
         for name, who, won in (
-            ("answer", "the spiking network, mean of the last half of the run", answers.spiking),
+            ("answer", f"the spiking network, {by}", answers.spiking),
             ("cnn_answer", "the CNN", answers.cnn),
         ):
             variables[name] = ("image", valid[won], {"long_name": f"answer of {who}"})

@@ -1,7 +1,8 @@
 """What a decision costs: spikes and synaptic operations, counted, beside the multiplications of the CNN.
 
 A *synaptic operation* is one spike that arrives at one synapse, where its weight is added to something; what counts as
-a synapse stands in `nengo_cam.measurement.synaptic_operations`.
+a synapse stands in `nengo_cam.measurement.synaptic_operations`. A spike that has a size is one spike all the same: the
+weight is multiplied by it, or shifted, before it is added.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..exceptions import ParameterError, ResultError
 from ..models.macs import cnn_macs
 from ..simulator import Simulator
 from .backends import Chunk
-from .decoding import layer_decoder, whole_counts
+from .decoding import SpikeReader, layer_decoder, whole_counts
 from .provenance import provenance, time_axis
 from .recorder import Recorder, record
 from .run import Run
@@ -61,6 +62,7 @@ def measure_cost(
     -------
     xarray.Dataset
         ``spikes`` (image, time, layer): of all neurons of a layer in a step; a spike of either sign counts.
+        ``spike_sizes`` (image, time, layer): the sum of their sizes [quanta]; a spike of one size is one.
         ``synaptic_operations`` (image, time, layer): those that these spikes cause, each spike as many as its own
         neuron has synapses. ``neurons`` and ``synapses`` (layer): how many there are. ``analog_operations`` (source):
         what values that are no spikes cost in each step, those of the image and of layers that do not spike; a still
@@ -122,24 +124,28 @@ class CostRecorder(Recorder):
         """
         self._run = run
         self._fans = fan_out(run.net)
-        self._decoders = {name: layer_decoder(run.net, name, run.dt) for name in self._fans}
-        self._counts = np.zeros((2, len(run.images), run.n_steps, len(self._fans)), np.int64)
+        self._readers = {name: SpikeReader(layer_decoder(run.net, name, run.dt)) for name in self._fans}
+        self._counts = np.zeros((3, len(run.images), run.n_steps, len(self._fans)), np.int64)
 
     def add(self, rows: slice, chunk: Chunk) -> None:
         """Record a chunk; see `Recorder.add`."""
         for i, (name, fan) in enumerate(self._fans.items()):
-            # Image by image: in double precision, which holds the sums exactly, a chunk is large.
-            for row, output in zip(range(rows.start, rows.stop), chunk.observed[name]):
-                spikes = np.abs(self._decoders[name].spikes(output)).astype(float)
-                self._counts[:, row, chunk.steps, i] = whole_counts([spikes.sum(axis=1), spikes @ fan])
+            reader = self._readers[name]
+            for row, sizes in enumerate(reader.sizes(chunk.steps, chunk.observed[name]), start=rows.start):
+                # In double precision, which holds the sums exactly.
+                spikes, magnitudes = reader.decoder.events(sizes).astype(float), np.abs(sizes).astype(float)
+                counts = whole_counts([spikes.sum(axis=1), spikes @ fan, magnitudes.sum(axis=1)])
+                # At further steps of a chunk that has settled nothing was sent.
+                self._counts[:, row, chunk.start : chunk.start + len(sizes), i] = counts
 
     def result(self) -> xr.Dataset:
         """Return what `measure_cost` does."""
         run, net = self._run, self._run.net
-        spikes, operations = self._counts
+        spikes, operations, sizes = self._counts
         measured = ("image", "time", "layer")
         variables = {
             "spikes": (measured, spikes, {"units": "spikes per step", "long_name": "spikes"}),
+            "spike_sizes": (measured, sizes, {"units": "quanta per step", "long_name": "sizes of the spikes"}),
             "synaptic_operations": (measured, operations, {"units": _PER_STEP, "long_name": "synaptic operations"}),
         }
         coords = {"image": np.arange(len(run.images)), "time": time_axis(run.n_steps, run.dt)}

@@ -1,8 +1,9 @@
 """The layers of neurons of a network, and what their output means: spikes, or activity in units of the source model.
 
-A neuron that spikes once gives out the spike's *height* in that step, so that its mean over time is an activity. That
-is the activity of the reduced model, whose channels `nengo_cam.models.simplify.balance_channels` may have multiplied by
-factors; divided by them, it is in the units of the model that was converted.
+A neuron that sends spikes of one size gives out the spike's *height* in that step, so that its mean over time is an
+activity; one whose level receivers hold gives out the level, which is one at each step (`nengo_cam.neurons.spikes`).
+That is the activity of the reduced model, whose channels `nengo_cam.models.simplify.balance_channels` may have
+multiplied by factors; divided by them, it is in the units of the model that was converted.
 """
 
 from __future__ import annotations
@@ -19,9 +20,21 @@ from numpy.typing import ArrayLike, NDArray
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import call_name
 from ..exceptions import ParameterError, SimulatorError
-from ..neurons import spike_height
+from ..neurons import SpikeCode, spike_code
 
-__all__ = ["Decoder", "choose_layers", "feature_decoder", "layer_decoder", "neuron_layers", "probed", "whole_counts"]
+__all__ = [
+    "Decoder",
+    "SpikeReader",
+    "choose_layers",
+    "distinct_steps",
+    "feature_decoder",
+    "layer_decoder",
+    "network_readout",
+    "neuron_layers",
+    "probed",
+    "spike_kinds",
+    "whole_counts",
+]
 
 #: From here on neighboring numbers in double precision are more than 1 apart: nothing can be counted.
 _MOST_COUNTED = 2.0**53
@@ -33,14 +46,24 @@ class Decoder:
 
     Attributes
     ----------
-    height : float or None
-        Output of a neuron in a step in which it spikes once; None for what does not spike.
+    code : SpikeCode or None
+        How neurons of the layer tell their activity; None for what does not spike.
     factors : ndarray of shape (K,), or (1,) for all channels alike
         What the activity of each channel was multiplied by.
     """
 
-    height: Any
+    code: SpikeCode | None
     factors: NDArray[np.floating]
+
+    @property
+    def held(self) -> bool:
+        """Whether spikes are changes of the output, as receivers hold the level."""
+        return self.code is not None and self.code.held
+
+    @property
+    def height(self) -> Any:
+        """Output of a neuron in a step in which it spikes once, or of one quantum; None for what does not spike."""
+        return None if self.code is None else self.code.height
 
     def activity(self, output: NDArray[np.floating]) -> NDArray[np.floating]:
         """Undo the factors of the channels.
@@ -58,36 +81,111 @@ class Decoder:
         by_channel = output.reshape(*output.shape[:-1], -1, len(self.factors))
         return (by_channel / self.factors).reshape(output.shape)
 
-    def spikes(self, output: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Count the spikes of each neuron in each step.
+    def sizes(self, output: NDArray[np.floating], before: NDArray[np.floating] | None = None) -> NDArray[np.floating]:
+        """Find what each neuron sent in each step.
 
         Parameters
         ----------
-        output : ndarray
+        output : ndarray of shape (..., steps, neurons)
             Output of neurons that spike.
+        before : ndarray of shape (..., neurons), optional
+            Output at the step before the first; None for the start of a run. It matters where levels are held only.
 
         Returns
         -------
-        ndarray of the same shape and dtype
-            Whole numbers, negative for spikes that were taken back.
+        ndarray of shape (..., steps, neurons)
+            Whole numbers [spikes or quanta], negative for what is taken back. Where levels are held in double
+            precision, else in that of the output.
         """
-        return np.rint(output / self.height)
+        code: Any = self.code
+        # Of spikes of one size as `SpikeCode.sizes` has it, in the simulator's own precision: half the memory.
+        return code.sizes(output, before) if self.held else np.rint(output / self.height)
 
-    def spike_totals(self, output: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Count the spikes of all neurons together in each step; one of either sign counts.
+    def events(self, sizes: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Count what was sent, of either sign, of `sizes`: single spikes of one size, or one for each change."""
+        code: Any = self.code
+        return code.count_events(sizes) if self.held else np.abs(sizes)
+
+
+class SpikeReader:
+    """Reads the spikes of a layer chunk after chunk, and remembers the output before a chunk where levels are held.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        What the layer's output means.
+
+    Attributes
+    ----------
+    decoder : Decoder
+        As given.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self._before: Any = None
+
+    def sizes(self, steps: slice, output: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+        """Find what each neuron sent in each step, image by image: in double precision, a chunk is large.
 
         Parameters
         ----------
-        output : ndarray of shape (..., neurons)
-            Output of neurons that spike.
+        steps : slice
+            The steps, those after the last ones; from step 0 on other images begin.
+        output : ndarray of shape (images, steps, neurons)
+            What the neurons gave out.
+
+        Yields
+        ------
+        ndarray of shape (steps or fewer, neurons)
+            As of `Decoder.sizes`. At the steps that are left out at the end nothing was sent.
+        """
+        before = None if steps.start == 0 or not self.decoder.held else self._before
+        if self.decoder.held:
+            # A view would keep the chunk.
+            self._before = output[:, -1].copy()
+            output = distinct_steps(output)
+        for image, part in enumerate(output):
+            yield self.decoder.sizes(part, None if before is None else before[image])
+
+    def totals(self, steps: slice, output: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Count what all neurons together sent in each step, of either sign.
+
+        Parameters
+        ----------
+        steps, output
+            As for `sizes`.
 
         Returns
         -------
-        ndarray of shape (...)
-            Counts up to rounding, see `whole_counts`.
+        ndarray of shape (2, images, steps)
+            Events, and the sum of their sizes, up to rounding; see `whole_counts`.
         """
-        # Divided after the sum: an array of the size of a chunk less.
-        return np.abs(output).sum(axis=-1, dtype=float) / self.height
+        if not self.decoder.held:
+            # Divided after the sum: an array of the size of a chunk less.
+            spikes = np.abs(output).sum(axis=-1, dtype=float) / self.decoder.height
+            return np.stack([spikes, spikes])
+        totals = np.zeros((2, *output.shape[:2]))
+        for image, sizes in enumerate(self.sizes(steps, output)):
+            totals[0, image, : len(sizes)] = self.decoder.events(sizes).sum(axis=-1)
+            totals[1, image, : len(sizes)] = np.abs(sizes).sum(axis=-1)
+        return totals
+
+
+def distinct_steps(output: NDArray[Any]) -> NDArray[Any]:
+    """Leave out steps that are the first one over again.
+
+    Parameters
+    ----------
+    output : ndarray of shape (images, steps, ...)
+        Part of a chunk.
+
+    Returns
+    -------
+    ndarray of shape (images, steps or 1, ...)
+        One step of copies that take no memory, as which `nengo_cam.Simulator` gives steps that have settled.
+    """
+    return output[:, :1] if output.strides[1] == 0 else output
 
 
 def layer_decoder(net: CAMNetwork, name: str, dt: float) -> Decoder:
@@ -109,7 +207,7 @@ def layer_decoder(net: CAMNetwork, name: str, dt: float) -> Decoder:
     ensemble = neuron_layers(net)[name]
     # NengoDL's label is the layer's name, a dot and the number of the call; factors belong to the layer, not to a call.
     factors = np.asarray(net.channel_factors.get(ensemble.label.rpartition(".")[0], [1.0]))
-    return Decoder(spike_height(ensemble.neuron_type, dt) if ensemble.neuron_type.spiking else None, factors)
+    return Decoder(spike_code(ensemble.neuron_type, dt), factors)
 
 
 def feature_decoder(net: CAMNetwork) -> Decoder:
@@ -126,6 +224,56 @@ def feature_decoder(net: CAMNetwork) -> Decoder:
         Single precision, as all but `nengo.Simulator` run in.
     """
     return Decoder(None, net.feature_factors.astype(np.float32))
+
+
+def network_readout(net: CAMNetwork) -> str:
+    """Say how maps and logits are read.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+
+    Returns
+    -------
+    str
+        "mean" if they are averaged over time: the pooled features are spikes, or follow from spikes. "level" if those
+        of a step are an estimate by themselves: the features are levels that are held, or nothing spikes.
+    """
+    incoming: dict[Any, list[Any]] = {}
+    for connection in net.net.all_connections:
+        incoming.setdefault(connection.post_obj, []).append(connection.pre_obj)
+    # Back from what is pooled to the first neurons that spike; what does not spike moves as its input does.
+    waiting, seen = [net.features.obj], set()
+    while waiting:
+        obj = waiting.pop()
+        if obj in seen:
+            continue
+        seen.add(obj)
+        code = spike_code(obj.ensemble.neuron_type, 1.0) if isinstance(obj, nengo.ensemble.Neurons) else None
+        if code is None:
+            waiting.extend(incoming.get(obj, ()))
+        elif not code.held:
+            return code.readout
+    return "level"
+
+
+def spike_kinds(net: CAMNetwork) -> str:
+    """Say what the neurons of a network send.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+
+    Returns
+    -------
+    str
+        "unit", "signed unit", "power of two" or "graded", or several of them joined by commas, in the order of the
+        layers; "none" if nothing spikes.
+    """
+    codes = [spike_code(ensemble.neuron_type, 1.0) for ensemble in net.spiking_layers.values()]
+    return ", ".join(dict.fromkeys(code.spike_kind for code in codes if code is not None)) or "none"
 
 
 def neuron_layers(net: CAMNetwork) -> dict[str, nengo.Ensemble]:

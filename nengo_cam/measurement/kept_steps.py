@@ -1,4 +1,4 @@
-"""What a result keeps of a run: every step as it is, or running means at chosen steps."""
+"""What a result keeps of a run: every step as it is, or chosen steps, as they are or as running means."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ class KeptSteps:
     n_images, n_steps : int
         Images, and steps of the run.
     steps : ndarray of int or None
-        Steps at which running means are kept, increasing; None keeps every step as it is.
+        Steps that are kept, increasing; None keeps every step as it is.
     shapes : dict of {str: tuple of int}
         What is kept of an image at a time, by name.
+    means : bool
+        Whether to keep running means up to the chosen steps, or these steps themselves.
 
     Attributes
     ----------
@@ -31,9 +33,16 @@ class KeptSteps:
     """
 
     def __init__(
-        self, n_images: int, n_steps: int, steps: NDArray[np.int64] | None, shapes: dict[str, tuple[int, ...]]
+        self,
+        n_images: int,
+        n_steps: int,
+        steps: NDArray[np.int64] | None,
+        shapes: dict[str, tuple[int, ...]],
+        *,
+        means: bool = True,
     ) -> None:
         self._steps = steps
+        self._means = means and steps is not None
         self._shapes = shapes
         self._leading = (n_images, n_steps if steps is None else len(steps))
         self._sums: dict[str, Any] = {}
@@ -53,17 +62,22 @@ class KeptSteps:
             Which array.
         rows, steps : slice
             Which images and steps.
-        values : ndarray of shape (rows, steps, ...)
-            What was measured.
+        values : ndarray of shape (rows, steps or 1, ...)
+            What was measured; one step if it is the same at all of them.
         """
         if name not in self.arrays:
             # In the simulator's own precision, which the first chunk tells; means of counts are no counts.
-            dtype = values.dtype if self._steps is None or values.dtype.kind == "f" else float
+            dtype = values.dtype if not self._means or values.dtype.kind == "f" else float
             self.arrays[name] = np.empty((*self._leading, *self._shapes[name]), dtype)
         if self._steps is None:
             self.arrays[name][rows, steps] = values
-        else:
+            return
+        values = np.broadcast_to(values, (len(values), steps.stop - steps.start, *values.shape[2:]))
+        if self._means:
             self._put_means(self._steps, name, rows, steps, values)
+        else:
+            first, last = np.searchsorted(self._steps, (steps.start, steps.stop))
+            self.arrays[name][rows, first:last] = values[:, self._steps[first:last] - steps.start]
 
     def _put_means(self, kept: NDArray[np.int64], name: str, rows: slice, steps: slice, values: NDArray[Any]) -> None:
         """Add a chunk up, and keep the mean at each of the steps that are wanted."""

@@ -16,6 +16,7 @@ from ..models.simplify import reduce_model, reduced_logits
 from ..simulator import Simulator
 from .arguments import check_run
 from .backends import Chunk
+from .decoding import network_readout
 from .recorder import Recorder, record
 from .run import Run
 
@@ -96,7 +97,8 @@ def spiking_predict(
         Time steps after which the network decides.
     synapse : nengo.synapses.Synapse, float or None
         Filter on the logits, whose value at the last step counts; a float is the time constant of a lowpass [s]. None
-        takes the mean over all steps.
+        takes the mean over all steps, or where levels are held (``attrs["readout"]`` of `nengo_cam.spiking_cam`) the
+        last step.
     probabilities : bool
         Whether to apply the model's own softmax or sigmoid to the logits; a model without one gives logits all the
         same.
@@ -134,8 +136,11 @@ def spiking_predict(
             net, images, [LogitsRecorder()], n_steps=n_steps, simulator=simulator, minibatch_size=minibatch_size,
             dt=dt, seed=seed, progress_bar=False,
         )  # fmt: skip
-        # From zero, as Nengo's own filters start; by default it would start from the first logits.
-        logits = logits.mean(axis=1) if smoothing is None else smoothing.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
+        if smoothing is not None:
+            # From zero, as Nengo's own filters start; by default it would start from the first logits.
+            logits = smoothing.filt(logits, dt=dt, axis=1, y0=0)[:, -1]
+        else:
+            logits = logits[:, -1] if network_readout(net) == "level" else logits.mean(axis=1)
         return apply_activation(net.head.activation, logits) if probabilities else logits
 
     return predict

@@ -17,7 +17,7 @@ from ..conversion.convert import CAMNetwork
 from ..exceptions import SimulatorError
 from .arguments import check_run
 from .backends import Chunk, open_backend
-from .decoding import choose_layers, probed
+from .decoding import choose_layers, network_readout, probed, spike_kinds
 
 __all__ = ["Run"]
 
@@ -60,6 +60,8 @@ class Run:
         The images.
     layers : dict of {str: nengo.Ensemble}
         The layers that are observed, in the order of the network.
+    readout : str
+        "mean" or "level"; see `nengo_cam.measurement.decoding.network_readout`.
     backend : Backend
         What runs it, in the context.
 
@@ -98,6 +100,7 @@ class Run:
         check_count("chunk_steps", chunk_steps, optional=True)
         self.net, self.n_steps, self.dt = net, n_steps, dt
         self.layers = choose_layers(net, observe)
+        self.readout = network_readout(net)
         if self.layers and not isinstance(simulator, type):
             raise SimulatorError(
                 f"simulator: an open one records only what it was built to record; expected a class, got {simulator!r}."
@@ -223,4 +226,10 @@ class Run:
     @property
     def provenance(self) -> dict[str, Any]:
         """What belongs in the attributes of a result."""
-        return {"simulator": self.backend.name, "dt": float(self.dt), "seed": self.backend.seed}
+        return {
+            "simulator": self.backend.name,
+            "dt": float(self.dt),
+            "seed": self.backend.seed,
+            "readout": self.readout,
+            "spike_kind": spike_kinds(self.net),
+        }

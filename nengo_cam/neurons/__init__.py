@@ -4,8 +4,10 @@
 Module              Holds
 ==================  ==========================================================================================
 integrate_and_fire  `IntegrateAndFire`, `SignedIntegrateAndFire`
-clipping            the same with a largest output, for clipped ReLU; `clipped` finds the one for other neurons
-spikes              `spike_height`
+sigma_delta         `SigmaDelta`
+clipping            neurons with a largest output, for clipped ReLU; `clipped` finds the one for other neurons
+spikes              `SpikeCode`: how output is read, what a spike is, which events were sent
+params              parameters that Nengo does not check
 nengo_dl_builders   how NengoDL runs them; imported with NengoDL, not before
 ==================  ==========================================================================================
 """
@@ -15,15 +17,19 @@ import importlib
 from .. import compat
 from .clipping import ClippedIntegrateAndFire, ClippedRectifiedLinear, SignedClippedIntegrateAndFire, clipped
 from .integrate_and_fire import IntegrateAndFire, SignedIntegrateAndFire
-from .spikes import spike_height
+from .sigma_delta import SigmaDelta
+from .spikes import SpikeCode, spike_code, spike_height
 
 __all__ = [
     "ClippedIntegrateAndFire",
     "ClippedRectifiedLinear",
     "IntegrateAndFire",
+    "SigmaDelta",
     "SignedClippedIntegrateAndFire",
     "SignedIntegrateAndFire",
+    "SpikeCode",
     "clipped",
+    "spike_code",
     "spike_height",
 ]
 

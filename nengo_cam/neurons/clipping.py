@@ -6,37 +6,14 @@ from typing import Any
 
 import numpy as np
 from nengo.dists import Choice
-from nengo.exceptions import ValidationError
 from nengo.neurons import NeuronType, RectifiedLinear
-from nengo.params import Parameter
 from numpy.typing import ArrayLike, NDArray
 
 from .integrate_and_fire import IntegrateAndFire, SignedIntegrateAndFire
+from .params import MaxValueParam
+from .sigma_delta import SigmaDelta
 
 __all__ = ["ClippedIntegrateAndFire", "ClippedRectifiedLinear", "SignedClippedIntegrateAndFire", "clipped"]
-
-
-class MaxValueParam(Parameter):
-    """A positive number, or one for each neuron."""
-
-    equatable = True
-
-    def coerce(self, instance: NeuronType, value: ArrayLike) -> float | NDArray:
-        try:
-            array = np.array(super().coerce(instance, value), dtype=float)
-        except (TypeError, ValueError):
-            array = np.zeros((0, 0))
-        if array.ndim > 1 or not array.size or not (np.isfinite(array) & (array > 0)).all():
-            raise ValidationError(
-                f"expected a positive number or one for each neuron, got {value!r}. Try 6.",
-                attr=self.name,
-                obj=instance,
-            )
-        array.setflags(write=False)
-        return array if array.ndim else float(array)
-
-    def hashvalue(self, instance: NeuronType) -> bytes:
-        return np.asarray(self.__get__(instance, None)).tobytes()
 
 
 class ClippedRectifiedLinear(RectifiedLinear):
@@ -97,7 +74,7 @@ class ClippedIntegrateAndFire(IntegrateAndFire):
     distributed input of mean :math:`m / a` and three times that as its standard deviation at each step, the mean output
     after 2000 steps is .97 :math:`m`; with the voltage bounded by one threshold .95, with unused allowance forgotten
     besides .65, with the current clipped less than .01. The price: a neuron that was driven beyond its clip for a while
-    goes on firing for a while, as one that was inhibited stays silent.
+    goes on firing for a while, as one that was inhibited stays silent, if no ``floor`` ends that.
 
     Parameters
     ----------
@@ -108,6 +85,8 @@ class ClippedIntegrateAndFire(IntegrateAndFire):
     initial_state : dict of {str: nengo.dists.Distribution or array_like}
         ``{"voltage": ...}`` and ``{"allowance": ...}`` override the initial voltage and allowance [spikes]; half a
         threshold and half a spike round both counts to the nearest number.
+    floor : float or None
+        Lowest voltage that a step leaves [thresholds]; not positive. None is no bound.
 
     Raises
     ------
@@ -123,8 +102,14 @@ class ClippedIntegrateAndFire(IntegrateAndFire):
 
     max_value = MaxValueParam("max_value")
 
-    def __init__(self, max_value: ArrayLike, amplitude: float = 1, initial_state: dict[str, Any] | None = None) -> None:
-        super().__init__(amplitude, initial_state=initial_state)
+    def __init__(
+        self,
+        max_value: ArrayLike,
+        amplitude: float = 1,
+        initial_state: dict[str, Any] | None = None,
+        floor: float | None = None,
+    ) -> None:
+        super().__init__(amplitude, initial_state=initial_state, floor=floor)
         self.max_value = max_value
 
     def rates(self, x: ArrayLike, gain: ArrayLike, bias: ArrayLike) -> NDArray:
@@ -139,6 +124,7 @@ class ClippedIntegrateAndFire(IntegrateAndFire):
         output[:] = (self.amplitude / dt) * n_spikes
         voltage -= n_spikes
         allowance -= n_spikes
+        self._keep_above_floor(voltage)
 
 
 class SignedClippedIntegrateAndFire(SignedIntegrateAndFire):
@@ -158,6 +144,9 @@ class SignedClippedIntegrateAndFire(SignedIntegrateAndFire):
         Voltage below zero at which a spike is taken back, :math:`\theta` [thresholds]; not negative.
     initial_state : dict of {str: nengo.dists.Distribution or array_like}
         ``{"voltage": ...}`` and ``{"allowance": ...}`` override the initial voltage and allowance [spikes].
+    memory : int or None
+        How many spikes at most can be taken back, and how many thresholds of inhibition are remembered; at least 1.
+        None is no bound.
 
     Raises
     ------
@@ -175,8 +164,9 @@ class SignedClippedIntegrateAndFire(SignedIntegrateAndFire):
         amplitude: float = 1,
         negative_threshold: float = 0.5,
         initial_state: dict[str, Any] | None = None,
+        memory: int | None = None,
     ) -> None:
-        super().__init__(amplitude, negative_threshold, initial_state=initial_state)
+        super().__init__(amplitude, negative_threshold, initial_state=initial_state, memory=memory)
         self.max_value = max_value
 
     def rates(self, x: ArrayLike, gain: ArrayLike, bias: ArrayLike) -> NDArray:
@@ -196,6 +186,7 @@ class SignedClippedIntegrateAndFire(SignedIntegrateAndFire):
         voltage -= n_spikes
         spike_count += n_spikes
         allowance -= n_spikes
+        self._forget(voltage, spike_count)
 
 
 def clipped(neurons: NeuronType, max_value: ArrayLike) -> NeuronType | None:
@@ -206,19 +197,34 @@ def clipped(neurons: NeuronType, max_value: ArrayLike) -> NeuronType | None:
     neurons : nengo.neurons.NeuronType
         What stands for plain ReLU.
     max_value : float or array_like of shape (n_neurons,)
-        Largest output of the clipped ReLU, for amplitude 1.
+        Largest output of the clipped ReLU, for amplitude 1; must be positive.
 
     Returns
     -------
     nengo.neurons.NeuronType or None
         The clipped twin with the other parameters of ``neurons``; None if their type has none.
+
+    Raises
+    ------
+    nengo.exceptions.ValidationError
+        If the largest output is not positive.
     """
-    options = {"amplitude": getattr(neurons, "amplitude", 1), "initial_state": neurons.initial_state}
-    max_value = np.multiply(max_value, options["amplitude"])
-    if type(neurons) is RectifiedLinear:
-        return ClippedRectifiedLinear(max_value, **options)
-    if type(neurons) is IntegrateAndFire:
-        return ClippedIntegrateAndFire(max_value, **options)
-    if type(neurons) is SignedIntegrateAndFire:
-        return SignedClippedIntegrateAndFire(max_value, negative_threshold=neurons.negative_threshold, **options)
-    return None
+    kind = type(neurons)
+    if kind not in _CLIPPED:
+        return None
+    twin, names = _CLIPPED[kind]
+    options = {name: getattr(neurons, name) for name in ("amplitude", "initial_state", *names)}
+    max_value = np.multiply(max_value, neurons.amplitude)
+    if getattr(neurons, "max_value", None) is not None:
+        # Neurons that are clipped already stay so.
+        max_value = np.minimum(max_value, neurons.max_value)
+    return twin(max_value=max_value, **options)
+
+
+#: By type, the clipped twin and the parameters besides those that all types have. A subclass is not covered.
+_CLIPPED = {
+    RectifiedLinear: (ClippedRectifiedLinear, ()),
+    IntegrateAndFire: (ClippedIntegrateAndFire, ("floor",)),
+    SignedIntegrateAndFire: (SignedClippedIntegrateAndFire, ("negative_threshold", "memory")),
+    SigmaDelta: (SigmaDelta, ("bits", "quantum", "threshold")),
+}

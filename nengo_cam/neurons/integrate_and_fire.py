@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from nengo.dists import Choice
 from nengo.neurons import RectifiedLinear
-from nengo.params import NumberParam
+from nengo.params import IntParam, NumberParam
 from numpy.typing import ArrayLike, NDArray
+
+from .params import FiniteNumberParam
 
 __all__ = ["IntegrateAndFire", "SignedIntegrateAndFire"]
 
@@ -33,7 +35,9 @@ class IntegrateAndFire(RectifiedLinear):
     current is larger than the rectified mean current. Each layer adds such a bias, and after a few layers a converted
     CNN answers at chance, with every array in its place. A membrane that integrates negative current too pays back
     what it fired too much. Nothing is lost by it: the voltage has no lower bound, so a neuron that was inhibited for a
-    while stays silent for a while.
+    while stays silent for a while. Where input moves, that while is a lag. A ``floor`` shortens it, below which the
+    voltage does not stay, :math:`v \leftarrow \max(v, f)` after the spikes; with several hundred steps it lets some of
+    the bias back in.
 
     The voltage starts at half the threshold, which rounds the spike count of constant input to the nearest number
     instead of down ([2]_: the best start in expectation), and not at a random value as Nengo's neurons do.
@@ -45,6 +49,13 @@ class IntegrateAndFire(RectifiedLinear):
     initial_state : dict of {str: nengo.dists.Distribution or array_like}
         ``{"voltage": ...}`` overrides the initial voltage [thresholds]: ``nengo.dists.Uniform(0, 1)`` starts as
         `nengo.SpikingRectifiedLinear` does.
+    floor : float or None
+        Lowest voltage that a step leaves, :math:`f` [thresholds]; not positive. None is no bound.
+
+    Raises
+    ------
+    nengo.exceptions.ValidationError
+        If a parameter is out of its range.
 
     Notes
     -----
@@ -76,6 +87,18 @@ class IntegrateAndFire(RectifiedLinear):
     state = {"voltage": Choice([0.5])}  # noqa: RUF012 (Nengo declares state so)
     spiking = True
 
+    floor = FiniteNumberParam("floor", high=0, optional=True)
+
+    def __init__(
+        self, amplitude: float = 1, initial_state: dict[str, Any] | None = None, floor: float | None = None
+    ) -> None:
+        super().__init__(amplitude, initial_state=initial_state)
+        self.floor = floor
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load a pickle, which has no ``floor`` if it was made before there was one."""
+        super().__setstate__({"floor": None, **state})
+
     def rates(self, x: ArrayLike, gain: ArrayLike, bias: ArrayLike) -> NDArray:
         """Compute firing rates by the rate form; see `nengo.neurons.NeuronType.rates`."""
         current = self.current(x, gain, bias)
@@ -89,6 +112,11 @@ class IntegrateAndFire(RectifiedLinear):
         n_spikes = np.maximum(np.floor(voltage), 0)
         output[:] = (self.amplitude / dt) * n_spikes
         voltage -= n_spikes
+        self._keep_above_floor(voltage)
+
+    def _keep_above_floor(self, voltage: NDArray) -> None:
+        if self.floor is not None:
+            np.maximum(voltage, self.floor, out=voltage)
 
 
 class SignedIntegrateAndFire(IntegrateAndFire):
@@ -109,6 +137,17 @@ class SignedIntegrateAndFire(IntegrateAndFire):
 
     The count never falls below zero, so that the mean output still tends to :math:`a \max(0, J)`.
 
+    Where input moves, all that was ever sent may be taken back, and a long inhibition is paid back, before the neuron
+    fires again. A ``memory`` of :math:`M` spikes bounds both, after the spikes:
+
+    .. math::
+
+        c \leftarrow \min(c, M), \quad v \leftarrow \max(v, -M) \text{ if } c = 0
+
+    The neuron then answers a change sooner; :math:`\theta = 1/4` and :math:`M = 2` are a good choice for networks of up
+    to some fifteen layers. In deeper ones neurons fire more in the first steps than two spikes make up for: the maps of
+    MobileNet correlate .25 with the CNN's after 50 steps, without a bound .79.
+
     What `IntegrateAndFire` fired too much in the first milliseconds, when spikes of the layers below arrive unevenly,
     it can only make up for by silence, over a long time. Here it is taken back at once. The right class is found
     sooner, and in deep networks at all, at the price of spikes with a sign and of a counter in every neuron. With
@@ -123,6 +162,14 @@ class SignedIntegrateAndFire(IntegrateAndFire):
         Voltage below zero at which a spike is taken back, :math:`\theta` [thresholds]; not negative.
     initial_state : dict of {str: nengo.dists.Distribution or array_like}
         ``{"voltage": ...}`` overrides the initial voltage [thresholds].
+    memory : int or None
+        How many spikes at most can be taken back, and how many thresholds of inhibition are remembered, :math:`M`; at
+        least 1. None is no bound.
+
+    Raises
+    ------
+    nengo.exceptions.ValidationError
+        If a parameter is out of its range.
 
     Notes
     -----
@@ -139,11 +186,22 @@ class SignedIntegrateAndFire(IntegrateAndFire):
 
     negative_threshold = NumberParam("negative_threshold", low=0)
 
+    memory = IntParam("memory", low=1, optional=True)
+
     def __init__(
-        self, amplitude: float = 1, negative_threshold: float = 0.5, initial_state: dict[str, Any] | None = None
+        self,
+        amplitude: float = 1,
+        negative_threshold: float = 0.5,
+        initial_state: dict[str, Any] | None = None,
+        memory: int | None = None,
     ) -> None:
         super().__init__(amplitude, initial_state=initial_state)
         self.negative_threshold = negative_threshold
+        self.memory = memory
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load a pickle, which has no ``memory`` if it was made before there was one."""
+        super().__setstate__({"memory": None, **state})
 
     def step(self, dt: float, J: NDArray, output: NDArray, voltage: NDArray, spike_count: NDArray) -> None:
         """Advance the neurons by one time step, in place; see `nengo.neurons.NeuronType.step`."""
@@ -153,3 +211,10 @@ class SignedIntegrateAndFire(IntegrateAndFire):
         output[:] = (self.amplitude / dt) * n_spikes
         voltage -= n_spikes
         spike_count += n_spikes
+        self._forget(voltage, spike_count)
+
+    def _forget(self, voltage: NDArray, spike_count: NDArray) -> None:
+        if self.memory is not None:
+            np.minimum(spike_count, self.memory, out=spike_count)
+            # With spikes left to take back the voltage is above the negative threshold already.
+            np.maximum(voltage, np.where(spike_count > 0, -np.inf, -self.memory), out=voltage)

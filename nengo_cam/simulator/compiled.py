@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["compiled"]
 
 
-def compiled(function: Callable[..., None]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function of arrays and numbers when it is first called.
 
     It runs without Python's lock, so that threads run it side by side, and rounds as NumPy does: products are not

@@ -131,6 +131,26 @@ class Engine:
         """Whether a signal needs no memory besides that of its parts."""
         return all(part.source is None for part in self.plan.parts[key])
 
+    @property
+    def may_settle(self) -> bool:
+        """Whether what runs for each chunk may come to rest: fed with what stands still, and no rule against it."""
+        # Where nothing moves, there is nothing to come to rest.
+        return self.elements_per_step > 0 and self._all_moving(lambda rule: rule.may_settle)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all further steps with the same data would be copies of the last one.
+
+        If no state would change with the same input once more, then no output would; so the input of all that comes
+        behind stays the same, and by and by that of the whole network.
+        """
+        return self._all_moving(lambda rule: rule.settled)
+
+    def _all_moving(self, holds):
+        """Whether something holds for all rules that run for each chunk, and nothing that is fed moves."""
+        levels = zip(self.plan.tasks, self._task_levels)
+        return MOVING not in self._fed.values() and all(holds(task.rule) for task, level in levels if level == MOVING)
+
     def sole_source(self, key: Key) -> Rule | None:
         """Find the rule whose first output is a signal, nothing added and nothing cut out; None if there is none."""
         parts = self.plan.parts.get(key, ())

@@ -1,4 +1,4 @@
-"""Integrate-and-fire neurons over a chunk of time, in one pass over memory.
+"""Neurons that spike over a chunk of time, in one pass over memory.
 
 Spikes are whole numbers of floating-point type, as everywhere in Nengo: Python's ``floor`` would make 64-bit integers
 of them, and a current that is too large for these would give zero spikes or negative ones, without an error.
@@ -15,6 +15,8 @@ __all__ = [
     "integrate_and_fire_clipped",
     "integrate_and_fire_signed",
     "integrate_and_fire_signed_clipped",
+    "sigma_delta",
+    "sigma_delta_is_settled",
 ]
 
 #: Neurons that are taken through all steps together: their voltages stay in the processor's nearest cache.
@@ -33,6 +35,7 @@ def integrate_and_fire(
     dt: float,
     height: float,
     rectified: bool,
+    floor: float,
 ) -> None:
     """Integrate, fire, subtract, as `nengo_cam.IntegrateAndFire` does.
 
@@ -56,6 +59,8 @@ def integrate_and_fire(
         Output for one spike, likewise.
     rectified : bool
         Whether negative input is dropped, as `nengo.SpikingRectifiedLinear` does.
+    floor : float
+        Lowest voltage that a step leaves, in the arrays' precision; minus infinity for none.
     """
     none = height - height
     for first in range(start, stop, _TOGETHER):
@@ -72,7 +77,7 @@ def integrate_and_fire(
                 n = np.floor(u)
                 if n < none:
                     n = none
-                v[i] = u - n
+                v[i] = max(u - n, floor)
                 output[i] = n * height
 
 
@@ -89,6 +94,7 @@ def integrate_and_fire_signed(
     dt: float,
     height: float,
     negative_threshold: float,
+    memory: float,
 ) -> None:
     """Integrate, fire or take spikes back, subtract, as `nengo_cam.SignedIntegrateAndFire` does.
 
@@ -100,6 +106,8 @@ def integrate_and_fire_signed(
         Spikes sent and not taken back, changed in place.
     negative_threshold : float
         Voltage below zero at which a spike is taken back, in the arrays' precision.
+    memory : float
+        Spikes and thresholds that are remembered, likewise; infinity for all.
     """
     none = height - height
     for first in range(start, stop, _TOGETHER):
@@ -114,8 +122,9 @@ def integrate_and_fire_signed(
                 # At most as many are taken back as were sent.
                 if u < none:
                     n = max(min(np.floor(u + negative_threshold), none), -count[i])
-                v[i] = u - n
-                count[i] += n
+                v[i], count[i] = u - n, min(count[i] + n, memory)
+                if count[i] <= none:
+                    v[i] = max(v[i], -memory)
                 output[i] = n * height
 
 
@@ -131,13 +140,14 @@ def integrate_and_fire_clipped(
     stop: int,
     dt: float,
     height: float,
+    floor: float,
     allowed: np.ndarray,
 ) -> None:
     """Integrate, fire what is allowed, subtract, as `nengo_cam.ClippedIntegrateAndFire` does.
 
     Parameters
     ----------
-    current, shift, still, voltage, out, start, stop, dt, height
+    current, shift, still, voltage, out, start, stop, dt, height, floor
         As for `integrate_and_fire`.
     allowance : ndarray of shape (size,)
         Spikes that are allowed and not sent, changed in place.
@@ -157,7 +167,7 @@ def integrate_and_fire_clipped(
                 n = np.floor(min(u, limit))
                 if n < none:
                     n = none
-                v[i] = u - n
+                v[i] = max(u - n, floor)
                 left[i] = limit - n
                 output[i] = n * height
 
@@ -176,6 +186,7 @@ def integrate_and_fire_signed_clipped(
     dt: float,
     height: float,
     negative_threshold: float,
+    memory: float,
     allowed: np.ndarray,
 ) -> None:
     """Integrate, fire what is allowed or take back, as `nengo_cam.SignedClippedIntegrateAndFire` does.
@@ -184,7 +195,7 @@ def integrate_and_fire_signed_clipped(
     ----------
     current, shift, still, voltage, out, start, stop, dt, height
         As for `integrate_and_fire`.
-    spike_count, negative_threshold
+    spike_count, negative_threshold, memory
         As for `integrate_and_fire_signed`.
     allowance, allowed
         As for `integrate_and_fire_clipped`.
@@ -204,7 +215,105 @@ def integrate_and_fire_signed_clipped(
                 # At most as many are taken back as were sent.
                 if u < none:
                     n = max(min(np.floor(u + negative_threshold), none), -count[i])
-                v[i] = u - n
-                count[i] += n
+                v[i], count[i] = u - n, min(count[i] + n, memory)
+                if count[i] <= none:
+                    v[i] = max(v[i], -memory)
                 left[i] = limit - n
                 output[i] = n * height
+
+
+@compiled
+def sigma_delta(
+    current: np.ndarray,
+    shift: int,
+    still: np.ndarray,
+    level: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+    height: float,
+    quantum: float,
+    threshold: float,
+    half: float,
+    steps_of_size: float,
+    largest_goal: np.ndarray,
+) -> None:
+    """Send what is missing in the level, as `nengo_cam.SigmaDelta` does.
+
+    Parameters
+    ----------
+    current, shift, still, out, start, stop
+        As for `integrate_and_fire`.
+    level : ndarray of shape (size,)
+        Levels [quanta], changed in place.
+    height : float
+        Output for one quantum, in the arrays' precision, as are the numbers that follow.
+    quantum, threshold : float
+        As the neurons have them.
+    half : float
+        One half.
+    steps_of_size : float
+        2 to the power of the bits: a spike is fewer units than that. Infinity for graded spikes.
+    largest_goal : ndarray of shape (size,)
+        Input at which the output is clipped.
+    """
+    none, one = height - height, half + half
+    for first in range(start, stop, _TOGETHER):
+        last = min(first + _TOGETHER, stop)
+        c, constant, largest = level[first:last], still[first:last], largest_goal[first:last]
+        for step in range(len(out)):
+            moving = current[step if len(current) > 1 else 0, first - shift : last - shift]
+            output = out[step, first:last]
+            for i in range(len(c)):
+                goal = moving[i] + constant[i]
+                # In this order what is not a number stays so, and gets into the level.
+                if goal < none:
+                    goal = none
+                if goal > largest[i]:
+                    goal = largest[i]
+                error = goal / quantum - c[i]
+                size = abs(error)
+                if not size < threshold:
+                    unit = one
+                    # Doubled, not taken from a logarithm, which is rounded. Most spikes are small.
+                    while unit * steps_of_size <= size < np.inf:
+                        unit += unit
+                    change = unit * np.floor(size / unit + half)
+                    c[i] += change if error > none else -change
+                output[i] = c[i] * height
+
+
+@compiled
+def sigma_delta_is_settled(
+    current: np.ndarray,
+    shift: int,
+    still: np.ndarray,
+    level: np.ndarray,
+    start: int,
+    stop: int,
+    quantum: float,
+    threshold: float,
+    largest_goal: np.ndarray,
+) -> bool:
+    """Tell whether no neuron would send anything if the last step's input came again.
+
+    Parameters
+    ----------
+    current, shift, still, level, start, stop, quantum, threshold, largest_goal
+        As for `sigma_delta`, the levels after it.
+
+    Returns
+    -------
+    bool
+    """
+    none, last = threshold - threshold, len(current) - 1
+    for i in range(start, stop):
+        # Rounded as the scan rounds, or a neuron at its threshold would send a step later after all.
+        goal = current[last, i - shift] + still[i]
+        if goal < none:
+            goal = none
+        if goal > largest_goal[i]:
+            goal = largest_goal[i]
+        if not abs(goal / quantum - level[i]) < threshold:
+            return False
+    return True

@@ -18,6 +18,7 @@ from ..neurons import (
     ClippedIntegrateAndFire,
     ClippedRectifiedLinear,
     IntegrateAndFire,
+    SigmaDelta,
     SignedClippedIntegrateAndFire,
     SignedIntegrateAndFire,
 )
@@ -27,6 +28,8 @@ from .integration import (
     integrate_and_fire_clipped,
     integrate_and_fire_signed,
     integrate_and_fire_signed_clipped,
+    sigma_delta,
+    sigma_delta_is_settled,
 )
 from .operator_folding import integrators
 from .operator_rules import Rule, register_operator
@@ -108,25 +111,38 @@ def _allowed(neurons, build, size):
     return np.full(size, neurons.max_value / neurons.amplitude * build.dt, build.dtype)
 
 
+def _floor(neurons: IntegrateAndFire, build: Build) -> Any:
+    return build.dtype.type(-np.inf if neurons.floor is None else neurons.floor)
+
+
+def _negative(neurons: SignedIntegrateAndFire, build: Build) -> tuple[Any, Any]:
+    """Where signed neurons take a spike back, and how many."""
+    number: Any = build.dtype.type
+    return number(neurons.negative_threshold), number(np.inf if neurons.memory is None else neurons.memory)
+
+
 # Type: the compiled scan, and its parameters after the first ones, which all have.
 integrators.update(
     {
-        IntegrateAndFire: (integrate_and_fire, lambda neurons, build, size: (False,)),
-        nengo.SpikingRectifiedLinear: (integrate_and_fire, lambda neurons, build, size: (True,)),
+        nengo.SpikingRectifiedLinear: (
+            integrate_and_fire,
+            lambda neurons, build, size: (True, build.dtype.type(-np.inf)),
+        ),
+        IntegrateAndFire: (
+            integrate_and_fire,
+            lambda neurons, build, size: (False, _floor(neurons, build)),
+        ),
         ClippedIntegrateAndFire: (
             integrate_and_fire_clipped,
-            lambda neurons, build, size: (_allowed(neurons, build, size),),
+            lambda neurons, build, size: (_floor(neurons, build), _allowed(neurons, build, size)),
         ),
         SignedIntegrateAndFire: (
             integrate_and_fire_signed,
-            lambda neurons, build, size: (build.dtype.type(neurons.negative_threshold),),
+            lambda neurons, build, size: _negative(neurons, build),
         ),
         SignedClippedIntegrateAndFire: (
             integrate_and_fire_signed_clipped,
-            lambda neurons, build, size: (
-                build.dtype.type(neurons.negative_threshold),
-                _allowed(neurons, build, size),
-            ),
+            lambda neurons, build, size: (*_negative(neurons, build), _allowed(neurons, build, size)),
         ),
     }
 )
@@ -135,8 +151,11 @@ integrators.update(
 @register_operator(SimNeurons)
 def choose_neurons_rule(operator: SimNeurons, build: Build) -> Rule:
     """Choose how neurons run by what they are."""
-    if type(operator.neurons) in integrators and not any(map(build.is_read, operator.state.values())):
-        return IntegratorsRule(operator, build)
+    if not any(map(build.is_read, operator.state.values())):
+        if type(operator.neurons) in integrators:
+            return IntegratorsRule(operator, build)
+        if type(operator.neurons) is SigmaDelta:
+            return SigmaDeltaRule(operator, build)
     make = find_neurons(type(operator.neurons))
     if make is None or operator.state_extra:
         return ItemwiseNeuronsRule(operator, build)
@@ -199,42 +218,106 @@ class NeuronsRule(Rule):
         return [Value(out), *(recorded.get(name) for name in self.operator.state)]
 
 
-class IntegratorsRule(NeuronsRule):
-    """Integrate-and-fire neurons whose states nobody looks at: a compiled scan."""
+class ScannedNeuronsRule(NeuronsRule):
+    """Neurons whose states nobody looks at: a compiled scan.
 
-    def __init__(self, operator: SimNeurons, build: Build):
-        super().__init__(operator, build)
-        dtype: Any = build.dtype
-        neurons = operator.neurons
-        self._scan, parameters = integrators[type(neurons)]
-        # In single precision the weights hold dt already, see `fold`. In double precision the input times dt is rounded
-        # after all terms are added, as the reference does.
-        self._factor = None if build.exact else build.dt
-        dt = build.dt if build.exact else 1
-        height, others = neurons.amplitude / build.dt, parameters(neurons, build, operator.output.size)
-        self._parameters = dtype.type(dt), dtype.type(height), *others
+    Subclasses set what is scanned with:
+
+    Attributes
+    ----------
+    scan : callable
+        The compiled function; see `nengo_cam.simulator.integration`.
+    parameters : tuple
+        Its last arguments.
+    factor : float or None
+        What the input is multiplied by before it is added up; see `Value.split`.
+    """
+
+    scan: Callable[..., None]
+    parameters: tuple
+    factor: float | None = None
 
     def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
         (current,) = inputs
-        batch = max(current.batch, self._state["voltage"].shape[0])
+        (first, before), *_ = self._state.items()
+        batch = max(current.batch, before.shape[0])
         self._state = {name: spread(array, batch) for name, array in self._state.items()}
-        voltage, dtype = self._state["voltage"], self.build.dtype
-        out = chunk.storage(self, (batch, chunk.n_steps, voltage.shape[1]), dtype)
-        still, moving = current.split(self._factor)
-        still = np.broadcast_to(np.zeros(1, dtype) if still is None else still, voltage.shape)
+        state, dtype = self._state[first], self.build.dtype
+        out = chunk.storage(self, (batch, chunk.n_steps, state.shape[1]), dtype)
+        still, moving = current.split(self.factor)
+        still = np.broadcast_to(np.zeros(1, dtype) if still is None else still, state.shape)
 
         def scan(block):
             start, stop = block.elements.start, block.elements.stop
             for item in range(block.items.start, block.items.stop):
                 J, shift = add_up(moving, item, start, stop, dtype)
                 constant = np.ascontiguousarray(still[item])
-                state = (array[item] for array in self._state.values())
-                self._scan(J, shift, constant, *state, out[item], start, stop, *self._parameters)
+                states = [array[item] for array in self._state.values()]
+                self.scan(J, shift, constant, *states, out[item], start, stop, *self.parameters)
+                self.look_at_last(J, shift, constant, *states, start, stop)
 
         for_each_block(scan, *out.shape)
-        if not np.isfinite(voltage).all():
-            raise FloatingPointError(f"invalid value encountered in the voltages of {self.operator.neurons}")
+        # Outputs may hide it: no comparison holds for what is not a number.
+        if not np.isfinite(state).all():
+            raise FloatingPointError(f"invalid value encountered in the {first}s of {self.operator.neurons}")
         return [Value(out), *(None for _ in self._state)]
+
+    def look_at_last(self, current: np.ndarray, shift: int, still: np.ndarray, *states_and_range: Any) -> None:
+        """Look at the last input and the states that it led to, of some neurons; what `scan` was called with."""
+
+
+class IntegratorsRule(ScannedNeuronsRule):
+    """Integrate-and-fire neurons."""
+
+    def __init__(self, operator: SimNeurons, build: Build):
+        super().__init__(operator, build)
+        neurons = operator.neurons
+        self.scan, others = integrators[type(neurons)]
+        # In single precision the weights hold dt already, see `fold`. In double precision the input times dt is rounded
+        # after all terms are added, as the reference does.
+        self.factor = None if build.exact else build.dt
+        dtype: Any = build.dtype
+        numbers = (build.dt if build.exact else 1, neurons.amplitude / build.dt)
+        self.parameters = *map(dtype.type, numbers), *others(neurons, build, operator.output.size)
+
+
+class SigmaDeltaRule(ScannedNeuronsRule):
+    """Sigma-delta neurons: they do not multiply their input by the time step, so they are no integrators."""
+
+    scan = staticmethod(sigma_delta)
+    # Not voltages, which move as long as there is input: levels stay once they are told.
+    may_settle = True
+
+    def __init__(self, operator: SimNeurons, build: Build):
+        super().__init__(operator, build)
+        neurons = operator.neurons
+        steps_of_size = np.inf if neurons.bits is None else 2.0**neurons.bits
+        numbers = (neurons.amplitude * neurons.quantum, neurons.quantum, neurons.threshold, 0.5, steps_of_size)
+        dtype: Any = build.dtype
+        largest_goal = np.full(operator.output.size, neurons.largest_goal, dtype)
+        self.parameters = *map(dtype.type, numbers), largest_goal
+        self._settled = False
+
+    @property
+    def settled(self) -> bool:
+        return self._settled
+
+    def reset(self, rng: Any) -> None:
+        super().reset(rng)
+        self._settled = False
+
+    def __call__(self, inputs: Sequence[Value], chunk: StepRange) -> list[Value | None]:
+        self._settled = True
+        return super().__call__(inputs, chunk)
+
+    def look_at_last(self, current: np.ndarray, shift: int, still: np.ndarray, *states_and_range: Any) -> None:
+        level, start, stop = states_and_range
+        _, quantum, threshold, _, _, largest_goal = self.parameters
+        # Blocks are scanned side by side: they only ever say no. The first neuron that moves answers for all.
+        if self._settled and not sigma_delta_is_settled(
+            current, shift, still, level, start, stop, quantum, threshold, largest_goal
+        ):
+            self._settled = False
 
 
 def add_up(terms: list, item: int, start: int, stop: int, dtype: DTypeLike) -> tuple[np.ndarray, int]:

@@ -86,6 +86,8 @@ class Rule:
     moving : bool
         Whether the output changes from step to step even if the input does not: rules that have a state or read the
         clock say True.
+    may_settle : bool
+        Whether it may ever be `settled`. Rules that move say False unless they can tell.
     """
 
     moving = False
@@ -103,6 +105,20 @@ class Rule:
     def outputs(self) -> list[Signal]:
         """The signals that the rule gives values for."""
         return self.operator.sets + self.operator.incs + self.operator.updates
+
+    @property
+    def may_settle(self) -> bool:
+        """See the class."""
+        return not self.moving
+
+    @property
+    def settled(self) -> bool:
+        """Whether one more step, with the input of the last one, would change neither the state nor the output.
+
+        Once that holds for all rules and nothing moves that the network is fed with, all later steps are copies of the
+        last one, and are not computed.
+        """
+        return self.may_settle
 
     def reset(self, rng: np.random.RandomState) -> None:
         """Go back to the initial state.

@@ -36,6 +36,10 @@ _MEMORY_BUDGET = 32 * 2**20
 _FEW_STEPS = 4
 _LARGEST_BUDGET = 512 * 2**20
 
+#: A network that may come to rest runs in chunks of at most this part of the steps before them: so much is computed in
+#: vain at most.
+_OVERSHOOT = 4
+
 
 class Simulator:
     """Runs feed-forward Nengo networks, each operator once per chunk of time for all its steps and all images.
@@ -45,7 +49,9 @@ class Simulator:
     frames of a chunk, and neurons and synapses, which do have a memory, are scanned over time element by element. The
     network is built by Nengo's own builder, so parameters, seeds and initial states are those of `nengo.Simulator`.
 
-    Input that stands still is computed once: biases, gains, and a static image as far as the first neurons.
+    Input that stands still is computed once: biases, gains, and a static image as far as the first neurons. Where no
+    neuron would change any more, as `nengo_cam.SigmaDelta` neurons with a static image after a few steps, neither would
+    anything else: the last step stands for all that follow.
 
     Parameters
     ----------
@@ -74,6 +80,9 @@ class Simulator:
         Recorded data by probe, and built parameters by object.
     model : nengo.builder.Model
         The built network.
+    skips_settled_steps : bool
+        Whether steps that would be copies of the last one are copied (the default) or computed. It does not change the
+        result.
 
     Raises
     ------
@@ -121,6 +130,7 @@ class Simulator:
         self.dtype = np.dtype(dtype)
         self.progress_bar = progress_bar
         self.memory_budget = memory_budget
+        self.skips_settled_steps = True
         if network is not None:
             check_learning(network)
         self.model = build_model(network, dt, self.dtype, model)
@@ -348,25 +358,35 @@ class Simulator:
         engine = self._engine
         engine.feed(fed)
         at_most = chunk_steps or self._affordable_steps(engine)
-        n_chunks = -(-n_steps // at_most)
-        if chunk_steps is None:
+        grows = chunk_steps is None and engine.may_settle
+        if chunk_steps is None and not grows:
             # As many chunks, of about one length: a short last one has the overhead of a long one.
-            at_most = -(-n_steps // n_chunks)
+            at_most = -(-n_steps // -(-n_steps // at_most))
         wanted = {probe: self.model.sig[probe]["in"] for probe in self.model.probes}
         keys = {probe: signal_key(signal) for probe, signal in wanted.items()}
-        for start in range(0, n_steps, at_most):
+        start, values = 0, {}
+        while start < n_steps:
             self._check_open("run")
-            stop = min(start + at_most, n_steps)
+            # Asked anew for each chunk: between two of them the state may be reset.
+            settled = start > 0 and engine.may_settle and engine.settled
+            # The same with and without copies: in single precision the length of chunks decides how sums are rounded.
+            length = min(at_most, max(1, start // _OVERSHOOT)) if grows and not settled else at_most
+            stop = min(start + length, n_steps)
             places = {}
             for probe, array in (recorded or {}).items():
                 rule = engine.sole_source(keys[probe])
                 if rule is not None and probe.sample_every is None and array.ndim == 3:
                     places[id(rule)] = array[:, start:stop]
             chunk = StepRange(self._n_steps, stop - start, self.dt, places)
-            part = {signal: array if array.shape[1] == 1 else array[:, start:stop] for signal, array in fed.items()}
-            values = engine.advance(chunk, part, keys.values())
+            if settled and self.skips_settled_steps:
+                # Copied: what was recorded in place is not to be kept alive, nor to be taken for this place.
+                values = {key: array[:, -1:].copy() for key, array in values.items()}
+            else:
+                part = {signal: array if array.shape[1] == 1 else array[:, start:stop] for signal, array in fed.items()}
+                values = engine.advance(chunk, part, keys.values())
             self._n_steps = chunk.stop
             yield {probe: self._probed(probe, values[key], wanted[probe].shape, chunk) for probe, key in keys.items()}
+            start = stop
 
     def _affordable_steps(self, engine):
         step_bytes = engine.elements_per_step * self.dtype.itemsize * (self.minibatch_size or 1)

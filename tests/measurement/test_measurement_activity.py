@@ -98,6 +98,73 @@ def test_the_report_equals_counts_from_probes(tf, small_model, images, simulator
     assert result.rate_99.attrs["units"] == "Hz"
 
 
+def counted_levels(outputs, quantum, expected, factors, *, dt=0.001):
+    """The same numbers for levels that are held, by loops."""
+    n_images, n_steps, n_neurons = outputs.shape
+    counts = np.zeros((n_images, n_neurons))
+    for i, j in np.ndindex(n_images, n_neurons):
+        before = 0
+        for t in range(n_steps):
+            now = round(outputs[i, t, j] / quantum)
+            counts[i, j] += now != before
+            before = now
+    rates = counts / (n_steps * dt)
+    channel_factors = np.array([factors[j % len(factors)] for j in range(n_neurons)])
+    expected = expected.reshape(n_images, n_neurons)
+    return {
+        "mean_rate": rates.mean(),
+        "rate_99": np.percentile(rates, 99),
+        "max_rate": rates.max(),
+        "silent_fraction": np.mean([not counts[:, j].any() for j in range(n_neurons)]),
+        "silent_fraction_cnn": np.mean([not expected[:, j].any() for j in range(n_neurons)]),
+        "saturated_fraction": np.nan,
+        "spikes_per_image": counts.sum() / n_images,
+        "correlation": np.median([np.corrcoef(a / channel_factors, b)[0, 1] for a, b in zip(outputs[:, -1], expected)]),
+    }
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS.values(), ids=SIMULATORS)
+@pytest.mark.parametrize("bits", [None, 1])
+# Of two steps levels with one bit are far from settled, and their mean is farther.
+@pytest.mark.parametrize("n_steps", [2, 15])
+def test_the_report_of_levels_equals_changes_from_probes(tf, small_model, images, simulator, bits, n_steps):
+    network = ncam.convert(small_model, neurons=ncam.SigmaDelta(bits, quantum=0.5), calibrate_on=images)
+    result = measure(network, images, n_steps=n_steps, simulator=simulator, minibatch_size=2).dataset
+    outputs = probed(network, images, n_steps=n_steps)
+    for name in ("conv0", "conv1"):
+        row = result.sel(layer=name)
+        quantum = 0.5 * network.spiking_layers[name].neuron_type.amplitude
+        cnn, factors = cnn_activity(tf, small_model, name, images), network.channel_factors[name]
+        expected = counted_levels(outputs[name], quantum, cnn, factors)
+        assert {key: row[key].item() for key in MEASURED} == pytest.approx(expected, rel=1e-6, nan_ok=True)
+        if bits is None:
+            assert row.correlation > 0.9999
+    assert result.attrs["readout"] == "level"
+
+
+def test_levels_of_moving_images_are_compared_with_the_last_frame(tf, small_model, images):
+    network = ncam.convert(small_model, neurons=ncam.SigmaDelta(None, quantum=0.1), calibrate_on=images)
+    moving = np.stack([np.resize(images, (8, 8, 6, 2)), np.resize(images[::-1], (8, 8, 6, 2))])
+    report = measure(network, moving, n_steps=8)
+    assert (report.dataset.correlation.dropna("layer") > 0.9999).all()
+    # Of the mean over frames it would not be so.
+    frames = cnn_activity(tf, small_model, "conv1", moving.reshape(-1, 8, 6, 2)).reshape(2, 8, -1)
+    assert max(np.corrcoef(a, b)[0, 1] for a, b in zip(frames.mean(axis=1), frames[:, -1])) < 0.999
+
+
+def test_warnings_fit_levels(make_model, images):
+    model = make_model()
+    coarse = ncam.convert(model, neurons=ncam.SigmaDelta(1), calibrate_on=images, target_rate=3)
+    text = "\n".join(measure(coarse, images, n_steps=30).warnings)
+    assert "Raise n_steps until no more spikes come, or target_rate, which is the number of levels." in text
+    silent = ncam.convert(model, neurons=ncam.SigmaDelta(), scale_firing_rates=1e-3)
+    report = measure(silent, images)
+    assert "No neuron spiked for any of 5 images in 40 steps: 'conv0', 'conv1'. Raise target_rate." in report.warnings
+    # Spikes of a size are no saturation.
+    fine = ncam.convert(model, neurons=ncam.SigmaDelta(), calibrate_on=images, target_rate=5000)
+    assert measure(fine, images).warnings == ()
+
+
 def test_the_spike_counts_of_spiking_cam(small_model, images):
     network = ncam.convert(small_model, calibrate_on=images)
     counts = ncam.spiking_cam(network, images, n_steps=40, seed=3, count_spikes=True, progress_bar=False).spike_count

@@ -64,15 +64,23 @@ def test_answers_are_those_of_all_labels_by_name(net, images):
         assert some[variable].values.tolist() == [names[i] for i in everything[variable].values]
 
 
-def test_input_that_moves_has_an_answer_of_the_cnn_at_each_step(small_model, images):
-    net = ncam.convert(small_model, neurons=None)
+@pytest.mark.parametrize("neurons", [ncam.IntegrateAndFire(), ncam.SigmaDelta(), None], ids=str)
+@pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.AnswerWarning")
+def test_input_that_moves_has_an_answer_of_the_cnn_at_each_step(small_model, images, neurons):
+    net = ncam.convert(small_model, neurons=neurons, scale_firing_rates=None if neurons is None else 500)
+    level = not isinstance(neurons, ncam.IntegrateAndFire)
     result = run(net, images[None], n_steps=5)
+    assert result.attrs["readout"] == ("level" if level else "mean")
     frames = ncam.rate_cam(small_model, images[None]).logits.values
     np.testing.assert_allclose(result.cnn_logits, frames, rtol=1e-4, atol=1e-5)
-    assert result.cnn_answer.values.tolist() == settled(frames).tolist()
+    assert result.cnn_answer.values.tolist() == (frames[:, -1].argmax(axis=1) if level else settled(frames)).tolist()
     kept = run(net, images[None], n_steps=5, times=[0.002, 0.005])
-    means = [frames[:, :2].mean(axis=1), frames.mean(axis=1)]
-    np.testing.assert_allclose(kept.cnn_logits, np.stack(means, axis=1), rtol=1e-4, atol=1e-5)
+    means = np.stack([frames[:, :2].mean(axis=1), frames.mean(axis=1)], axis=1)
+    expected = frames[:, [1, 4]] if level else means
+    np.testing.assert_allclose(kept.cnn_logits, expected, rtol=1e-4, atol=1e-5)
+    assert abs(means - frames[:, [1, 4]]).max() > 1e-3
+    if neurons is not None:
+        return
     # Filtered as the network's own: the bias is there from the start.
     smoothed = ncam.smooth(result, 0.002)
     caused = nengo.Lowpass(0.002).filt(frames - result.bias.values, dt=0.001, axis=1, y0=0)
@@ -112,6 +120,13 @@ def test_another_answer_is_warned_of_at_the_line_of_the_user(otherwise, images):
     assert "Likely, its firing rates were not calibrated. Convert with calibrate_on=images" in message
 
 
+def test_of_levels_a_warning_says_by_which_step(otherwise, make_model, images):
+    net = ncam.convert(otherwise.source, neurons=ncam.SigmaDelta(), scale_firing_rates=1e-3)
+    with pytest.warns(AnswerWarning, match=r"\(the last of 20 steps; image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ncam.exceptions.SilentFeaturesWarning)
+        run(net, images)
+
+
 def test_no_warning_if_it_is_not_asked_for_or_a_few_differ(net, otherwise, images, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error", AnswerWarning)
@@ -140,7 +155,16 @@ CAUSES = [
     ({"neurons": nengo.LIF(), "calibrate": True}, "the rates of LIF are not those of a ReLU", "IntegrateAndFire()"),
     ({"calibrate": True, "target_rate": 100}, "strong activity makes 5 spikes in 50 steps", "target_rate=1000"),
     ({"calibrate": True, "target_rate": 800}, "strong activity makes 40 spikes in 50 steps", "target_rate=1600"),
-]
+    ({"neurons": ncam.SigmaDelta(), "scale_firing_rates": 9}, "strong activity is in quanta was not", "calibrate_on="),
+    (
+        {"neurons": ncam.SigmaDelta(quantum=4), "calibrate": True, "target_rate": 200},
+        "strong activity is 50 quanta", "target_rate=800",
+    ),
+    (
+        {"neurons": ncam.SigmaDelta(None, 0.2, 5), "calibrate": True, "target_rate": 200},
+        "activity is told to 1 Hz (threshold times quantum), and strong activity is 200 Hz", "target_rate=400",
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "cause", "remedy"), CAUSES)
@@ -154,6 +178,34 @@ def test_the_cause_follows_from_how_the_network_was_converted(small_model, image
     found = answers.likely_cause(net, n_steps=50, dt=0.001)
     assert cause in found.clause
     assert remedy in found.remedy
+
+
+@pytest.mark.parametrize(("bits", "n_steps"), [(1, 12), (2, 6), (3, 4), (None, 1)])
+def test_levels_take_steps_to_be_told(small_model, images, bits, n_steps):
+    net = ncam.convert(small_model, calibrate_on=images, neurons=ncam.SigmaDelta(bits))
+    assert "settle" not in answers.likely_cause(net, n_steps=n_steps, dt=0.001).clause
+    if bits is not None:
+        early = answers.likely_cause(net, n_steps=n_steps - 1, dt=0.001)
+        assert f"of {bits} significant bits do not settle in {n_steps - 1} steps" in early.clause
+        assert early.remedy == "Raise n_steps, or convert with neurons=nengo_cam.SigmaDelta(bits=None)"
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("chunk_steps", [None, 2])
+def test_of_levels_the_last_step_answers(make_model, images, simulator, chunk_steps):
+    """Seen while images change: the mean of the last half says something else."""
+    model = make_model()
+    kernel, bias = model.get_layer("readout").get_weights()
+    # Not the same label for all images.
+    model.get_layer("readout").set_weights([kernel, bias - ncam.rate_cam(model, images).logits.values.mean(axis=0)])
+    net = ncam.convert(model, neurons=ncam.SigmaDelta(None, quantum=0.05), calibrate_on=images)
+    winners = ncam.rate_cam(model, images).logits.values.argmax(axis=1)
+    first, last = next((i, j) for i in range(5) for j in range(5) if winners[i] != winners[j])
+    moving = images[[first] * 5 + [last]][None]
+    result = run(net, moving, n_steps=6, simulator=simulator, chunk_steps=chunk_steps)
+    assert settled(result.logits.values).tolist() == [winners[first]]
+    assert result.answer.values.tolist() == result.cnn_answer.values.tolist() == [winners[last]]
+    assert result.answer.attrs["long_name"] == "answer of the spiking network, last step"
 
 
 def test_deep_networks_of_unsigned_spikes_are_told_to_take_signed_ones(make_model, images):
@@ -193,9 +245,13 @@ def test_a_network_that_was_trained_further_is_told_from_one_that_is_inaccurate(
 
 @pytest.mark.parametrize("chunk_steps", [1, 2, 5])
 @pytest.mark.parametrize("moving", [False, True])
-def test_the_last_half_answers(chunk_steps, moving):
-    """Of five steps the last three: the first two are strong, and for another label."""
+@pytest.mark.parametrize("readout", ["mean", "level"])
+def test_the_last_half_answers(chunk_steps, moving, readout):
+    """Of five steps the last three: the first two are strong, and for another label. Of levels the last one."""
     logits = np.array([[[9.0, 0], [9, 0], [0, 1], [0, 1], [0, 1]], [[0, 9], [0, 9], [1, 0], [1, 0], [1, 0]]])
+    if readout == "level":
+        logits[:, -2] *= 9
+        logits[:, -1] = logits[:, -1, ::-1]
     head = types.SimpleNamespace(n_labels=2, activation="softmax")
     cnn = logits[::-1] if moving else logits[::-1, -1]
     # A CNN whose logits are the values of its images.
@@ -205,6 +261,7 @@ def test_the_last_half_answers(chunk_steps, moving):
         images=CheckedImages(cnn, (2,)),
         frames=lambda rows: frames[rows],
         n_steps=5,
+        readout=readout,
     )
     recorder = answers.AnswersRecorder()
     recorder.begin(run)
@@ -213,6 +270,6 @@ def test_the_last_half_answers(chunk_steps, moving):
             part = logits[row : row + 1, start : start + chunk_steps]
             recorder.add(slice(row, row + 1), Chunk(start, None, part, {}))
     found = recorder.result()
-    assert found.spiking.tolist() == [1, 0]
-    assert found.cnn.tolist() == [0, 1]
+    assert found.spiking.tolist() == ([1, 0] if readout == "mean" else [0, 1])
+    assert found.cnn.tolist() == ([0, 1] if readout == "mean" else [1, 0])
     assert found.differing.tolist() == [0, 1]

@@ -63,11 +63,13 @@ def slow_curve(model, images, calibrate_on, classes, neurons, target_rate, n_ste
             continue
         right, same, correlations = [], [], []
         for i in range(len(images)):
-            answer = run.logits.values[i, burn_in : t + 1].mean(0).argmax()
+            # A level at a step is an estimate by itself.
+            first = t if isinstance(neurons, ncam.SigmaDelta) else burn_in
+            answer = run.logits.values[i, first : t + 1].mean(0).argmax()
             rate_answer = rate.logits.values[i].argmax()
             right.append(answer == classes[i])
             same.append(answer == rate_answer)
-            ours = run.cam.values[i, burn_in : t + 1, rate_answer].astype(float).mean(0)
+            ours = run.cam.values[i, first : t + 1, rate_answer].astype(float).mean(0)
             theirs = rate.cam.values[i, rate_answer]
             correlations.append(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] if np.ptp(ours) else 0.0)
         accuracy[t], agreement[t] = np.mean(right), np.mean(same)
@@ -80,8 +82,9 @@ def slow_curve(model, images, calibrate_on, classes, neurons, target_rate, n_ste
     [
         ([ncam.IntegrateAndFire()], [300, 80], 0),
         ([nengo.SpikingRectifiedLinear(), ncam.IntegrateAndFire()], [200], 4),
+        ([ncam.SigmaDelta(1), ncam.IntegrateAndFire()], [300, 80], 2),
     ],
-    ids=["rates", "neurons and burn-in"],
+    ids=["rates", "neurons and burn-in", "levels"],
 )
 def test_against_a_slow_loop(curve_of, small_model, images, calibration_images, classes, types, rates, burn_in):
     curve = curve_of(neurons=types, target_rates=rates, burn_in=burn_in, minibatch_size=2)
@@ -101,6 +104,27 @@ def test_against_a_slow_loop(curve_of, small_model, images, calibration_images, 
     assert curve.cam_correlation.max() > 0.5
     logits = ncam.inference_model(small_model).predict(images, verbose=0)
     assert float(curve.rate_accuracy) == (logits.argmax(1) == classes).mean()
+
+
+def test_how_each_type_is_read_is_said(curve, curve_of, tmp_path):
+    types = {
+        "pulses": ncam.SignedIntegrateAndFire(),
+        "shifts": ncam.SigmaDelta(1, quantum=0.5),
+        "any": ncam.SigmaDelta(),
+    }
+    mixed = curve_of(neurons=types, target_rates=[100])
+    assert mixed.readout.values.tolist() == ["mean", "level", "level"]
+    assert mixed.spike_kind.values.tolist() == ["signed unit", "power of two", "graded"]
+    np.testing.assert_array_equal(mixed["quantum"], [np.nan, 0.5, 1])
+    assert mixed.target_rate.attrs["units"] == mixed["quantum"].attrs["units"] == "Hz"
+    assert mixed.target_rate.attrs["long_name"].endswith("levels = target_rate / quantum")
+    assert not {"readout", "spike_kind"} & set(mixed.attrs)
+    mixed.to_netcdf(tmp_path / "curve.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "curve.nc", engine="h5netcdf") as loaded:
+        xr.testing.assert_equal(loaded, mixed)
+    assert curve.readout.values.tolist() == ["mean"]
+    assert "quantum" not in curve.coords
+    assert curve.target_rate.attrs["long_name"] == "firing rate of strong activity"
 
 
 def test_minibatches_change_nothing(curve, curve_of):

@@ -432,6 +432,99 @@ def test_spike_counts_against_probes(make_model, images, simulator, neurons):
             assert spikes.any()
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS.values(), ids=SIMULATORS)
+@pytest.mark.parametrize("bits", [None, 1, 2])
+@pytest.mark.parametrize("moving", [False, True], ids=["still", "moving"])
+def test_changes_of_levels_against_probes(small_model, images, simulator, bits, moving):
+    """Counted by hand, neuron by neuron, on the reference: one spike for each change, and how large it is."""
+    net = ncam.convert(small_model, neurons=ncam.SigmaDelta(bits, quantum=2), calibrate_on=images)
+    shown = np.repeat(images[:4].reshape(2, 2, 8, 6, 2), 6, axis=1) if moving else images[:2]
+    result = spiking_cam(
+        net, shown, n_steps=12, simulator=simulator, count_spikes=True, minibatch_size=2, chunk_steps=5
+    )
+    assert result.attrs["readout"] == "level"
+    assert result.attrs["spike_kind"] == ("power of two" if bits == 1 else "graded")
+    with net.probed_neurons() as probes:
+        for i, image in enumerate(shown):
+            frames = image.reshape(-1, 96)
+            net.input.output = lambda t, frames=frames: frames[min(round(t / 0.001) - 1, len(frames) - 1)]
+            with nengo.Simulator(net.net, progress_bar=False) as sim:
+                sim.run_steps(12)
+            for name, probe in probes.items():
+                quantum = 2 * net.spiking_layers[name].neuron_type.amplitude
+                before = [0] * probe.size_in
+                for t, outputs in enumerate(sim.data[probe]):
+                    now = [round(output / quantum) for output in outputs]
+                    changes = [abs(a - b) for a, b in zip(now, before)]
+                    where = {"image": i, "time": t}
+                    assert result.spike_count.sel(layer=name).isel(where) == sum(change != 0 for change in changes)
+                    assert result.spike_size.sel(layer=name).isel(where) == sum(changes)
+                    before = now
+    assert (result.spike_size > result.spike_count).any()
+    # The frame changes after six steps, if it does.
+    assert (result.spike_count.isel(time=6).sum() > 100) == moving
+    assert moving or result.spike_count.isel(time=slice(8, None)).sum() == 0
+    assert result.spike_size.attrs["units"] == "quanta per step"
+
+
+def test_sizes_of_spikes_of_one_size_are_their_number(small_model, images):
+    net = ncam.convert(small_model, calibrate_on=images)
+    assert "spike_size" not in spiking_cam(net, images, count_spikes=True)
+    # Levels behind spikes: they move with them.
+    net.spiking_layers["conv1"].neuron_type = ncam.SigmaDelta(
+        amplitude=net.spiking_layers["conv1"].neuron_type.amplitude
+    )
+    mixed = spiking_cam(net, images, count_spikes=True)
+    assert (mixed.attrs["readout"], mixed.attrs["spike_kind"]) == ("level", "unit, graded")
+    counts, sizes = (mixed[name].sel(layer="conv0") for name in ("spike_count", "spike_size"))
+    np.testing.assert_array_equal(counts, sizes)
+    assert counts.any()
+    # One spike for each neuron in a step at most, of several quanta.
+    assert mixed.spike_size.sel(layer="conv1").max() > 5 * 48
+
+
+@pytest.mark.parametrize("simulator", sorted(SIMULATORS))
+@pytest.mark.parametrize("options", [{}, {"chunk_steps": 4, "minibatch_size": 2}])
+@pytest.mark.parametrize("neurons", [ncam.SigmaDelta(1), None], ids=str)
+def test_chosen_times_of_levels_are_these_steps(small_model, images, simulator, options, neurons):
+    net = ncam.convert(small_model, neurons=neurons, calibrate_on=images)
+    run = {"simulator": SIMULATORS[simulator], "keep_features": True, "count_spikes": True, **options}
+    everything = spiking_cam(net, images, **run)
+    result = spiking_cam(net, images, times=[0.003, 0.0121, 0.02], **run)
+    assert result.attrs["time_reduction"] == "none, each step by itself"
+    chosen = everything.isel(time=[2, 11, 19])
+    for name in everything.data_vars:
+        np.testing.assert_allclose(result[name], chosen[name], rtol=1e-5, atol=1e-5, err_msg=name)
+        assert result[name].dtype == everything[name].dtype
+    assert neurons is None or abs(everything.cam.isel(time=2) - everything.cam.isel(time=19)).max() > 1e-3
+
+
+class Plain(ncam.Simulator):
+    """Computes all steps."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.skips_settled_steps = False
+
+
+@pytest.mark.parametrize("bits", [None, 2])
+@pytest.mark.parametrize("chunk_steps", [None, 3])
+def test_steps_that_are_copied_give_the_same_result(small_model, images, bits, chunk_steps):
+    net = ncam.convert(small_model, neurons=ncam.SigmaDelta(bits), calibrate_on=images)
+    options = {"count_spikes": True, "keep_features": True, "minibatch_size": 2, "chunk_steps": chunk_steps}
+    copied, computed = (
+        spiking_cam(net, images, simulator=simulator, **options) for simulator in (ncam.Simulator, Plain)
+    )
+    xr.testing.assert_identical(copied, computed)
+    recorders = [ncam.measurement.cost.CostRecorder(), ncam.measurement.activity.ActivityRecorder()]
+    (cost, report), (other_cost, other_report) = (
+        ncam.measurement.record(net, images, recorders, n_steps=20, simulator=simulator, seed=0, progress_bar=False)
+        for simulator in (ncam.Simulator, Plain)
+    )
+    xr.testing.assert_identical(cost, other_cost)
+    xr.testing.assert_identical(report.dataset, other_report.dataset)
+
+
 def test_spikes_are_not_counted_on_an_open_simulator(net, images):
     with (
         ncam.Simulator(net.net, minibatch_size=2, progress_bar=False) as sim,

@@ -214,11 +214,48 @@ def test_operations_are_counted_spike_by_spike(models, simulator, neurons):
     assert result.neurons.values.tolist() == [len(walks[name]) for name in result.layer.values]
 
 
+@pytest.mark.parametrize("simulator", SIMULATORS.values(), ids=SIMULATORS)
+@pytest.mark.parametrize("bits", [None, 1])
+def test_operations_of_levels_are_counted_change_by_change(models, simulator, bits):
+    images = np.random.default_rng(1).random((2, 5, 4, 1), dtype=np.float32)
+    network = ncam.convert(models["same"], neurons=ncam.SigmaDelta(bits), calibrate_on=images)
+    result = measure(network, images, n_steps=8, simulator=simulator)
+    walks, several = walked(network), 0
+    with network.probed_neurons() as probes:
+        for i, image in enumerate(images):
+            network.input.output = image.ravel()
+            with nengo.Simulator(network.net, progress_bar=False) as sim:
+                sim.run_steps(8, progress_bar=False)
+            for j, (name, probe) in enumerate(probes.items()):
+                amplitude = network.spiking_layers[name].neuron_type.amplitude
+                before = np.zeros(probe.size_in)
+                for t, outputs in enumerate(sim.data[probe]):
+                    n_spikes = n_operations = size = 0
+                    for neuron, output in enumerate(outputs):
+                        change = abs(round(output / amplitude) - round(before[neuron] / amplitude))
+                        several += change > 1
+                        size += change
+                        n_spikes += change > 0
+                        n_operations += (change > 0) * walks[name][neuron]
+                    before = outputs
+                    assert result.spikes.values[i, t, j] == n_spikes
+                    assert result.spike_sizes.values[i, t, j] == size
+                    assert result.synaptic_operations.values[i, t, j] == n_operations
+    assert several > 0
+    assert result.spikes.values[:, -1].sum() == 0 < result.spikes.values[:, 0].sum()
+    assert result.attrs["readout"] == "level"
+    until = cost_until(result, 0.002)
+    np.testing.assert_array_equal(until.spike_sizes, result.spike_sizes[:, :2].sum("time"))
+    assert until.spike_sizes.attrs["units"] == "quanta per image"
+
+
 def test_spikes_are_those_of_spiking_cam(small_model, images):
     network = ncam.convert(small_model, calibrate_on=images)
     result = measure(network, images)
     spiking = ncam.spiking_cam(network, images, n_steps=20, seed=3, count_spikes=True, progress_bar=False)
     np.testing.assert_array_equal(result.spikes, spiking.spike_count)
+    # They have no sizes.
+    np.testing.assert_array_equal(result.spike_sizes, spiking.spike_count)
     np.testing.assert_array_equal(result.time, spiking.time)
     xr.testing.assert_equal(result, measure(network, images, minibatch_size=2))
 

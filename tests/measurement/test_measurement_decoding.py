@@ -1,18 +1,24 @@
 import nengo
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import nengo_cam as ncam
 from nengo_cam.exceptions import ParameterError
 from nengo_cam.measurement import Recorder, record
 from nengo_cam.measurement.decoding import (
     Decoder,
+    SpikeReader,
     choose_layers,
     feature_decoder,
     layer_decoder,
+    network_readout,
     neuron_layers,
     probed,
+    spike_kinds,
 )
+from nengo_cam.neurons import SpikeCode
 
 
 class MeanOutput(Recorder):
@@ -40,18 +46,86 @@ def keras_activity(tf, model, name, images, call=0):
 
 def test_a_decoder_against_a_loop():
     rng = np.random.default_rng(0)
-    decoder = Decoder(0.25, np.array([2.0, 0.5, 4.0]))
+    decoder = Decoder(SpikeCode("mean", "signed unit", 0.25), np.array([2.0, 0.5, 4.0]))
     output = 0.25 * rng.integers(-3, 4, size=(2, 5, 12)).astype(float)
-    activity, spikes, totals = decoder.activity(output), decoder.spikes(output + 1e-4), decoder.spike_totals(output)
+    activity, spikes = decoder.activity(output), decoder.sizes(output + 1e-4)
+    totals, sizes = SpikeReader(decoder).totals(slice(0, 5), output)
     for i, t in np.ndindex(2, 5):
         n = 0
         for j in range(12):
             assert activity[i, t, j] == output[i, t, j] / [2.0, 0.5, 4.0][j % 3]
             assert spikes[i, t, j] == round(output[i, t, j] / 0.25)
             n += abs(round(output[i, t, j] / 0.25))
-        assert totals[i, t] == pytest.approx(n)
-    single = Decoder(0.25, np.ones(1)).spikes(output.astype("float32"))
+        assert totals[i, t] == sizes[i, t] == pytest.approx(n)
+    np.testing.assert_array_equal(decoder.events(spikes), np.abs(spikes))
+    single = Decoder(SpikeCode("mean", "unit", 0.25), np.ones(1)).sizes(output.astype("float32"))
     assert single.dtype == np.float32
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_changes_of_levels_are_spikes_whatever_the_chunks(data):
+    """One event for each change, counted by a loop over a run of two minibatches."""
+    n_images, n_steps, n_neurons = 3, 9, 4
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    # Often the same as before.
+    levels = np.cumsum(rng.choice([0, 0, 0, 1, -2, 6], size=(2, n_images, n_steps, n_neurons)), axis=2)
+    reader = SpikeReader(Decoder(SpikeCode("level", "graded", 0.3), np.ones(1)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, n_steps - 1))))
+    for minibatch in levels:
+        found = []
+        for start, stop in zip([0, *cuts], [*cuts, n_steps]):
+            output = (0.3 * minibatch[:, start:stop]).astype(data.draw(st.sampled_from(["float32", "float64"])))
+            if (output == output[:, :1]).all() and data.draw(st.booleans()):
+                # As the simulator gives steps that have settled.
+                output = np.broadcast_to(output[:, :1], output.shape)
+            found.append(reader.totals(slice(start, stop), output))
+        events, sizes = np.concatenate(found, axis=2)
+        for i in range(n_images):
+            before = [0] * n_neurons
+            for t in range(n_steps):
+                now = minibatch[i, t].tolist()
+                assert events[i, t] == sum(a != b for a, b in zip(now, before))
+                assert sizes[i, t] == sum(abs(a - b) for a, b in zip(now, before))
+                before = now
+
+
+def with_types(net, **types):
+    """Give layers other neurons than those that they were converted to."""
+    for name, neuron_type in types.items():
+        neuron_layers(net)[name].neuron_type = neuron_type
+    return net
+
+
+@pytest.mark.parametrize(
+    ("types", "readout", "kinds"),
+    [
+        ({}, "mean", "unit"),
+        ({"conv0": ncam.SignedIntegrateAndFire()}, "mean", "signed unit, unit"),
+        ({"conv1": ncam.SigmaDelta(bits=1)}, "level", "unit, power of two"),
+        ({"conv0": ncam.SigmaDelta()}, "mean", "graded, unit"),
+        ({"conv0": ncam.SigmaDelta(1), "conv1": ncam.SigmaDelta(None)}, "level", "power of two, graded"),
+        # What does not spike moves as what it is fed with.
+        ({"conv1": nengo.RectifiedLinear()}, "mean", "unit"),
+        ({"conv0": ncam.SigmaDelta(), "conv1": nengo.RectifiedLinear()}, "level", "graded"),
+        ({"conv0": nengo.RectifiedLinear(), "conv1": nengo.RectifiedLinear()}, "level", "none"),
+    ],
+)
+def test_how_a_network_is_read(small_model, types, readout, kinds):
+    net = with_types(ncam.convert(small_model), **types)
+    assert (network_readout(net), spike_kinds(net)) == (readout, kinds)
+
+
+def test_branches_that_are_pooled_together_are_read_by_the_spikes_among_them(tf, make_model):
+    layers = tf.keras.layers
+    model = make_model(
+        lambda x: layers.Add()([layers.Conv2D(5, 1, activation="relu", name="branch")(x), x]),
+        layers.GlobalAveragePooling2D(), layers.Dense(3),
+    )  # fmt: skip
+    net = ncam.convert(model, neurons=ncam.SigmaDelta())
+    assert network_readout(net) == "level"
+    assert network_readout(with_types(net, conv1=ncam.IntegrateAndFire())) == "mean"
+    assert network_readout(with_types(net, conv1=ncam.SigmaDelta(), branch=ncam.IntegrateAndFire())) == "mean"
 
 
 def test_rates_of_all_layers_are_kerass_in_the_units_of_the_users_model(tf, small_model, images):

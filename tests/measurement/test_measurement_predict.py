@@ -33,6 +33,19 @@ def test_spikes_are_those_of_spiking_cam(small_model, images, simulator):
     )
 
 
+@pytest.mark.parametrize("neurons", [ncam.SigmaDelta(1), None], ids=str)
+def test_of_levels_the_last_step_decides(small_model, images, neurons):
+    network = ncam.convert(small_model, neurons=neurons, calibrate_on=images)
+    # It moves, so that no other step is like the last one.
+    moving = images[None, [0, 1, 2, 3, 4, 0, 1]]
+    logits = ncam.spiking_cam(network, moving, n_steps=7, seed=4, progress_bar=False).logits.values
+    found = spiking_predict(network, n_steps=7, seed=4, probabilities=False)(moving)
+    np.testing.assert_allclose(found, logits[:, -1], rtol=1e-5)
+    assert abs(logits.mean(axis=1) - logits[:, -1]).max() > 1e-3
+    filtered = spiking_predict(network, n_steps=7, synapse=0.01, seed=4, probabilities=False)(moving)
+    np.testing.assert_allclose(filtered, nengo.Lowpass(0.01).filt(logits, dt=0.001, axis=1, y0=0)[:, -1], rtol=1e-4)
+
+
 @pytest.mark.parametrize("synapse", [0.01, nengo.Lowpass(0.01)], ids=str)
 def test_filtered_decisions(small_model, images, synapse):
     network = ncam.convert(small_model, calibrate_on=images)

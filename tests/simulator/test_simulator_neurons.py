@@ -39,6 +39,13 @@ TYPES = [
     ncam.ClippedIntegrateAndFire(np.linspace(1, 200, 30), initial_state={"voltage": nengo.dists.Uniform(0, 1)}),
     ncam.SignedClippedIntegrateAndFire(61.7, amplitude=0.3),
     ncam.SignedClippedIntegrateAndFire(np.linspace(1, 200, 30), negative_threshold=0),
+    ncam.IntegrateAndFire(amplitude=0.3, floor=-1),
+    ncam.ClippedIntegrateAndFire(61.7, floor=-0.3),
+    ncam.SignedIntegrateAndFire(negative_threshold=0.25, memory=2),
+    ncam.SignedClippedIntegrateAndFire(61.7, negative_threshold=0.25, memory=1),
+    ncam.SigmaDelta(amplitude=0.3),
+    ncam.SigmaDelta(bits=1, max_value=61.7),
+    ncam.SigmaDelta(bits=None, quantum=0.2, threshold=5, max_value=np.linspace(1, 200, 30)),
     nengo.LIF(tau_rc=0.015, amplitude=0.7),
     nengo.LIF(min_voltage=-1),
     nengo.LIFRate(),
@@ -111,6 +118,8 @@ def test_an_item_does_not_depend_on_the_others(neuron_type, simulator_class):
         ncam.ClippedIntegrateAndFire(61.7),
         ncam.ClippedIntegrateAndFire(np.linspace(10.01, 200.01, 40_000)),
         ncam.SignedClippedIntegrateAndFire(61.7),
+        ncam.IntegrateAndFire(floor=-1),
+        ncam.SignedIntegrateAndFire(negative_threshold=0.25, memory=2),
         nengo.SpikingRectifiedLinear(),
         nengo.LIF(),
         nengo.RectifiedLinear(),
@@ -132,6 +141,49 @@ def test_single_precision_and_threads_change_next_to_no_spike(neuron_type, probe
         assert different <= 1e-5
     else:
         np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("bits", [None, 1, 2])
+@pytest.mark.parametrize("max_value", [None, 61.7, np.linspace(10.01, 200.01, 40_000)], ids=["no clip", "one", "each"])
+@pytest.mark.parametrize("moving", [False, True], ids=["still", "moving"])
+def test_single_precision_and_threads_change_next_to_no_level(bits, max_value, moving, simulator_class):
+    n, n_steps = 40_000, 40
+    neurons = ncam.SigmaDelta(bits, max_value=max_value)
+    with nengo.Network(seed=4) as net:
+        node = nengo.Node(np.zeros(1))
+        # Currents of up to 200 Hz, which networks are scaled to.
+        ensemble = nengo.Ensemble(n, 1, neuron_type=neurons, gain=np.linspace(-99.3, 101.7, n), bias=np.full(n, 90.1))
+        nengo.Connection(node, ensemble.neurons, transform=np.ones((n, 1)), synapse=None)
+        probe = nengo.Probe(ensemble.neurons)
+    drive = np.sin(0.3 * np.arange(n_steps)) if moving else np.full(n_steps, 0.937)
+    levels = []
+    for dtype in ("float64", "float32"):
+        with simulator_class(net, dtype=dtype, progress_bar=False) as sim:
+            sim.run_steps(n_steps, data={node: drive[:, None]})
+        levels.append(np.rint(sim.data[probe]))
+        assert levels[-1].any()
+    sent = [np.diff(level, axis=0, prepend=0) for level in levels]
+    # Whether a spike is sent, and how large it is: an activity that is rounded anew at each step comes near a tie more
+    # often than single precision tells apart.
+    assert np.mean((sent[0] != 0) != (sent[1] != 0)) <= 1e-5
+    assert np.mean(sent[0] != sent[1]) <= (2e-5 if moving else 1e-5)
+    np.testing.assert_allclose(levels[1], levels[0], atol=1 if bits is None else 16)
+
+
+@pytest.mark.parametrize("bits", [None, 1, 2])
+@pytest.mark.parametrize(("state", "value"), [("output", np.inf), ("output", np.nan), ("level", np.inf)])
+def test_levels_beyond_the_range_of_numbers_are_an_error(bits, state, value, simulator_class):
+    with nengo.Network(seed=4) as net:
+        node = nengo.Node(np.zeros(3))
+        neurons = ncam.SigmaDelta(bits)
+        ensemble = nengo.Ensemble(3, 1, neuron_type=neurons, gain=np.ones(3), bias=np.zeros(3))
+        nengo.Connection(node, ensemble.neurons, synapse=None)
+        nengo.Probe(ensemble.neurons, state)
+    with (
+        simulator_class(net, progress_bar=False) as sim,
+        pytest.raises(FloatingPointError, match="invalid value"),
+    ):
+        sim.run_steps(4, data={node: np.full((4, 3), value)})
 
 
 @pytest.mark.parametrize(
