@@ -38,7 +38,10 @@ _ROUNDING, _SMALLEST = 2e-3, 0.04
 # Parts of the largest level of a channel: what changes by less has been rounded in a file. A quantum is a thousandth.
 _UNCHANGED = 1e-6
 # Rows of neurons are 1 apart. Spikes with a size reach this far to either side, the smallest at least a part of it.
-_REACH, _SHORTEST = 0.46, 0.2
+_REACH, _SHORTEST = 0.48, 0.35
+# How wide they are [point]: a part of a step in a column of a journal, within limits. Higher rows show what is longer.
+_STEPS_WIDTH, _THINNEST, _WIDEST = 70, 0.9, 2.5
+_HEIGHT, _HEIGHT_OF_SIZES = 1.75, 2.5
 
 
 class Raster(NamedTuple):
@@ -97,7 +100,7 @@ def raster(
     Unit spikes: a step with several spikes of a neuron has a tick for each, spread over the step, and the map is the
     mean over the time shown. Where receivers hold a level (``attrs["readout"]`` "level"), spikes are the changes of the
     features from step to step: a tick up where a neuron sends more, down where it takes back. Its length is the square
-    root of the change, as a part of the largest that is drawn, but at least a fifth: sizes may differ a
+    root of the change, as a part of the largest that is drawn, but at least a third: sizes may differ a
     thousandfold. The map is then that of the last step.
 
     Parameters
@@ -171,7 +174,7 @@ def raster(
     cmap = centered_colormap(cmap, *clim)
 
     if fig is None:
-        fig = new_figure(1.75)
+        fig = new_figure(_HEIGHT_OF_SIZES if scene.held else _HEIGHT)
     raster_axes, map_axes = fig.subplots(1, 2, width_ratios=(1.45, 1))
     shades = [_shade(cmap, clim, shown[row, column]) for _, row, column in chosen]
     events = [_events(counts[:, k, row, column], scene.times, dt) for k, row, column in chosen]
@@ -296,6 +299,7 @@ def _show_sizes(spikes, sizes):
         lengths = _REACH * np.maximum(np.sqrt(np.abs(sent) / largest), _SHORTEST) if len(sent) else sent
         # The first row is on top: up is towards smaller numbers.
         ends = row - np.sign(sent) * lengths
+        artist.set_linewidth(float(np.clip(_STEPS_WIDTH / len(of_neuron), _THINNEST, _WIDEST)))
         artist.set_segments([[(x, row), (x, end)] for x, end in zip(artist.get_positions(), ends)])
 
 

@@ -216,7 +216,7 @@ def test_ticks_of_a_level_are_its_changes(held):
             expected = []
             for step, size in enumerate(sent[2, :, k, y, x]):
                 if size:
-                    length = 0.46 * max((abs(size) / largest) ** 0.5, 0.2)
+                    length = 0.48 * max((abs(size) / largest) ** 0.5, 0.35)
                     # Rows count downwards, so that up is less.
                     expected.append([[step + 0.5, row], [step + 0.5, row - length if size > 0 else row + length]])
             np.testing.assert_allclose(artist.get_segments(), expected, atol=1e-5)
