@@ -592,3 +592,75 @@ def test_what_was_done_to_a_picture_is_said(run, tmp_path, make_model, options, 
         *command, tmp_path / "wide.png", stream="stderr"
     )
     assert "for a model that takes" not in run(*command, tmp_path / "square.png", stream="stderr")
+
+
+@pytest.fixture
+def attributed(monkeypatch):
+    """Let results say how they are read; the results, one after the other."""
+
+    def attribute(**attrs):
+        original, results = ncam.spiking_cam, []
+
+        def run(*args, **options):
+            results.append(original(*args, **options).assign_attrs(attrs))
+            return results[-1]
+
+        monkeypatch.setattr("nengo_cam.spiking_cam", run)
+        return results
+
+    return attribute
+
+
+@pytest.mark.parametrize(
+    ("attrs", "said"),
+    [
+        ({"readout": "level", "spike_kind": "graded"}, "graded, read at each step"),
+        ({"readout": "mean", "spike_kind": "unit"}, "unit, read by their mean over time"),
+    ],
+)
+def test_a_film_goes_by_the_readout(run, tmp_path, saved_model, images, monkeypatch, attributed, attrs, said):
+    np.save(tmp_path / "images.npy", images)
+    results = attributed(**attrs)
+    drawn = {}
+    original = ncam.plotting.animate
+
+    def spy(spiking, rate, shown, **options):
+        drawn["film"] = original(spiking, rate, shown, **options)
+        return drawn["film"]
+
+    monkeypatch.setattr("nengo_cam.plotting.animate", spy)
+    out = ("--out", tmp_path / "a.gif", "--steps", 6, "--seed", 2, "--quiet")
+    text = run("animate", saved_model, tmp_path / "images.npy", "--label", 1, *out, stream="stderr")
+    assert f"Spikes: {said}.\n" in text
+    expected = results[0].cam.values[0, :, 0].astype(float)
+    if attrs["readout"] == "mean":
+        expected = np.cumsum(expected, axis=0) / np.arange(1, 7)[:, None, None]
+    np.testing.assert_allclose(drawn["film"].panels[0].scene.spiking, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_comparison_of_a_level_averages_nothing(run, tmp_path, saved_model, images, attributed):
+    np.save(tmp_path / "images.npy", images)
+    files, options = (saved_model, tmp_path / "images.npy"), ("--steps", 12, "--seed", 3, "--quiet")
+    run("compare", *files, *options, "--raw", "--out", tmp_path / "raw")
+    attributed(readout="level", spike_kind="power of two")
+    text = run("compare", *files, *options, "--out", tmp_path / "level", stream="stderr")
+    assert "Spikes: power of two, read at each step.\n" in text
+    raw, level = (xr.load_dataset(tmp_path / name / "scores.nc", engine="h5netcdf") for name in ("raw", "level"))
+    np.testing.assert_array_equal(level.pearson, raw.pearson)
+    assert (level.attrs["readout"], level.attrs["time_reduction"]) == ("level", "level at each step")
+    assert "What is sent: power of two." in (tmp_path / "level" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_demo_says_how_spikes_are_read(run, tmp_path, attributed):
+    attributed(readout="level", spike_kind="graded")
+    text = run("demo", "--out", tmp_path / "demo", "--images", 3, "--steps", 8, "--seed", 3, "--quiet")
+    with xr.open_dataset(tmp_path / "demo" / "cam.nc", engine="h5netcdf") as saved:
+        (_, _), (images, classes) = ncam.datasets.digits()
+        last = saved.logits.isel(time=-1).argmax("label")
+        accuracy = float((last == classes[:3]).mean())
+        rate = ncam.rate_cam(ncam.datasets.digits_model(), images[:3])
+        maps = saved.cam.isel(time=-1).isel(label=last), rate.cam.isel(label=last)
+        closeness = float(ncam.correlation(*maps).median())
+    assert re.search(rf"accuracy of the spiking network +{accuracy:.3f}\n", text)
+    assert re.search(rf"correlation of last spiking map and rate map +{closeness:.3f} \(median\)\n", text)
+    assert re.search(r"spikes +graded, read at each step\n", text)

@@ -17,10 +17,11 @@ from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning,
 from ..plotting.results import check_rate
 from ..reports import comparison_report
 from ..scoring import agreement
+from ..scoring.readout import holds_level
 from ..version import __version__
 from .inputs import check_run_options, prepare
 from .options import convert_options, label_options, model_options, progress_bar, run_options, simulation
-from .terminal import say_answers, say_replaced, table
+from .terminal import describe_readout, say_answers, say_readout, say_replaced, table
 
 __all__ = ["main"]
 
@@ -106,14 +107,16 @@ def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
     film = plotting.animate(averaged, rate, images, image=_three_kinds(classes), progress_bar=progress_bar(run))
     film.save(paths["cam.gif"])
 
+    which = "last" if holds_level(spiking) else "mean"
     table(
         ("digits, none of them trained on", f"{n_images}"),
         ("accuracy of the CNN", f"{float((rate.logits.argmax('label') == classes).mean()):.3f}"),
         ("accuracy of the spiking network", f"{float((predicted == classes).mean()):.3f}"),
         ("settled answers that are the CNN's", f"{float((spiking.answer == spiking.cnn_answer).mean()):.3f}"),
-        ("correlation of mean spiking map and rate map", f"{float(closeness.median()):.3f} (median)"),
+        (f"correlation of {which} spiking map and rate map", f"{float(closeness.median()):.3f} (median)"),
         ("largest completeness error", f"{agreement.completeness_error(spiking):.1e} of the largest logit"),
         ("loading and conversion", f"{ran - began:.1f} s"),
+        ("spikes", describe_readout(spiking)),
         (f"{run['n_steps']} steps on {spiking.attrs['simulator']}", f"{finished - ran:.1f} s"),
         ("pictures and film", f"{time.perf_counter() - finished:.1f} s"),
     )
@@ -132,7 +135,7 @@ def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
     show_default=True,
     help="Film to write, .gif or .mp4.",
 )
-@click.option("--raw", is_flag=True, help="Show each step by itself instead of the running mean.")
+@click.option("--raw", is_flag=True, help="Show each step of unit spikes by itself instead of the running mean.")
 @label_options
 @model_options
 @run_options
@@ -158,7 +161,9 @@ def animate(
     # Under its own number.
     spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
     rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
+    say_readout(spiking)
     say_answers(job, net, spiking, [image])
+    # A level that receivers hold is given back as it is.
     maps = spiking if raw else agreement.cumulative(spiking)
     # The settled answer, which is what was said; a single step may have another, and a third would be in the title.
     settled = spiking["answer"].values.tolist()[0] if len(spiking["label"]) > 1 else None
@@ -226,7 +231,7 @@ def inspect(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.
     help="Score that says when maps agree; all of them are written.",
 )
 @click.option("--threshold", default=0.9, show_default=True, help="From which score on maps agree.")
-@click.option("--raw", is_flag=True, help="Compare each step by itself instead of the running mean.")
+@click.option("--raw", is_flag=True, help="Compare each step of unit spikes by itself instead of the running mean.")
 @label_options
 @model_options
 @run_options
@@ -260,6 +265,7 @@ def compare(
     net = job.convert()
     run = {**simulation(options), "label_names": job.names}
     spiking = ncam.spiking_cam(net, job.images, **run)
+    say_readout(spiking)
     say_answers(job, net, spiking, range(len(job.images)))
     drawn = list(shown) or list(range(min(6, len(job.images))))
     features = None

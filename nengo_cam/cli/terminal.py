@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from ..scoring.readout import holds_level, spike_kind_of
+
 if TYPE_CHECKING:
     import xarray as xr
 
     from ..conversion.convert import CAMNetwork
     from .inputs import Job
 
-__all__ = ["say_answers", "say_replaced", "table"]
+__all__ = ["describe_readout", "say_answers", "say_readout", "say_replaced", "table"]
 
 # Letters of a name.
 _LONGEST = 80
@@ -44,12 +46,25 @@ def say_answers(job: Job, net: CAMNetwork, spiking: xr.Dataset, positions: Itera
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in cause.options.items())
     if "calibrate_on" in cause.options:
         options = "leaving --scale-firing-rates out"
+    settled = "the last of" if holds_level(spiking) else "mean of the last half of"
     click.echo(
-        f"Warning: {n_differing} of {len(answers)} answers are not the CNN's (mean of the last half of "
+        f"Warning: {n_differing} of {len(answers)} answers are not the CNN's ({settled} "
         f"{job.run['n_steps']} steps), and the maps are those of another answer. Likely, {cause.clause}."
         f"{f' Try {options}.' if options else ''}",
         err=True,
     )
+
+
+def describe_readout(spiking: xr.Dataset) -> str:
+    """Say what a spike is, and how maps and logits are read."""
+    how = "read at each step" if holds_level(spiking) else "read by their mean over time"
+    return ", ".join(filter(None, (spike_kind_of(spiking), how)))
+
+
+def say_readout(spiking: xr.Dataset) -> None:
+    """Print what a spike is, and how maps and logits are read, if the result says so."""
+    if "readout" in spiking.attrs:
+        click.echo(f"Spikes: {describe_readout(spiking)}.", err=True)
 
 
 def say_replaced(paths: Iterable[pathlib.Path], existed: Container[pathlib.Path]) -> None:

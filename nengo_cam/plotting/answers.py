@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..scoring.readout import holds_level
 from .text import literal, plain
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def answers_of(spiking: xr.Dataset, rate: xr.Dataset | None, position: int, name
     ----------
     spiking : xarray.Dataset
         Result of `nengo_cam.spiking_cam`, checked. Without the answers in it, those of the logits count if all labels
-        are there: of logits that are reduced over time the last, otherwise the mean of the last half.
+        are there: of logits that are reduced over time, or of a level that is held, the last, otherwise the mean of
+        the last half.
     rate : xarray.Dataset or None
         Result of `nengo_cam.rate_cam`, checked.
     position : int
@@ -39,6 +41,11 @@ def answers_of(spiking: xr.Dataset, rate: xr.Dataset | None, position: int, name
     -------
     tuple of (label, label), or None
         Answers of the spiking network and of the CNN. None if they are the same or not known.
+
+    Raises
+    ------
+    ResultError
+        If the readout of ``spiking`` is not known.
     """
     if {"answer", "cnn_answer"} <= set(spiking.data_vars):
         found = tuple(spiking[variable].values.tolist()[position] for variable in ("answer", "cnn_answer"))
@@ -54,7 +61,8 @@ def _answers_by_logits(spiking, rate, position, name):
     if len(labels) < max(2, int(spiking.attrs.get("n_labels", 0))):
         return None
     logits = spiking["logits"].isel(image=position).transpose("time", "label").values
-    first = len(logits) - 1 if spiking.attrs.get("time_reduction") else len(logits) // 2
+    at_last = bool(spiking.attrs.get("time_reduction")) or holds_level(spiking)
+    first = len(logits) - 1 if at_last else len(logits) // 2
     expected = rate["logits"].isel(image=rate["image"].values.tolist().index(name)).values
     settled = logits[first:].mean(axis=0)
     if not (np.isfinite(settled).all() and np.isfinite(expected).all()):

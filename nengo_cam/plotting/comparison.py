@@ -14,7 +14,7 @@ from .column import COLUMN, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
 from .results import check_rate
 from .scale import centered_colormap, check_scale, color_limits, extends
-from .selection import milliseconds, nearest_steps, select_scenes
+from .selection import nearest_steps, select_scenes
 from .text import literal, plain
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def comparison(
     Parameters
     ----------
     spiking : xarray.Dataset
-        Result of `nengo_cam.spiking_cam`, best reduced by `nengo_cam.cumulative` or `nengo_cam.smooth`: ``cam`` (image,
-        time, label, y, x) and, if no label is chosen, ``logits`` (image, time, label).
+        Result of `nengo_cam.spiking_cam`, of unit spikes best reduced by `nengo_cam.cumulative` or `nengo_cam.smooth`:
+        ``cam`` (image, time, label, y, x) and, if no label is chosen, ``logits`` (image, time, label).
     rate : xarray.Dataset
         Result of `nengo_cam.rate_cam`: the same without time.
     images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
@@ -178,7 +178,7 @@ def comparison(
         for ax in row:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_linewidth(0.5)
-    titles = ["input"] * len(shown[:1]) + ["rate", *(milliseconds(moments[step]) for step in steps), "last − rate"]
+    titles = ["input"] * len(shown[:1]) + ["rate", *map(scenes[0].moment, steps), "last − rate"]
     for ax, title in zip(axes[0], titles):
         ax.set_title(title, fontsize=_SMALL, pad=3)
     bar = add_colorbar(

@@ -1,4 +1,4 @@
-"""Spikes of chosen feature neurons, beside the map that they make."""
+"""Spikes of chosen feature neurons, beside the map that they make: unit spikes, or the changes of held levels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from ..exceptions import ParameterError, ResultError
+from ..scoring.readout import holds_level, reduction_of, spike_kind_of
 from .column import dress, new_figure, png_of, short_label
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centered_colormap, check_scale, color_limits, extends
@@ -34,6 +35,13 @@ _LONGEST = 18
 # By how much multiples may miss a whole number in single precision; and the smallest height that is believed, in
 # parts of the smallest output: neurons that never spike less than 25 times in a step are no spiking neurons.
 _ROUNDING, _SMALLEST = 2e-3, 0.04
+# Parts of the largest level of a channel: what changes by less has been rounded in a file. A quantum is a thousandth.
+_UNCHANGED = 1e-6
+# Rows of neurons are 1 apart. Spikes with a size reach this far to either side, the smallest at least a part of it.
+_REACH, _SHORTEST = 0.48, 0.35
+# How wide they are [point]: a part of a step in a column of a journal, within limits. Higher rows show what is longer.
+_STEPS_WIDTH, _THINNEST, _WIDEST = 70, 0.9, 2.5
+_HEIGHT, _HEIGHT_OF_SIZES = 1.75, 2.5
 
 
 class Raster(NamedTuple):
@@ -46,7 +54,8 @@ class Raster(NamedTuple):
     axes : list of matplotlib.axes.Axes
         The raster, in ms and rows of neurons, and the map.
     spikes : list of matplotlib.collections.EventCollection
-        The spikes of each neuron, the first on top.
+        The spikes of each neuron, the first on top. Those with a size reach up from the middle of their row if the
+        level rises, down if it falls.
     neurons : ndarray of shape (n, 3)
         Channel, row and column of each neuron, as positions in ``features``.
     image : matplotlib.image.AxesImage or None
@@ -84,22 +93,30 @@ def raster(
     alpha: float = 0.65,
     fig: Figure | SubFigure | None = None,
 ) -> Raster:
-    """Draw when chosen feature neurons spike, beside the map of all of them, averaged over the time shown.
+    """Draw when chosen feature neurons spike, beside the map of all of them.
 
-    A neuron has the color of the map's sign where it stands, for the label or against it, and its cell is framed. A
-    step with several spikes of a neuron has a tick for each, spread over the step.
+    A neuron has the color of the map's sign where it stands, for the label or against it, and its cell is framed.
+
+    Unit spikes: a step with several spikes of a neuron has a tick for each, spread over the step, and the map is the
+    mean over the time shown. Where receivers hold a level (``attrs["readout"]`` "level"), spikes are the changes of the
+    features from step to step: a tick up where a neuron sends more, down where it takes back. Its length is the square
+    root of the change, as a part of the largest that is drawn, but at least a third: sizes may differ a
+    thousandfold. The map is then that of the last step.
 
     Parameters
     ----------
     spiking : xarray.Dataset
         Result of `nengo_cam.spiking_cam` with ``keep_features=True``, from a network without a synapse, not reduced
-        over time: ``features`` (image, time, channel, y, x), ``cam``, and ``logits`` if no label is chosen.
+        over time: ``features`` (image, time, channel, y, x), ``cam``, and ``logits`` if no label is chosen. What its
+        ``attrs["spike_kind"]`` says stands above the raster. Where levels are held, no step may be left out; of steps
+        from later than the start, the first shows no spikes, as the level before it is not known.
     images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
         Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in.
     image : int
         Position along the dim ``image`` of ``spiking``.
     label : int or str, optional
-        Label of the map. Default: the one with the largest sum of logits over time.
+        Label of the map. Default: the one with the largest sum of logits over time, or with the largest logit at the
+        last step where levels are held.
     neurons : int or array_like of shape (n, 3)
         How many: half of them those that spike most in the cell where the map is strongest, half in the cell where it
         is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``.
@@ -120,7 +137,8 @@ def raster(
     Raises
     ------
     ResultError
-        If the Dataset lacks something, has been reduced over time, or its features are no spikes.
+        If the Dataset lacks something, has been reduced over time, its readout is not known, its features are no
+        spikes, or steps of a held level are left out.
     LabelError
         If there is no such label.
     ImageError
@@ -146,38 +164,46 @@ def raster(
         label = _answer(spiking, image)
     (scene,) = select_scenes(spiking, None, images, image, label, ("cam",) if label is not None else ("cam", "logits"))
     # Double precision: a mean over many steps that cancels is not to be left with the rounding of the sum.
-    mean = scene.spiking.mean(axis=0, dtype=float)
-    counts = _spike_counts(spiking["features"].isel(image=image).transpose(*_DIMS[1:]).values)
-    chosen = _choose(neurons, counts, mean)
-    clim = color_limits(mean[None, None], scale=scale).spiking[0, 0]
+    shown = scene.spiking[-1].astype(float) if scene.held else scene.spiking.mean(axis=0, dtype=float)
+    features = spiking["features"].isel(image=image).transpose(*_DIMS[1:]).values
+    dt = float(scene.times[0]) if len(scene.times) == 1 else float(np.median(np.diff(scene.times)))
+    sizes = _level_changes(features, scene.times, dt, spiking) if scene.held else _spike_counts(features)
+    counts = np.sign(sizes).astype(int) if scene.held else sizes
+    chosen = _choose(neurons, counts, shown)
+    clim = color_limits(shown[None, None], scale=scale).spiking[0, 0]
     cmap = centered_colormap(cmap, *clim)
 
     if fig is None:
-        fig = new_figure(1.75)
+        fig = new_figure(_HEIGHT_OF_SIZES if scene.held else _HEIGHT)
     raster_axes, map_axes = fig.subplots(1, 2, width_ratios=(1.45, 1))
-    dt = float(scene.times[0]) if len(scene.times) == 1 else float(np.median(np.diff(scene.times)))
-    shades = [_shade(cmap, clim, mean[row, column]) for _, row, column in chosen]
+    shades = [_shade(cmap, clim, shown[row, column]) for _, row, column in chosen]
     events = [_events(counts[:, k, row, column], scene.times, dt) for k, row, column in chosen]
     spikes = raster_axes.eventplot(
         events, lineoffsets=np.arange(len(chosen)), linelengths=0.8, linewidths=0.5, colors=shades
     )
     dress(raster_axes)
     raster_axes.grid(visible=False)
-    end = 1000 * float(scene.times[-1])
-    raster_axes.set(xlim=(1000 * (float(scene.times[0]) - dt), end), ylim=(len(chosen) - 0.4, -0.6))
+    limits = 1000 * (float(scene.times[0]) - dt), 1000 * float(scene.times[-1])
+    if scene.held:
+        _show_sizes(spikes, [sizes[:, k, row, column] for k, row, column in chosen])
+        # From which the ticks go up and down.
+        raster_axes.hlines(np.arange(len(chosen)), *limits, colors="0.85", linewidths=0.3, zorder=0)
+    raster_axes.set(xlim=limits, ylim=(len(chosen) - 0.4, -0.6))
     raster_axes.set_xlabel("time [ms]", fontsize="small")
     literal(raster_axes.set_ylabel(f"neurons of\n{_layer(spiking)}", fontsize="x-small"))
-    raster_axes.set_title(f"{sum(map(len, events))} spikes", fontsize="x-small")
+    kind = f" ({plain(scene.spike_kind, _LONGEST)})" if scene.spike_kind else ""
+    literal(raster_axes.set_title(f"{sum(map(len, events))} spikes{kind}", fontsize="x-small"))
     raster_axes.set_yticks([])
-    picture, artist = draw_map(map_axes, mean, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
+    picture, artist = draw_map(map_axes, shown, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
     map_axes.set(xticks=[], yticks=[])
     name = plain(scene.image, _LONGEST)
     # Another answer of the CNN in the title: below the map is its bar.
     other = "" if scene.answers is None else f"\nCNN: {short_label(scene.answers[1])}"
     literal(map_axes.set_title(f"image {name}\n{short_label(scene.label)}{other}", fontsize="x-small"))
-    cells = _frame_cells(map_axes, scene.extent, mean, chosen, cmap, clim)
+    cells = _frame_cells(map_axes, scene.extent, shown, chosen, cmap, clim)
+    what = f"CAM {scene.moment(-1)}" if scene.held else "mean CAM"
     bar = add_colorbar(
-        fig, artist, map_axes, label=f"mean CAM [{scene.units}]", extend=extends(mean, *clim), orientation="horizontal",
+        fig, artist, map_axes, label=f"{what} [{scene.units}]", extend=extends(shown, *clim), orientation="horizontal",
         cax=map_axes.inset_axes([0, -0.14, 1, 0.06]),
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
@@ -199,10 +225,15 @@ def _check_features(spiking):
             f"spiking: 'features' has the wrong dims, or is empty; expected {_DIMS}, got sizes {dict(features.sizes)}. "
             "Keep a dim when you select from it, e.g. .isel(image=[0])."
         )
-    if spiking.attrs.get("time_reduction"):
+    if reduction_of(spiking):
         raise ResultError(
             f"spiking: spikes are lost when time is averaged or smoothed; expected what spiking_cam gives, got "
             f"{spiking.attrs['time_reduction']!r}. Pass it as it is; the map is averaged here."
+        )
+    if spike_kind_of(spiking) == "none":
+        raise ResultError(
+            "spiking: its features are no spikes; expected those of neurons that spike, got spike_kind 'none'. Convert "
+            "the model with spiking neurons."
         )
     if str(spiking.attrs.get("synapse", None)) != "None":
         raise ResultError(
@@ -212,11 +243,12 @@ def _check_features(spiking):
 
 
 def _answer(spiking, image):
-    """Find the label that a network answers by all of its spikes."""
+    """Find the label that a network answers by all of its spikes, or by its level at the end."""
     if not -spiking.sizes["image"] <= image < spiking.sizes["image"]:
         # The selection says what is wrong.
         return None
-    total = spiking["logits"].isel(image=image).sum("time").transpose("label").values
+    logits = spiking["logits"].isel(image=image)
+    total = (logits.isel(time=-1) if holds_level(spiking) else logits.sum("time")).transpose("label").values
     return spiking["label"].values.tolist()[int(total.argmax())]
 
 
@@ -236,6 +268,39 @@ def _spike_counts(features):
             "got other values. Convert the model with spiking neurons, and pass the features of all steps as they are."
         )
     return (np.sign(features) * np.rint(size / heights[:, None, None])).astype(int)
+
+
+def _level_changes(features, times, dt, spiking):
+    """Turn held levels (T, K, Y, X) into what was sent at each step, in the units of the features, with a sign."""
+    if not np.isfinite(features).all():
+        raise ResultError(
+            "spiking: its features are not all finite; expected levels at all steps, got NaN or infinity. Pass what "
+            "spiking_cam gives, without a burn-in."
+        )
+    step = float(spiking.attrs.get("dt") or dt)
+    longest = float(np.diff(times).max(initial=step))
+    if longest > 1.5 * step:
+        raise ResultError(
+            f"spiking: steps are left out, and with them what was sent there; expected all steps of {step:g} s, got up "
+            f"to {longest:g} s from one to the next. Keep all steps, or select some without a gap."
+        )
+    levels = features.astype(float)
+    # Neurons start at level 0; before later steps their level is not known.
+    before = np.zeros_like(levels[:1]) if times[0] < 1.5 * step else levels[:1]
+    changes = np.diff(levels, axis=0, prepend=before)
+    return np.where(np.abs(changes) > _UNCHANGED * np.abs(levels).max(axis=(0, 2, 3), keepdims=True), changes, 0)
+
+
+def _show_sizes(spikes, sizes):
+    """Let ticks reach up or down from the middle of their row, by the square root of what was sent."""
+    largest = max(np.abs(of_neuron).max() for of_neuron in sizes)
+    for row, (artist, of_neuron) in enumerate(zip(spikes, sizes)):
+        sent = of_neuron[of_neuron != 0]
+        lengths = _REACH * np.maximum(np.sqrt(np.abs(sent) / largest), _SHORTEST) if len(sent) else sent
+        # The first row is on top: up is towards smaller numbers.
+        ends = row - np.sign(sent) * lengths
+        artist.set_linewidth(float(np.clip(_STEPS_WIDTH / len(of_neuron), _THINNEST, _WIDEST)))
+        artist.set_segments([[(x, row), (x, end)] for x, end in zip(artist.get_positions(), ends)])
 
 
 def _common_divisor(values):

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ..exceptions import ParameterError, ResultError
+from ..scoring.readout import holds_level, reduction_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,13 +55,13 @@ def check_scores(scores: xr.Dataset | None, metric: str | None = None) -> xr.Dat
     -------
     xarray.DataArray with dims (image, time, label), or None
         Its scores; None without any. ``attrs["time_reduction"]`` says how the maps were reduced over time, ``""`` if
-        they were not; it is missing if that is unknown.
+        they were not; it is missing if that is unknown. ``attrs["readout"]`` is there if they hold a level.
 
     Raises
     ------
     ResultError
-        If it is not a Dataset, has no variable over image, time and label, lacks one of their coordinates, or is
-        empty.
+        If it is not a Dataset, has no variable over image, time and label, lacks one of their coordinates, is empty, or
+        its readout is not known.
     ParameterError
         If there is no such metric, or there are no scores to choose from.
     """
@@ -86,7 +87,9 @@ def check_scores(scores: xr.Dataset | None, metric: str | None = None) -> xr.Dat
     chosen = scores[metric].transpose(*_DIMS)
     # What `compare` gives has its references among the attributes; other Datasets may say nothing of their maps.
     if "time_reduction" in scores.attrs or "references" in scores.attrs:
-        chosen = chosen.assign_attrs(time_reduction=str(scores.attrs.get("time_reduction") or ""))
+        chosen = chosen.assign_attrs(time_reduction=reduction_of(scores))
+        if holds_level(scores):
+            chosen = chosen.assign_attrs(readout="level")
     missing = [dim for dim in _DIMS if dim not in chosen.coords]
     if missing:
         raise ResultError(
@@ -201,7 +204,9 @@ def score_note(scores: xr.DataArray, reduction: str) -> str:
         Such as ``"maps: running mean"``; empty if they are the same, or if it is unknown.
     """
     scored = scores.attrs.get("time_reduction", reduction)
-    return "" if scored == reduction else f"maps: {scored or 'single steps'}"
+    if scored == reduction:
+        return ""
+    return f"maps: {scored or ('level of each step' if holds_level(scores) else 'single steps')}"
 
 
 def score_limits(scores: xr.DataArray) -> tuple[float, float]:

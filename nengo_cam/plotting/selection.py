@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..exceptions import LabelError, ParameterError
+from ..scoring.readout import holds_level, reduction_of, spike_kind_of
 from .answers import answers_of
 from .displayed import as_images, check_cover, displayed, frame_indices, image_index, map_extent
 from .results import check_pair, check_rate, check_spiking
@@ -56,6 +57,10 @@ class Scene:
         Unit of the maps.
     answers : tuple of (label, label), or None
         What the spiking network answers once it has settled, and its CNN, if that is known to be something else.
+    held : bool
+        Whether receivers hold the level of each neuron, so that the map of a step is an estimate by itself.
+    spike_kind : str
+        What a spike is, see `nengo_cam.scoring.readout.spike_kind_of`.
     """
 
     image: Any
@@ -72,6 +77,8 @@ class Scene:
     reduction: str
     units: str
     answers: tuple | None = None
+    held: bool = False
+    spike_kind: str = ""
 
     def picture(self, step: int) -> Any:
         """Return the displayed input at a time step, or None without images."""
@@ -80,7 +87,19 @@ class Scene:
     @property
     def kind(self) -> str:
         """Name of the spiking maps with their reduction over time."""
-        return f"spiking, {self.reduction}" if self.reduction else "spiking"
+        name = "not spiking" if self.spike_kind == "none" else "spiking"
+        how = self.reduction or ("held level" if self.held else "")
+        return f"{name}, {how}" if how else name
+
+    @property
+    def at_step(self) -> bool:
+        """Whether the map of a step is the level at that step, and not what spikes made of it by then."""
+        return self.held and not self.reduction
+
+    def moment(self, step: int) -> str:
+        """Write of when a map is: "at 12 ms" for the level of a step, otherwise "12 ms"."""
+        time = milliseconds(self.times[step])
+        return f"at {time}" if self.at_step else time
 
 
 def select_scenes(
@@ -193,9 +212,11 @@ def _scene(spiking, rate, images, position, chosen):
         extent=extent,
         film=film,
         frames=frames,
-        reduction=str(spiking.attrs.get("time_reduction") or ""),
+        reduction=reduction_of(spiking),
         units=str(spiking["cam"].attrs.get("units") or "logit"),
         answers=answers_of(spiking, rate, position, name),
+        held=holds_level(spiking),
+        spike_kind=spike_kind_of(spiking),
     )
 
 

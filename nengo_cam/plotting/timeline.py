@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from .answers import say_answer
 from .overlay import add_colorbar, check_alpha, draw_map
 from .scale import centered_colormap, check_scale, color_limits, extends
-from .selection import milliseconds, nearest_steps, select_scenes
+from .selection import nearest_steps, select_scenes
 from .text import literal, plain
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def timeline(
     maps = [scene.spiking[step] for step in steps]
     limits = color_limits(scene.spiking[None], None if scene.rate is None else scene.rate[None], scale)
     clims = [limits.spiking[0, step] for step in steps]
-    titles = [milliseconds(scene.times[step]) for step in steps]
+    titles = [scene.moment(step) for step in steps]
     pictures = [scene.picture(step) for step in steps]
     if rate is not None:
         maps.append(scene.rate)

@@ -50,7 +50,7 @@ class Tradeoff(NamedTuple):
     references : list of matplotlib.lines.Line2D
         Accuracy of the rate network in the axes of accuracy, if it is known.
     legend : matplotlib.legend.Legend
-        The rates [Hz].
+        The rates [Hz]; where all neuron types hold levels of one quantum, how many levels strong activity has.
     """
 
     figure: Figure | SubFigure
@@ -75,7 +75,9 @@ def tradeoff(
 ) -> Tradeoff:
     """Draw what each firing rate is worth over time, and what it costs in spikes.
 
-    A row per neuron type. The left pair of panels shows the answers, the right pair the maps, as the median over images
+    A row per neuron type. Where receivers hold levels, the rate divided by the quantum is the number of levels that
+    strong activity has, and no firing rate: the legend says so, or the name of the row if others have unit spikes. The
+    left pair of panels shows the answers, the right pair the maps, as the median over images
     with the quartiles as a band; each pair has one ordinate, over time and over the spikes fired up to that time. Dots
     mark a quarter, a half, three quarters and all of the time. The axis of spikes reaches two and a half decades below
     the largest count.
@@ -106,6 +108,7 @@ def tradeoff(
     """
     colormap = _colormap(cmap)
     names, rates, times, arrays = _read(curve)
+    quanta = _quanta(curve, len(names))
     measure = _choose(measure, arrays)
     colors = colormap(np.linspace(*_COLOURS, len(rates)))
     marked = sorted({max(round(fraction * len(times)) - 1, 0) for fraction in _MARKED})
@@ -132,10 +135,27 @@ def tradeoff(
         if measure == "accuracy" and arrays["rate_accuracy"] is not None:
             for ax in axes[row][:2]:
                 references.append(ax.axhline(arrays["rate_accuracy"], color="0.3", linewidth=0.8, linestyle="--"))
-        literal(axes[row][0].set_title(plain(name, _LONGEST), loc="left", fontsize="small", fontweight="bold"))
+        title = plain(name, _LONGEST)
+        if not np.isnan(quanta[row]) and not _all_alike(quanta):
+            title += f", levels: rate / {quanta[row]:g} Hz"
+        literal(axes[row][0].set_title(title, loc="left", fontsize="small", fontweight="bold"))
     _dress(axes, measure, times, arrays["spikes_per_image"], arrays["cam_correlation"])
-    legend = _add_legend(axes[0][-1], lines[0][0], rates, references)
+    shown = [rate / quanta[0] for rate in rates] if _all_alike(quanta) else rates
+    legend = _add_legend(
+        axes[0][-1], lines[0][0], shown, references, title="levels" if _all_alike(quanta) else "target\nrate [Hz]"
+    )
     return Tradeoff(fig, axes, lines, bands, references, legend)
+
+
+def _quanta(curve, n_types):
+    """Return the quantum of each neuron type [Hz]; NaN of those whose spikes have one size, or if it is not known."""
+    quanta = curve["quantum"].values if "quantum" in curve.coords else np.nan
+    return np.broadcast_to(np.asarray(quanta, float), n_types)
+
+
+def _all_alike(quanta):
+    """Tell whether all neuron types hold levels, of the same quantum: a rate then is one number of levels."""
+    return bool((quanta == quanta[0]).all())
 
 
 def _draw_lines(ax, x, y, *, colors, marked):
@@ -171,13 +191,13 @@ def _dress(axes, measure, times, spikes, correlations):
         ax.set_xlabel(label, fontsize="small")
 
 
-def _add_legend(ax, lines, rates, references):
-    handles, labels = list(lines), [f"{rate:g}" for rate in rates]
+def _add_legend(ax, lines, values, references, title):
+    handles, labels = list(lines), [f"{value:g}" for value in values]
     if references:
         handles.append(references[0])
         labels.append("CNN")
     return ax.legend(
-        handles, labels, title="target\nrate [Hz]", loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False,
+        handles, labels, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False,
         fontsize="x-small", title_fontsize="x-small", handlelength=1.4, borderaxespad=0.2, alignment="left",
     )  # fmt: skip
 

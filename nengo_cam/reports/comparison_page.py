@@ -10,11 +10,12 @@ import numpy as np
 import xarray as xr
 
 from ..scoring.agreement import metric_names
+from ..scoring.readout import holds_level, reduction_of, spike_kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CAPTIONS", "write_page"]
+__all__ = ["CAPTIONS", "caption_of", "write_page"]
 
 #: What each figure shows, in the order of the page.
 CAPTIONS = {
@@ -27,7 +28,14 @@ CAPTIONS = {
     "raster": "Spikes of the most active neurons among those that are pooled: red where the map is strongest, blue "
     "where it is weakest. The frames on the map say where that is.",
 }
+_LEVEL_RASTER = (
+    "Spikes of the neurons that spike most among those that are pooled: red where the map is strongest, blue where it "
+    "is weakest. A tick up adds to the level that receivers hold, a tick down takes back; a longer one is a larger "
+    "spike. The frames on the map, which is that of the last step, say where the neurons are."
+)
 _QUARTILES = (0.25, 0.5, 0.75)
+# By whether receivers hold a level.
+_UNREDUCED = {False: "of each step by itself", True: "the level at each step, not averaged"}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
@@ -57,7 +65,7 @@ def write_page(scores: xr.Dataset, summary: xr.Dataset, notes: Sequence[str], pi
     title = f"{scores.attrs.get('model') or 'network'}: spiking against rate maps"
     figures = "".join(
         f'<figure><img alt="{name}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        f"<figcaption>{CAPTIONS[name]}</figcaption></figure>\n"
+        f"<figcaption>{html.escape(caption_of(name, scores))}</figcaption></figure>\n"
         for name, png in pictures.items()
     )
     notes = "".join(f"<p>{html.escape(note)}</p>\n" for note in notes)
@@ -74,12 +82,40 @@ def write_page(scores: xr.Dataset, summary: xr.Dataset, notes: Sequence[str], pi
     )
 
 
+def caption_of(name: str, scores: xr.Dataset) -> str:
+    """Say what a figure shows.
+
+    Parameters
+    ----------
+    name : str
+        Its name, of `CAPTIONS`.
+    scores : xarray.Dataset
+        Scores of the maps, with the attributes of the spiking network's result.
+
+    Returns
+    -------
+    str
+        One or more sentences; for the raster with what a spike is, where that is known.
+
+    Raises
+    ------
+    ResultError
+        If the readout of the scores is not known.
+    """
+    if name != "raster":
+        return CAPTIONS[name]
+    kind = spike_kind_of(scores)
+    text = _LEVEL_RASTER if holds_level(scores) else CAPTIONS[name]
+    return f"{text} What is sent: {kind}." if kind else text
+
+
 def _answers(scores):
     same = float((scores.spiking_answer == scores.rate_answer).mean())
     return [
         ["images", scores.sizes["image"]],
         ["time [ms]", f"{1000 * float(scores.time[-1]):g} in {scores.sizes['time']} steps"],
-        ["maps and logits", scores.attrs["time_reduction"] or "of each step by itself"],
+        ["maps and logits", reduction_of(scores) or _UNREDUCED[holds_level(scores)]],
+        *([["spikes", spike_kind_of(scores)]] if spike_kind_of(scores) else []),
         ["images with the same last answer of both networks", f"{same:.3f}"],
         ["label whose maps are compared", scores.attrs["compared"]],
     ]

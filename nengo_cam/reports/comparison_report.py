@@ -99,7 +99,7 @@ def report_comparison(
     Parameters
     ----------
     spiking : xarray.Dataset
-        Result of `nengo_cam.spiking_cam` for all labels, best reduced by `nengo_cam.cumulative`.
+        Result of `nengo_cam.spiking_cam` for all labels, of unit spikes best reduced by `nengo_cam.cumulative`.
     rate : xarray.Dataset
         Result of `nengo_cam.rate_cam` for the same images and labels.
     images : array_like of shape (N, Y, X, C)

@@ -57,8 +57,9 @@ def faithfulness(
     images : array_like of shape (N, Y, X, channels)
         Images that the maps belong to.
     maps : xarray.DataArray with dims (image, label, y, x) or (image, y, x)
-        Maps at one time, such as ``rate_cam(...).cam`` or ``spiking_cam(...).cam.isel(time=-1)``, with the pixel
-        coordinates ``y`` and ``x``. 1-D models drop ``y``, 3-D models add ``z``.
+        Maps at one time, such as ``rate_cam(...).cam`` or ``cumulative(spiking).cam.isel(time=-1)``, which is the last
+        level where levels are held, with the pixel coordinates ``y`` and ``x``. 1-D models drop ``y``, 3-D models add
+        ``z``.
     labels : int or array_like of shape (N,), optional
         Label whose map and score are taken, for each image, as a column of the scores. Default: that with the highest
         score for the whole image.

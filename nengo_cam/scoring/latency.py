@@ -51,8 +51,9 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None) -
     """Find the first time from which the answer of a network stays the same, or right, to the end.
 
     The answer is the label with the largest logit. A step decides nothing if several labels share the largest logit,
-    or if all logits are those of the bias: nothing has reached the readout yet. Logits are taken as they are; reduce
-    them first by `nengo_cam.cumulative` or `nengo_cam.smooth`, as those of single steps are mostly noise.
+    or if all logits are those of the bias: nothing has reached the readout yet. Logits are taken as they are. Those of
+    single steps of unit spikes are mostly noise: reduce them first by `nengo_cam.cumulative` or `nengo_cam.smooth`. A
+    level that receivers hold (``attrs["readout"]`` "level") answers at each step without.
 
     Parameters
     ----------

@@ -258,12 +258,12 @@
   // A frame, and everything.
   function drawFrame() {
     const step = state.step, shown = shownLabel(), label = labels[shown], at = film();
-    const kind = facts.smoothings[state.smoothing].kind, peak = data.peaks[at * T + step];
+    const { kind, level } = facts.smoothings[state.smoothing], peak = data.peaks[at * T + step];
     byId("time").value = step;
     byId("time").setAttribute("aria-valuetext", timeText(step));
     byId("time-shown").textContent = timeText(step);
     paintMap(byId("spiking"), data.cells, (at * T + step) * size, peak, step);
-    caption(byId("spiking"), `${kind}, label ${label}, ${timeText(step)}`,
+    caption(byId("spiking"), `${kind}, label ${label}, ${level ? "at " : ""}${timeText(step)}`,
       `Spiking map of label ${label} at ${timeText(step)}, largest magnitude ${number(peak)} ${facts.units}`);
     if (facts.rate) {
       const index = state.image * L + shown;

@@ -17,6 +17,7 @@ from ..plotting.answers import answers_of
 from ..plotting.displayed import displayed, frame_indices, image_index, map_extent
 from ..plotting.scale import SCALES
 from ..plotting.score_curve import align_scores, score_limits, score_name, score_note
+from ..scoring.readout import reduction_of
 from .controls import SCALE_NAMES, WINNER, scale_text
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def write_page(player: Player, smoothings: Sequence[str], *, most: int | None = 
         labels=[str(label) for label in show.labels],
         answers=[_answers(show, position, name) for position, name in enumerate(show.names)],
         times=np.round(1000 * show.times, 3).tolist(),
-        smoothings=[{"name": name, "kind": _kind(show, name)} for name in smoothings],
+        smoothings=[_smoothing(show, name) for name in smoothings],
         scales=[{"name": name, "text": SCALE_NAMES[name]} for name in SCALES],
         winner=WINNER,
         units=first.units,
@@ -169,14 +170,14 @@ def _film(show, smoothings):
         arrays["rate-logits"] = show.rate_logits()
     if show.scores is not None:
         arrays["scores"] = align_scores(show.scores, show.names, show.labels, show.times)
-        notes = [score_note(show.scores, _reduction(show, smoothing)) for smoothing in smoothings]
+        notes = [score_note(show.scores, reduction_of(show.smoothed(smoothing))) for smoothing in smoothings]
         facts["score"] = {"name": score_name(show.scores), "limits": score_limits(show.scores), "notes": notes}
     return arrays, facts
 
 
 def _place(show):
     """Find what the maps cover [pixel], and which of their axes run backwards."""
-    maps = show.smoothed(show.smoothings[-1])
+    maps = show.spiking
     left, right, bottom, top = map_extent(maps["y"].values, maps["x"].values)
     return sorted((top, bottom)), sorted((left, right)), [top > bottom, left > right]
 
@@ -189,7 +190,7 @@ def _pictures(show):
     """Return images (N, F, Y, X, C) in bytes, C 1 or 3, and the frame of each at each step."""
     if show.images is None:
         return None, None
-    maps = show.smoothed(show.smoothings[-1])
+    maps = show.spiking
     dt = float(maps.attrs.get("dt") or show.times[0])
     pictures, frames = [], []
     for position, name in enumerate(show.names):
@@ -200,19 +201,16 @@ def _pictures(show):
     return np.stack(pictures), frames
 
 
-def _reduction(show, smoothing):
-    return str(show.smoothed(smoothing).attrs.get("time_reduction") or "")
-
-
-def _kind(show, smoothing):
-    reduction = _reduction(show, smoothing)
-    return f"spiking, {reduction}" if reduction else "spiking"
+def _smoothing(show, name):
+    """Say how maps are smoothed, and of when a map is."""
+    scene = show.scene(0, None, name)
+    return {"name": name, "kind": scene.kind, "level": scene.at_step}
 
 
 def _answers(show, position, name):
     """Return what the spiking network and the CNN answer, None if that is the same or not known."""
     # Without smoothing, or with the only one there is.
-    found = answers_of(show.smoothed(show.smoothings[-1]), show.rate, position, name)
+    found = answers_of(show.spiking, show.rate, position, name)
     return None if found is None else [str(answer) for answer in found]
 
 

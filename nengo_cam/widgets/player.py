@@ -84,7 +84,8 @@ def player(
         each map its own. Or ``(vmin, vmax)`` [logit].
     smoothing : {"running mean", "lowpass", "none"}, optional
         How maps and logits are smoothed, to begin with; by default the running mean. The lowpass needs the variable
-        ``bias`` and even time steps.
+        ``bias`` and even time steps. A level that receivers hold (``attrs["readout"]`` "level") is shown as it is at
+        each step, "none", and cannot be averaged.
     synapse : nengo.synapses.Synapse or float
         What the lowpass filters by: a time constant [s], or a synapse of Nengo's.
     fps : float

@@ -12,6 +12,7 @@ from ..plotting.scale import check_scale, color_limits
 from ..plotting.score_curve import align_scores, check_scores
 from ..plotting.selection import milliseconds, select_scenes
 from ..scoring.agreement import cumulative, smooth
+from ..scoring.readout import holds_level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,8 @@ class Show:
     times : ndarray of shape (T,)
         Times of the steps [s].
     smoothings : tuple of str
-        Ways to smooth that can be chosen; the reduction that ``spiking`` comes with, if it has one.
+        Ways to smooth that can be chosen, the default first; the reduction that ``spiking`` comes with, if it has one.
+        A level that is held is shown as it is, and has no mean.
 
     Raises
     ------
@@ -83,7 +85,9 @@ class Show:
         self.times, self.labels = scene.times, scene.labels
         self.names = spiking["image"].values.tolist()
         self._synapse, self._cache = synapse, {}
-        self.smoothings: tuple[str, ...] = SMOOTHINGS if self._can_filter() else ("running mean", "none")
+        # The mean of a level with those of earlier steps is a worse estimate than the level itself.
+        choices = ("none", "lowpass") if holds_level(spiking) else SMOOTHINGS
+        self.smoothings: tuple[str, ...] = tuple(c for c in choices if c != "lowpass" or self._can_filter())
         if scene.reduction:
             self.smoothings = (scene.reduction,)
             self._cache[scene.reduction] = spiking

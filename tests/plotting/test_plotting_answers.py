@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 from nengo_cam import plotting
 from nengo_cam.plotting.answers import answers_of
@@ -82,3 +83,13 @@ def test_answers_are_not_guessed_from_some_of_the_labels(spiking, rate):
     assert answers_of(unsaid, None, 0, unsaid.image.values[0]) is None
     undefined = unsaid.assign(logits=unsaid.logits * np.nan)
     assert answers_of(undefined, flipped, 0, unsaid.image.values[0]) is None
+
+
+def test_a_level_answers_at_the_last_step(spiking, rate):
+    unsaid = spiking.assign_attrs(readout="level")
+    # The first steps say another label, loudly.
+    unsaid["logits"][:, :-1] = [9.0, 0, 0, 0]
+    unsaid["logits"][:, -1] = [0, 0, 1.0, 0]
+    expected = rate.assign(logits=rate.logits * 0 + xr.DataArray([0.0, 1, 0, 0], dims="label"))
+    assert answers_of(unsaid, expected, 0, 0) == ("emu", "dog")
+    assert answers_of(unsaid.assign_attrs(readout="mean"), expected, 0, 0) == ("cat", "dog")

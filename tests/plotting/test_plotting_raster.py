@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from nengo_cam import cumulative, smooth
 from nengo_cam.exceptions import ImageError, LabelError, ParameterError, ResultError
 from nengo_cam.plotting import raster
 
@@ -186,3 +187,128 @@ def test_errors_come_before_drawing(spiking, change, arguments, error, message):
     with pytest.raises(error, match=message):
         raster(change(spiking), fig=fig, **{"label": "cat", **arguments})
     assert not fig.axes
+
+
+def levels_of(rng, n_steps):
+    """Levels [quanta] of the SigmaDelta kind: signed changes of sizes up to a thousand, most of them none."""
+    sizes = rng.choice([0, 0, 0, 1, -1, 3, 128, -64, 1000], size=(3, n_steps, N_CHANNELS, 4, 4))
+    return np.cumsum(sizes, axis=1), sizes
+
+
+@pytest.fixture
+def held(spiking, rng):
+    """A Dataset whose features are levels, and what was sent at each step [unit of the feature]."""
+    quanta = rng.uniform(0.5, 3, N_CHANNELS)[:, None, None].astype(np.float32)
+    levels, sizes = levels_of(rng, 10)
+    features = (spiking.features.dims, levels.astype(np.float32) * quanta)
+    return spiking.assign(features=features).assign_attrs(readout="level", spike_kind="graded"), sizes * quanta
+
+
+NEURONS = [[2, 0, 1], [5, 3, 3], [0, 0, 0]]
+
+
+def test_ticks_of_a_level_are_its_changes(held):
+    data, sent = held
+    for result in (data, cumulative(data)):
+        drawn = raster(result, image=2, label="cat", neurons=NEURONS)
+        largest = max(abs(sent[2, :, k, y, x]).max() for k, y, x in NEURONS)
+        for row, (artist, (k, y, x)) in enumerate(zip(drawn.spikes, NEURONS)):
+            expected = []
+            for step, size in enumerate(sent[2, :, k, y, x]):
+                if size:
+                    length = 0.48 * max((abs(size) / largest) ** 0.5, 0.35)
+                    # Rows count downwards, so that up is less.
+                    expected.append([[step + 0.5, row], [step + 0.5, row - length if size > 0 else row + length]])
+            np.testing.assert_allclose(artist.get_segments(), expected, atol=1e-5)
+            assert len(expected) > 1
+        n_spikes = sum(np.count_nonzero(sent[2, :, k, y, x]) for k, y, x in NEURONS)
+        assert drawn.axes[0].get_title() == f"{n_spikes} spikes (graded)"
+
+
+def test_the_map_beside_a_level_is_the_last(held):
+    data, _ = held
+    drawn = raster(data, image=1)
+    # The answer is that of the last step, too.
+    winner = str(data.logits[1, -1].idxmax().values)
+    last = data.cam[1, -1].sel(label=winner)
+    assert drawn.axes[1].get_title() == f"image 1\n{winner}"
+    np.testing.assert_array_equal(drawn.map.get_array(), last)
+    assert drawn.colorbar.ax.get_xlabel() == "CAM at 10 ms [logit]"
+
+
+def test_the_neurons_of_a_level_that_spike_most_are_chosen(held):
+    data, sent = held
+    drawn = raster(data, label="dog", neurons=4)
+    last = data.cam[0, -1].sel(label="dog").values
+    expected = []
+    for cell in (last.argmax(), last.argmin()):
+        y, x = np.unravel_index(cell, last.shape)
+        n_spikes = [np.count_nonzero(sent[0, :, k, y, x]) for k in range(N_CHANNELS)]
+        expected += [[k, y, x] for k in sorted(range(N_CHANNELS), key=lambda k: -n_spikes[k])[:2]]
+    np.testing.assert_array_equal(drawn.neurons, expected)
+
+
+def test_later_steps_of_a_level_begin_with_what_is_known(held):
+    data, sent = held
+    drawn = raster(data.isel(time=slice(4, 8)), label="cat", neurons=NEURONS)
+    for artist, (k, y, x) in zip(drawn.spikes, NEURONS):
+        # The level before the first of them is not in the Dataset.
+        found = [step + 0.5 for step in range(5, 8) if sent[0, step, k, y, x]]
+        np.testing.assert_allclose(artist.get_positions(), found)
+
+
+def test_a_level_that_stays_is_silent_and_no_error(held):
+    data, _ = held
+    still = data.assign(features=data.features.isel(time=[3] * 10).assign_coords(time=data.time))
+    drawn = raster(still, label="cat", neurons=NEURONS)
+    # What there is was sent in the first step.
+    assert [len(artist.get_positions()) for artist in drawn.spikes] == [
+        int(data.features[0, 3, k, y, x] != 0) for k, y, x in NEURONS
+    ]
+    silent = raster(still.assign(features=still.features * 0), label="cat", neurons=NEURONS)
+    assert silent.axes[0].get_title() == "0 spikes (graded)"
+
+
+@pytest.mark.parametrize("bits", [None, 1, 2])
+def test_levels_of_a_network(small_model, rng, bits):
+    """At each step as many ticks as the neurons send spikes."""
+    import nengo_cam as ncam
+    from nengo_cam.neurons import spike_code
+
+    images = rng.random((3, 8, 6, 2), dtype=np.float32)
+    net = ncam.convert(small_model, calibrate_on=images, neurons=ncam.SigmaDelta(bits=bits))
+    ran = ncam.spiking_cam(net, images[:1], keep_features=True, n_steps=12, seed=0, progress_bar=False)
+    shape = ran.features.shape[2:]
+    every = np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=1)
+    drawn = raster(ran.assign_attrs(readout="level"), neurons=every)
+    ensemble = list(net.spiking_layers.values())[-1]
+    with net.probed_neurons() as probes, ncam.Simulator(net.net, seed=0, progress_bar=False) as sim:
+        sim.run_steps(12, data={net.input: np.repeat(images[:1].reshape(1, -1), 12, axis=0)})
+        output = sim.data[list(probes.values())[-1]]
+    code = spike_code(ensemble.neuron_type, 0.001)
+    expected = code.count_events(code.sizes(output)).sum(axis=1)
+    steps = np.concatenate([artist.get_positions() for artist in drawn.spikes])
+    np.testing.assert_array_equal(np.histogram(steps, np.arange(13))[0], expected)
+    assert expected[0] > 10 and (bits is None) == (expected[1:].sum() == 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.isel(time=slice(None, None, 3)), "expected all steps of 0.001 s, got up to 0.003 s"),
+        (lambda s: cumulative(s, burn_in=2), "its features are not all finite; expected levels at all steps"),
+        (lambda s: smooth(s.drop_vars("logits"), 0.005), r"averaged or smoothed; .* got 'smoothed by Lowpass"),
+        (lambda s: s.assign_attrs(spike_kind="none"), "its features are no spikes; .* got spike_kind 'none'"),
+        (lambda s: s.assign_attrs(readout="sum"), "expected 'mean' or 'level' in its attrs, got 'sum'"),
+    ],
+)
+def test_levels_that_tell_no_spikes(held, change, message):
+    fig = Figure()
+    with pytest.raises(ResultError, match=message):
+        raster(change(held[0]), label="cat", fig=fig)
+    assert not fig.axes
+
+
+def test_the_kind_of_spike_stands_above_the_raster(spiking):
+    drawn = raster(spiking.assign_attrs(readout="mean", spike_kind="signed unit"), label="cat", neurons=NEURONS)
+    assert drawn.axes[0].get_title().endswith(" spikes (signed unit)")

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from nengo_cam.exceptions import ImageError, LabelError, ParameterError
+from nengo_cam import cumulative, plotting
+from nengo_cam.exceptions import ImageError, LabelError, ParameterError, ResultError
 from nengo_cam.plotting.selection import milliseconds, nearest_steps, select_scenes
 
 
@@ -105,3 +106,41 @@ def test_names_may_be_objects(spiking, rate, images):
     spiking["cnn_answer"] = ("image", np.array(["cat", "fox", "emu"], object))
     (scene,) = select_scenes(spiking, rate, images, 1, "dog")
     assert (scene.image, scene.label, scene.answers) == (1, "dog", ("dog", "fox"))
+
+
+@pytest.mark.parametrize(
+    ("attrs", "kind", "moment"),
+    [
+        ({}, "spiking", "3 ms"),
+        ({"readout": "mean", "spike_kind": "unit"}, "spiking", "3 ms"),
+        ({"readout": "mean", "time_reduction": "running mean"}, "spiking, running mean", "3 ms"),
+        ({"readout": "level", "spike_kind": "graded"}, "spiking, held level", "at 3 ms"),
+        ({"readout": "level", "time_reduction": "level at each step"}, "spiking, held level", "at 3 ms"),
+        # What is smoothed is not of one step.
+        ({"readout": "level", "time_reduction": "lowpass 5 ms"}, "spiking, lowpass 5 ms", "3 ms"),
+        ({"readout": "level", "spike_kind": "none"}, "not spiking, held level", "at 3 ms"),
+    ],
+)
+def test_maps_are_called_what_they_are(spiking, attrs, kind, moment):
+    (scene,) = select_scenes(spiking.assign_attrs(attrs), None, None, 0, "cat")
+    assert (scene.kind, scene.moment(2)) == (kind, moment)
+
+
+def test_titles_say_that_a_level_is_of_its_step(spiking, rate, images):
+    held = cumulative(spiking.assign_attrs(readout="level"))
+    drawn = plotting.timeline(held, rate, images, label="cat", times=[0.002, 0.01])
+    assert [ax.get_title() for ax in drawn.axes] == ["input", "at 2 ms", "at 10 ms", "rate"]
+    assert drawn.figure.get_suptitle() == "image 0, label cat (spiking, held level)"
+    # The level of that step, not the mean up to it.
+    np.testing.assert_array_equal(drawn.maps[0].get_array(), spiking.cam[0, 1].sel(label="cat"))
+    drawn = plotting.comparison(held, rate, images, label="cat", times=[0.003])
+    assert [ax.get_title() for ax in drawn.axes[0]] == ["input", "rate", "at 3 ms", "last − rate"]
+    film = plotting.animate(held, rate, images, label="cat", progress_bar=False)
+    film.draw(4)
+    assert film.panels[0].map_axes[0].get_title() == "spiking, held level\nlabel cat, at 5 ms"
+    np.testing.assert_array_equal(film.panels[0].maps[0].get_array(), spiking.cam[0, 4].sel(label="cat"))
+
+
+def test_a_readout_that_is_not_known_is_not_drawn(spiking):
+    with pytest.raises(ResultError, match="expected 'mean' or 'level' in its attrs, got 'sum'"):
+        select_scenes(spiking.assign_attrs(readout="sum"), None, None, 0, "cat")

@@ -171,3 +171,23 @@ def test_errors_come_before_drawing(curve, change, arguments, error, message):
     with pytest.raises(error, match=message):
         tradeoff(change(curve), fig=fig, **arguments)
     assert not fig.axes
+
+
+def test_rates_of_held_levels_are_shown_as_levels(curve):
+    held = curve.assign_coords(quantum=("neurons", [0.5, 0.5]))
+    drawn = tradeoff(held)
+    assert drawn.legend.get_title().get_text() == "levels"
+    assert [text.get_text() for text in drawn.legend.get_texts()] == ["100", "400", "2000", "CNN"]
+    assert [row[0].get_title("left") for row in drawn.axes] == ["IF", "SRL"]
+    assert tradeoff(held.sel(neurons="SRL")).legend.get_title().get_text() == "levels"
+
+
+def test_rows_say_their_levels_where_others_have_rates(curve):
+    mixed = curve.assign_coords(quantum=("neurons", [np.nan, 0.5]))
+    drawn = tradeoff(mixed)
+    assert drawn.legend.get_title().get_text() == "target\nrate [Hz]"
+    assert [text.get_text() for text in drawn.legend.get_texts()][:3] == ["50", "200", "1000"]
+    assert [row[0].get_title("left") for row in drawn.axes] == ["IF", "SRL, levels: rate / 0.5 Hz"]
+    # Two quanta make two numbers of levels of one rate.
+    two = tradeoff(curve.assign_coords(quantum=("neurons", [1.0, 0.5])))
+    assert [row[0].get_title("left") for row in two.axes] == ["IF, levels: rate / 1 Hz", "SRL, levels: rate / 0.5 Hz"]

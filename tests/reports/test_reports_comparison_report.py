@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from nengo_cam import compare, decision_latency, explanation_latency, latency_summary
+from nengo_cam import compare, cumulative, decision_latency, explanation_latency, latency_summary
 from nengo_cam.exceptions import OutputPathError, ParameterError
 from nengo_cam.reports.comparison_page import write_page
 from nengo_cam.reports.comparison_report import check_request, report_comparison
@@ -269,3 +269,31 @@ def test_answers_that_differ_are_said_on_the_page(spiking, rate, images, tmp_pat
     assert html.escape(said) in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     same = answered.assign(cnn_answer=answered.answer)
     assert not any("another answer" in note for note in report_comparison(same, rate, images).notes)
+
+
+def test_the_page_says_how_a_level_is_read(spiking, rate, images, tmp_path):
+    rng = np.random.default_rng(5)
+    levels = rng.choice([0, 0, 3, -2], size=(1, 12, 6, 4, 4)).cumsum(axis=1).astype(float)
+    held = cumulative(spiking.assign_attrs(readout="level", spike_kind="power of two"))
+    features = held.isel(image=[0]).assign(features=(("image", "time", "channel", "y", "x"), levels))
+    features.attrs["synapse"] = "None"
+    report = report_comparison(held, rate, images, features=features)
+    # Scores of the steps themselves.
+    expected = compare(spiking, rate).pearson.sel(label=report.scores.label)
+    np.testing.assert_array_equal(report.scores.pearson, expected)
+    report.save(tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    rows = {row[0]: row[1:] for row in Cells(text).rows}
+    assert rows["maps and logits"] == ["the level at each step, not averaged"]
+    assert rows["spikes"] == ["power of two"]
+    assert re.search(r"a longer one is a larger spike.*What is sent: power of two\.</figcaption>", text)
+    titles = [ax.get_title() for ax in report.figures["comparison"].axes[1:5]]
+    assert titles == ["rate", "at 1 ms", "at 4 ms", "at 12 ms"]
+
+
+def test_the_page_says_how_unit_spikes_are_read(spiking, rate, images, tmp_path):
+    for maps, said in ((spiking, "of each step by itself"), (cumulative(spiking), "running mean")):
+        maps = maps.assign_attrs(readout="mean", spike_kind="unit")
+        report_comparison(maps, rate, images).save(tmp_path)
+        rows = {row[0]: row[1:] for row in Cells((tmp_path / "report.html").read_text(encoding="utf-8")).rows}
+        assert (rows["maps and logits"], rows["spikes"]) == ([said], ["unit"])

@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import nengo_cam as ncam
 from nengo_cam.exceptions import ParameterError, ResultError
@@ -490,3 +491,33 @@ def test_no_requests(opened, spiking, rate, images, scores):
     urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert [url for url in urls if not url.startswith(("file:", "data:", "blob:"))] == []
     assert len([url for url in urls if url.startswith("file:")]) == 1
+
+
+def test_the_page_of_a_level_says_so(spiking, rate, scores):
+    held = ncam.cumulative(spiking.assign_attrs(readout="level"))
+    # Compared before a smoothing that the page offers.
+    made = player(held, rate, scores=scores.assign_attrs(held.attrs, references="those"))
+    facts = facts_of(made.to_html())
+    kinds = [("none", "spiking, held level", True), ("lowpass", "spiking, lowpass 10 ms", False)]
+    assert [(s["name"], s["kind"], s["level"]) for s in facts["smoothings"]] == kinds
+    assert facts["score"]["notes"] == ["", "maps: level of each step"]
+    assert facts["start"]["smoothing"] == 0
+    of_spikes = facts_of(player(spiking, rate).to_html())
+    assert not any(smoothing["level"] for smoothing in of_spikes["smoothings"])
+
+
+def test_the_page_names_the_answer_of_a_level_at_the_end(spiking, rate):
+    spiking["logits"][:, :-1] = [9.0, 0, 0]
+    spiking["logits"][:, -1] = [0, 0, 1.0]
+    expected = rate.assign(logits=rate.logits * 0 + xr.DataArray([0.0, 1, 0], dims="label"))
+    facts = facts_of(player(spiking.assign_attrs(readout="level"), expected).to_html())
+    assert facts["answers"] == [["emu", "dog"]] * 3
+
+
+@pytest.mark.browser
+def test_captions_of_a_level_in_a_browser(opened, spiking, rate):
+    shown = opened(player(spiking.assign_attrs(readout="level"), rate, label="dog"))
+    shown.move(4)
+    assert shown.text("#spiking-figure figcaption") == "spiking, held level, label dog, at 5 ms"
+    shown.choose("smoothing", "lowpass")
+    assert shown.text("#spiking-figure figcaption") == "spiking, lowpass 10 ms, label dog, 5 ms"

@@ -354,3 +354,18 @@ def test_a_page_appears_whole_or_not_at_all(spiking, tmp_path, monkeypatch):
         made.save(path)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_level_is_shown_as_it_is(spiking, rate):
+    held = spiking.assign_attrs(readout="level", spike_kind="graded")
+    for maps in (held, ncam.cumulative(held)):
+        made = player(maps, rate, label="dog")
+        assert made.show.smoothings == ("none", "lowpass") and made.smoothing == "none"
+        made.draw(4)
+        np.testing.assert_array_equal(drawn(made), spiking["cam"][0, 4, made.show.labels.index("dog")])
+        with pytest.raises(ParameterError, match=r"expected one of \['none', 'lowpass'\], got 'running mean'"):
+            made.select(smoothing="running mean")
+    assert player(held.drop_vars("bias")).show.smoothings == ("none",)
+    assert player(held.isel(time=[0, 1, 5])).show.smoothings == ("none",)
+    smoothed = player(ncam.smooth(held, 0.005))
+    assert smoothed.show.smoothings == ("smoothed by Lowpass(tau=0.005)",)

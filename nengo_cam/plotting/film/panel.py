@@ -9,7 +9,6 @@ import numpy as np
 from ..answers import say_answer
 from ..displayed import gray
 from ..overlay import draw_map
-from ..selection import milliseconds
 from ..text import literal, plain
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ class Panel:
         if self.input is not None:
             self.input.set_data(scene.picture(step))
             pictures = [self.input, *pictures]
-        title = f"{plain(scene.kind, _LONGEST_LINE)}\nlabel {self._label}{self._break}{milliseconds(scene.times[step])}"
+        title = f"{plain(scene.kind, _LONGEST_LINE)}\nlabel {self._label}{self._break}{scene.moment(step)}"
         self.map_axes[0].set_title(title, fontsize="medium")
         for line, labels in self._curves:
             line.set_data(*_joined(self._milliseconds[: step + 1], self._logits[: step + 1, labels]))

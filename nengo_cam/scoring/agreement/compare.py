@@ -30,7 +30,9 @@ def compare(
 ) -> xr.Dataset:
     """Score the maps of a spiking network at each time step against those of the rate network.
 
-    Maps are taken as they are. Those of a single step are mostly noise: reduce them first by `cumulative` or `smooth`.
+    Maps are taken as they are. Those of a single step of unit spikes are mostly noise: reduce them first by
+    `cumulative` or `smooth`. A level that receivers hold (``attrs["readout"]`` "level") is scored at each step without.
+
     Images run a block at a time, so memory beyond the scores does not grow with their number.
 
     Parameters

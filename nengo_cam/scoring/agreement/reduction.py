@@ -1,6 +1,7 @@
 """Maps and logits averaged or smoothed over time.
 
-Both are linear, and so is a map in its features: the reduced map is the map of the reduced activity.
+Both are linear, and so is a map in its features: the reduced map is the map of the reduced activity. Levels that
+receivers hold are not averaged: each step is an estimate by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import xarray as xr
 from ...checks.parameters import is_real, is_whole
 from ...exceptions import ParameterError, ResultError
 from ..positions import describe
+from ..readout import LEVEL_AT_STEP, holds_level, reduction_of
 
 if TYPE_CHECKING:
     from nengo.synapses import Synapse
@@ -26,6 +28,10 @@ def cumulative(spiking: xr.Dataset, *, burn_in: int = 0) -> xr.Dataset:
     At step :math:`t` the result holds :math:`\frac{1}{t - b} \sum_{s=b+1}^{t} x_s`, with a burn-in of :math:`b` steps.
     Averaging is linear, so mean over positions + bias = logit still holds.
 
+    It is how unit spikes are read (``attrs["readout"]`` "mean"). Where receivers hold a level ("level"), as of
+    `nengo_cam.SigmaDelta`, the last step is the estimate, and its mean with earlier ones would be a worse one: such a
+    result is given back as it is.
+
     Parameters
     ----------
     spiking : xarray.Dataset
@@ -37,12 +43,13 @@ def cumulative(spiking: xr.Dataset, *, burn_in: int = 0) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        The same variables and dims; counts become floats. ``attrs["time_reduction"]`` says what was done.
+        The same variables and dims; counts that are averaged become floats. ``attrs["time_reduction"]`` says what was
+        done, of levels "level at each step".
 
     Raises
     ------
     ResultError
-        If there is no time dimension, or the maps are reduced over time already.
+        If there is no time dimension, the maps are reduced over time already, or their readout is not known.
     ParameterError
         If ``burn_in`` is not a whole number of steps, fewer than there are.
 
@@ -53,10 +60,19 @@ def cumulative(spiking: xr.Dataset, *, burn_in: int = 0) -> xr.Dataset:
     True
     >>> averaged.attrs["time_reduction"]
     'running mean'
+
+    Nothing is averaged of a level that is held:
+
+    >>> held = spiking.assign_attrs(readout="level")
+    >>> bool((ncam.cumulative(held).cam == held.cam).all())
+    True
     """
     _check_unreduced(spiking)
     n_steps = spiking.sizes["time"]
     check_burn_in(burn_in, n_steps)
+    left_out = f" without the first {burn_in} steps" if burn_in else ""
+    if holds_level(spiking):
+        return _without_first(spiking, burn_in).assign_attrs(time_reduction=LEVEL_AT_STEP + left_out)
 
     def average(steps, out):
         out[:burn_in] = np.nan
@@ -65,8 +81,7 @@ def cumulative(spiking: xr.Dataset, *, burn_in: int = 0) -> xr.Dataset:
             total += steps[i]
             out[i] = total / (i + 1 - burn_in)
 
-    what = f"running mean without the first {burn_in} steps" if burn_in else "running mean"
-    return _reduced(spiking, average, what)
+    return _reduced(spiking, average, f"running mean{left_out}")
 
 
 def smooth(spiking: xr.Dataset, synapse: Synapse | float) -> xr.Dataset:
@@ -76,6 +91,8 @@ def smooth(spiking: xr.Dataset, synapse: Synapse | float) -> xr.Dataset:
     :math:`y_t = a\, y_{t-1} + (1 - a)\, x_t` with :math:`a = e^{-dt / \tau}` and :math:`y_0 = 0`, without delay.
     What is filtered of the logits is logit - bias, which the features cause; the bias is there from the start. So
     mean over positions + bias = logit still holds.
+
+    A level that receivers hold may be smoothed as well; it need not be, as it holds no noise of single spikes.
 
     Parameters
     ----------
@@ -92,8 +109,8 @@ def smooth(spiking: xr.Dataset, synapse: Synapse | float) -> xr.Dataset:
     Raises
     ------
     ResultError
-        If there is no time dimension, time steps are not even, the maps are reduced over time already, or there are
-        logits but no bias.
+        If there is no time dimension, time steps are not even, the maps are reduced over time already, their readout is
+        not known, or there are logits but no bias.
     ParameterError
         If ``synapse`` is neither a synapse nor a positive number.
 
@@ -182,11 +199,20 @@ def _check_unreduced(spiking):
             f"spiking: expected a Dataset with a time dimension, got {describe(spiking)}. Pass the result of "
             "spiking_cam."
         )
-    if spiking.attrs.get("time_reduction"):
+    if reduction_of(spiking):
         raise ResultError(
             f"spiking: it is averaged over time already, or smoothed; expected what spiking_cam gives, got "
             f"{spiking.attrs['time_reduction']!r}. Reduce it once."
         )
+
+
+def _without_first(spiking, burn_in):
+    """Leave out the first steps, as a mean does that begins after them; everything else stays what it is."""
+    if not burn_in:
+        return spiking
+    over_time = {name: values for name, values in spiking.data_vars.items() if "time" in values.dims}
+    late = xr.DataArray(np.arange(spiking.sizes["time"]) >= burn_in, dims="time")
+    return spiking.assign({name: _keep(values.where(late), values) for name, values in over_time.items()})
 
 
 def _time_step(spiking):

@@ -46,8 +46,9 @@ def localization_scores(
     """Score how well maps of labels point at the objects of these labels.
 
     Give either boxes or masks. Negative parts of a map are evidence against the label: they are never the strongest
-    unless all is negative, and count as 0 in energy and overlap. Maps are taken as they are; reduce them first by
-    `nengo_cam.cumulative` or `nengo_cam.smooth`, as those of single steps are mostly noise.
+    unless all is negative, and count as 0 in energy and overlap. Maps are taken as they are. Those of single steps of
+    unit spikes are mostly noise: reduce them first by `nengo_cam.cumulative` or `nengo_cam.smooth`; a level that
+    receivers hold (``attrs["readout"]`` "level") is scored at each step without.
 
     Parameters
     ----------

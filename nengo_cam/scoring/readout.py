@@ -1,0 +1,91 @@
+"""How the steps of a result are read: averaged over time, or each as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..exceptions import ResultError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["LEVEL_AT_STEP", "holds_level", "reduction_of", "spike_kind_of"]
+
+#: What `nengo_cam.cumulative` makes of levels, in ``attrs["time_reduction"]``: nothing else.
+LEVEL_AT_STEP = "level at each step"
+# How it begins where nothing was averaged: of `cumulative`, with or without a burn-in, and of chosen steps.
+_UNREDUCED = (LEVEL_AT_STEP, "none")
+
+
+def holds_level(result: xr.Dataset | xr.DataArray) -> bool:
+    """Tell whether a step is an estimate by itself, because receivers hold the level of each neuron.
+
+    Parameters
+    ----------
+    result : xarray.Dataset or xarray.DataArray
+        Made by `nengo_cam.spiking_cam`, or from it. Its ``attrs["readout"]`` is "level", or "mean" where unit spikes
+        are averaged over time; older files do not say it, and are read as "mean".
+
+    Returns
+    -------
+    bool
+        True for "level".
+
+    Raises
+    ------
+    ResultError
+        If the readout is something else.
+
+    Examples
+    --------
+    >>> from nengo_cam.scoring.readout import holds_level
+    >>> holds_level(spiking), holds_level(spiking.assign_attrs(readout="level"))
+    (False, True)
+    """
+    readout = str(result.attrs.get("readout") or "mean")
+    if readout not in ("mean", "level"):
+        raise ResultError(
+            f"readout: it is not known how to read the steps of this result; expected 'mean' or 'level' in its attrs, "
+            f"got {readout!r}. Assign what its network has, e.g. .assign_attrs(readout='mean')."
+        )
+    return readout == "level"
+
+
+def reduction_of(result: xr.Dataset | xr.DataArray) -> str:
+    """Say how maps were averaged or smoothed over time.
+
+    Parameters
+    ----------
+    result : xarray.Dataset or xarray.DataArray
+        Made by `nengo_cam.spiking_cam`, or from it.
+
+    Returns
+    -------
+    str
+        Its ``attrs["time_reduction"]``, such as "running mean"; empty if nothing was averaged. Levels that are kept as
+        they are say so there, which is no reduction.
+
+    Raises
+    ------
+    ResultError
+        If its readout is not known.
+    """
+    reduction = str(result.attrs.get("time_reduction") or "")
+    return "" if holds_level(result) and reduction.startswith(_UNREDUCED) else reduction
+
+
+def spike_kind_of(result: xr.Dataset | xr.DataArray) -> str:
+    """Say what a spike is.
+
+    Parameters
+    ----------
+    result : xarray.Dataset or xarray.DataArray
+        Made by `nengo_cam.spiking_cam`, or from it.
+
+    Returns
+    -------
+    str
+        Its ``attrs["spike_kind"]``: "unit", "signed unit", "power of two" or "graded", or several of them; "none" of
+        neurons that do not spike; empty if it does not say so.
+    """
+    return str(result.attrs.get("spike_kind") or "")
