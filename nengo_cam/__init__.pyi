@@ -6,6 +6,7 @@ from . import (
     conversion,
     datasets,
     exceptions,
+    explaining,
     measurement,
     models,
     neurons,
@@ -20,6 +21,8 @@ from .conversion.convert import CAMNetwork, convert
 from .conversion.report import Report
 from .conversion.verify import Verification
 from .exceptions import CAMError
+from .explaining.explain import Explanation, explain
+from .explaining.recommend import Recommendation, recommend
 from .measurement import backends
 from .measurement.activity import measure_activity
 from .measurement.calibration_curve import calibration_curve
@@ -54,7 +57,9 @@ __all__ = [
     "CAMNetwork",
     "ClippedIntegrateAndFire",
     "ClippedRectifiedLinear",
+    "Explanation",
     "IntegrateAndFire",
+    "Recommendation",
     "Report",
     "SigmaDelta",
     "SignedClippedIntegrateAndFire",
@@ -84,6 +89,8 @@ __all__ = [
     "decision_latency",
     "energy",
     "exceptions",
+    "explain",
+    "explaining",
     "explanation_latency",
     "faithfulness",
     "find_head",
@@ -102,6 +109,7 @@ __all__ = [
     "raster",
     "rate_cam",
     "rate_predict",
+    "recommend",
     "reports",
     "scoring",
     "simulator",

@@ -19,6 +19,7 @@ __all__ = [
     "ChannelMismatchError",
     "CompatibilityError",
     "DatasetUnavailableError",
+    "DepthWarning",
     "HeadError",
     "ImageError",
     "InputFileError",
@@ -162,6 +163,10 @@ class CAMWarning(UserWarning):
 
 class AnswerWarning(CAMWarning):
     """A spiking network answers otherwise than the CNN that it came from, so its maps are those of another answer."""
+
+
+class DepthWarning(CAMWarning):
+    """Spikes of one size were asked for, and the network has more rectified layers than they carry."""
 
 
 class SilentFeaturesWarning(CAMWarning):

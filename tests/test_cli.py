@@ -466,6 +466,27 @@ def test_every_kind_of_neurons_can_be_chosen(run, tmp_path, saved_model, neurons
     assert re.search(rf"conv0 .* {neurons} +yes", text)
 
 
+def test_neurons_can_be_chosen_by_the_number_of_layers(run, saved_model):
+    text = run("inspect", saved_model, "--neurons", "auto")
+    assert re.search(r"conv0 .* SignedIntegrateAndFire +yes", text)
+    assert "Neurons chosen: SignedIntegrateAndFire(negative_threshold=0.25), as" in text
+
+
+def test_recommend_prints_and_writes_the_table(run, tmp_path, saved_model, small_model, images):
+    np.save(tmp_path / "images.npy", images)
+    arguments = ["recommend", saved_model, tmp_path / "images.npy", "--steps", 15, "--seed", 0]
+    text = run(*arguments, "--out", tmp_path / "table.nc")
+    expected = ncam.recommend(small_model, images, n_steps=15, seed=0, progress_bar=False)
+    assert text == f"{expected}\n{tmp_path / 'table.nc'}\n"
+    with xr.open_dataset(tmp_path / "table.nc") as saved:
+        np.testing.assert_array_equal(saved.events, expected.dataset.events)
+    run(*arguments, "--out", tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open() as table:
+        assert [row["neurons"] for row in csv.DictReader(table)] == expected.dataset.neurons.values.tolist()
+    assert "not a format of tables" in run(*arguments, "--out", tmp_path / "table.txt", code=1)
+    assert "No such option" in run(*arguments, "--neurons", "LIF", code=2)
+
+
 def test_neurons_that_reports_and_warnings_recommend_can_be_chosen():
     room = pathlib.Path(ncam.__file__).with_name("measurement")
     sources = [(room / name).read_text() for name in ("answers.py", "activity.py")]

@@ -49,7 +49,7 @@ INTERNAL = {
     "scoring.positions",
 }
 #: Rooms whose modules are the public ones; of other packages it is what they export.
-ROOMS = ("checks", "conversion", "measurement", "models", "reports", "scoring")
+ROOMS = ("checks", "conversion", "explaining", "measurement", "models", "reports", "scoring")
 
 
 def blocks(page, language):

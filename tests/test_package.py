@@ -15,7 +15,10 @@ PACKAGE = pathlib.Path(nengo_cam.__file__).parent
 MODULES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 ROOMS = sorted({path.split("/")[0].removesuffix(".py") for path in MODULES})
 #: Private attributes outside of `compat`: who asks for them by name.
-PROTOCOLS = {("widgets/player.py", "_repr_mimebundle_"): "IPython, of everything that a notebook shows"}
+PROTOCOLS = {
+    ("widgets/player.py", "_repr_mimebundle_"): "IPython, of everything that a notebook shows",
+    ("explaining/explain.py", "_repr_mimebundle_"): "IPython, of everything that a notebook shows",
+}
 
 
 def test_every_public_name_is_there():

@@ -30,6 +30,10 @@ IMPOSSIBLE = {
     },
     ("measurement.calibration_curve.calibration_curve", "ResultError"): "it reduces its own result, once",
     ("measurement.calibration_curve.calibration_curve", "ChannelMismatchError"): "features and kernel fit",
+    ("explaining.recommend.recommend", "ResultError"): "it reduces its own result, once",
+    ("explaining.recommend.recommend", "ChannelMismatchError"): "features and kernel fit",
+    ("explaining.recommend.recommend", "LabelError"): "no classes are given",
+    ("explaining.explain.explain", "ChannelMismatchError"): "features and kernel fit",
     ("measurement.cost.CostRecorder.begin", "ModelTypeError"): "a run has a network",
     **{
         (f"measurement.cam.{name}", "ChannelMismatchError"): "features and kernel fit"

@@ -19,8 +19,8 @@ def test_the_session_runs(tmp_path, monkeypatch, capsys):
     found = {}
     exec(session, found)
     assert "Rate form against Keras" in capsys.readouterr().out
-    assert found["spiking"].cam.dims == ("image", "time", "label", "y", "x")
-    assert found["rate"].cam.dims == ("image", "label", "y", "x")
+    assert found["result"].spiking.cam.dims == ("image", "time", "label", "y", "x")
+    assert found["result"].rate.cam.dims == ("image", "label", "y", "x")
     assert (tmp_path / "cam.gif").stat().st_size > 10_000
 
 

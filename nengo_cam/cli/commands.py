@@ -20,7 +20,16 @@ from ..scoring import agreement
 from ..scoring.readout import holds_level
 from ..version import __version__
 from .inputs import check_run_options, prepare
-from .options import convert_options, label_options, model_options, progress_bar, run_options, simulation
+from .options import (
+    convert_options,
+    label_options,
+    model_options,
+    neurons_option,
+    progress_bar,
+    run_options,
+    scale_option,
+    simulation,
+)
 from .terminal import describe_readout, say_answers, say_readout, say_replaced, table
 
 __all__ = ["main"]
@@ -77,6 +86,7 @@ def main() -> None:
     "--out", type=click.Path(path_type=pathlib.Path), default="nengo_cam_demo", show_default=True, help="Output folder."
 )
 @click.option("--images", "n_images", default=20, show_default=True, type=click.IntRange(3, 360), help="Digits to run.")
+@neurons_option
 @run_options
 def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
     """Convert the CNN that ships with the package and film it deciding on handwritten digits."""
@@ -138,6 +148,8 @@ def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
 @click.option("--raw", is_flag=True, help="Show each step of unit spikes by itself instead of the running mean.")
 @label_options
 @model_options
+@scale_option
+@neurons_option
 @run_options
 def animate(
     model: pathlib.Path,
@@ -183,6 +195,8 @@ def animate(
 )
 @click.option("--out", type=click.Path(path_type=pathlib.Path), help="Write the table to this file too, .nc or .csv.")
 @model_options
+@scale_option
+@neurons_option
 @run_options
 def inspect(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.Path | None, **options: Any) -> None:
     """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
@@ -234,6 +248,8 @@ def inspect(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.
 @click.option("--raw", is_flag=True, help="Compare each step of unit spikes by itself instead of the running mean.")
 @label_options
 @model_options
+@scale_option
+@neurons_option
 @run_options
 def compare(
     model: pathlib.Path,
@@ -286,6 +302,35 @@ def compare(
     paths = report.save(out)
     click.echo("\n".join(f"{path}" for path in paths))
     say_replaced(paths, existed)
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
+@click.option("--out", type=click.Path(path_type=pathlib.Path), help="Write the table to this file too, .nc or .csv.")
+@model_options
+@run_options
+def recommend(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.Path | None, **options: Any) -> None:
+    """Try kinds of neurons on a saved Keras MODEL and IMAGES, and say which carries it.
+
+    IMAGES are .npy, .npz, PNG or JPEG. Prints for each kind how often the spiking network answers as the CNN does, how
+    close its maps are, what it sends, and after how many steps it has settled.
+    """
+    existed: set[pathlib.Path] = set()
+    if out is not None:
+        _check_table(out, inputs=[model, *images])
+        existed = {out} if out.exists() else existed
+    job = prepare(model, images, options)
+    import nengo_cam as ncam
+
+    run = {**simulation(options), "synapse": options["synapse"], "target_rate": options["target_rate"]}
+    found = ncam.recommend(job.source, job.images, **job.calibration, **run)
+    click.echo(found)
+    if out is not None:
+        with atomic_path(out) as path:
+            _write_table(found.dataset, path)
+        click.echo(out)
+        say_replaced([out], existed)
 
 
 def _check_table(path, inputs):

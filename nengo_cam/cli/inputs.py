@@ -113,7 +113,8 @@ def prepare(model: pathlib.Path, images: Sequence[pathlib.Path], options: dict[s
         What was read.
     """
     check_run_options(options)
-    if options["scale_firing_rates"] is not None and options["calibrate_on"]:
+    scale = options.get("scale_firing_rates")
+    if scale is not None and options["calibrate_on"]:
         raise ParameterError(
             "--calibrate-on: nothing is calibrated with one scale for all layers; expected it without "
             "--scale-firing-rates, got both. Leave one out."
@@ -134,8 +135,8 @@ def prepare(model: pathlib.Path, images: Sequence[pathlib.Path], options: dict[s
     array, sources = _read_images(images, head.input_shape, options)
     samples, _ = _read_images(options["calibrate_on"], head.input_shape, options)
     calibration = {"calibrate_on": array if samples is None else samples}
-    if options["scale_firing_rates"] is not None:
-        calibration = {"scale_firing_rates": options["scale_firing_rates"]}
+    if scale is not None:
+        calibration = {"scale_firing_rates": scale}
     return Job(source, head, array, sources, names, calibration, options)
 
 

@@ -12,17 +12,41 @@ import click
 from .. import compat
 from ..models.files.pictures import FITS
 
-__all__ = ["NEURONS", "convert_options", "model_options", "progress_bar", "run_options", "simulation"]
+__all__ = [
+    "NEURONS",
+    "convert_options",
+    "label_options",
+    "model_options",
+    "neurons_option",
+    "progress_bar",
+    "run_options",
+    "scale_option",
+    "simulation",
+]
 
 _SIMULATORS = ("nengo_cam", "nengo_dl", "nengo")
 RANGES = ("none", "0,1", "-1,1")
-#: What ReLU can become: the types that reports and warnings name, and where they are.
+#: Lets `nengo_cam.convert` choose what ReLU becomes.
+AUTO = "auto"
+#: What else ReLU can become: the types that reports and warnings name, and where they are.
 NEURONS = {
     "IntegrateAndFire": "nengo_cam",
     "SignedIntegrateAndFire": "nengo_cam",
+    "SigmaDelta": "nengo_cam",
     "SpikingRectifiedLinear": "nengo",
     "LIF": "nengo",
 }
+
+
+def neurons_option(command: Callable) -> Callable:
+    """Add the option that says what ReLU becomes."""
+    return click.option(
+        "--neurons",
+        type=click.Choice([AUTO, *NEURONS]),
+        default="IntegrateAndFire",
+        show_default=True,
+        help="What ReLU becomes; auto chooses by the number of layers.",
+    )(command)
 
 
 def run_options(command: Callable) -> Callable:
@@ -30,13 +54,6 @@ def run_options(command: Callable) -> Callable:
     for option in (
         click.option("--steps", "n_steps", default=100, show_default=True, type=click.IntRange(1), help="Time steps."),
         click.option("--dt", default=0.001, show_default=True, help="Time step [s]."),
-        click.option(
-            "--neurons",
-            type=click.Choice(list(NEURONS)),
-            default="IntegrateAndFire",
-            show_default=True,
-            help="What ReLU becomes.",
-        ),
         click.option(
             "--synapse", type=float, help="Time constant of a lowpass filter on all spikes [s]. Default: none."
         ),
@@ -70,9 +87,6 @@ def model_options(command: Callable) -> Callable:
             help="Images to calibrate firing rates on; give it again for more files. Default: those that are run.",
         ),
         click.option(
-            "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
-        ),
-        click.option(
             "--fit",
             type=click.Choice(FITS),
             default="crop",
@@ -93,6 +107,13 @@ def model_options(command: Callable) -> Callable:
     ):
         command = option(command)
     return command
+
+
+def scale_option(command: Callable) -> Callable:
+    """Add the option that sets firing rates without calibration."""
+    return click.option(
+        "--scale-firing-rates", type=float, help="One scale for all layers [Hz per unit], instead of --target-rate."
+    )(command)
 
 
 def label_options(command: Callable) -> Callable:
@@ -120,9 +141,12 @@ def convert_options(run: dict[str, Any]) -> dict[str, Any]:
 
     import nengo_cam
 
-    home = {"nengo": nengo, "nengo_cam": nengo_cam}[NEURONS[run["neurons"]]]
+    neurons = run["neurons"]
+    if neurons != AUTO:
+        home = {"nengo": nengo, "nengo_cam": nengo_cam}[NEURONS[neurons]]
+        neurons = getattr(home, neurons)()
     return {
-        "neurons": getattr(home, run["neurons"])(),
+        "neurons": neurons,
         "synapse": run["synapse"],
         "target_rate": run["target_rate"],
     }

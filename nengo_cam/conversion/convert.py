@@ -17,6 +17,7 @@ from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
 from ..checks.parameters import CNN_MINIBATCH, check_count, check_synapse
 from ..exceptions import (
+    DepthWarning,
     InputRangeWarning,
     NonSpikingWarning,
     ParameterError,
@@ -31,6 +32,7 @@ from ..models.source import SourceModel, read_model
 from ..neurons import IntegrateAndFire, clipped
 from . import layers
 from .calibrate import scale_rates
+from .choosing import choose_neurons, count_rectified, why_not_carried
 from .layer_weights import layer_weights
 from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, verify
@@ -43,7 +45,7 @@ _DEFAULT_NEURONS = IntegrateAndFire()
 def convert(
     model: Any,
     *,
-    neurons: nengo.neurons.NeuronType | None = _DEFAULT_NEURONS,
+    neurons: nengo.neurons.NeuronType | str | None = _DEFAULT_NEURONS,
     scale_firing_rates: Any = None,
     calibrate_on: ArrayLike | None = None,
     target_rate: float = 200,
@@ -65,10 +67,12 @@ def convert(
         Functional or built Sequential model that `nengo_cam.find_head` accepts. It is not changed. One of Keras 3 is
         rebuilt with Keras 2 and compared with it. Or what `nengo_cam.models.source.read_model` made of it, so that it
         is not read again for each of several conversions.
-    neurons : nengo.neurons.NeuronType or None
-        What replaces ReLU units: any spiking or rate type. None keeps rectified-linear rate neurons. Clipped ReLU
-        (ReLU6) becomes the clipped twin of `IntegrateAndFire` or `SignedIntegrateAndFire`, and clipped rate neurons if
-        other neurons are asked for.
+    neurons : nengo.neurons.NeuronType, "auto" or None
+        What replaces ReLU units: any spiking or rate type. ``"auto"`` chooses by the number of rectified layers:
+        `SignedIntegrateAndFire` for up to five, `SigmaDelta` for more, or if there is max pooling or the like; see
+        `nengo_cam.conversion.choosing.choose_neurons`. None keeps rectified-linear rate neurons. Clipped ReLU (ReLU6)
+        becomes the clipped twin of `IntegrateAndFire`, `SignedIntegrateAndFire` or `SigmaDelta`, and clipped rate
+        neurons if other neurons are asked for.
     scale_firing_rates : float or dict of {str or tf.keras.layers.Layer: float or array_like}, optional
         Firing rate per unit of activity [Hz], for all rectified layers, by layer, or by layer and channel. Inputs of
         neurons are multiplied by it and outputs divided, so that activity keeps its units. Exact for neurons that are
@@ -116,6 +120,9 @@ def convert(
     -----
     NonSpikingWarning
         If spiking neurons were asked for and some layers with a nonlinearity do not spike.
+    DepthWarning
+        If spikes of one size were asked for, and the network has more rectified layers than they carry at
+        ``target_rate``.
     RectifiedInputWarning
         If layers of spiking neurons that rectify their input, such as `nengo.SpikingRectifiedLinear`, follow on one
         another without a synapse.
@@ -132,7 +139,14 @@ def convert(
 
     >>> ncam.convert(model, neurons=None).spiking
     False
+
+    The neurons that the model needs:
+
+    >>> print(ncam.convert(model, neurons="auto", calibrate_on=train[:100]).choice)
+    chosen: SignedIntegrateAndFire(negative_threshold=0.25), as spikes of one size carry 5 rectified layers
     """
+    # Who leaves the choice to us has asked for nothing that could be warned of.
+    asked_for = neurons is not _DEFAULT_NEURONS
     _check_neurons(neurons)
     synapse = as_synapse(synapse)
     source = read_model(model, output=output)
@@ -140,6 +154,10 @@ def convert(
     # Before calibration, which runs the model on all images.
     layers.check_layers(reduced.flat)
     head = reduced.head
+    choice = ""
+    if isinstance(neurons, str):
+        chosen = choose_neurons(reduced)
+        neurons, choice = chosen.neurons, chosen.sentence
     images = calibration_range = None
     if calibrate_on is not None:
         images = check_images(calibrate_on, head.input_shape, name="calibrate_on")
@@ -165,9 +183,12 @@ def convert(
         calibration_range=calibration_range,
         target_rate=None if images is None else float(target_rate),
         converter_options=converter_options,
+        choice=choice,
         **_find_parts(converter, head),
     )
     _warn_if_not_spiking(net)
+    if asked_for:
+        _warn_if_not_carried(net)
     _warn_if_rectifying(net)
     return net
 
@@ -220,6 +241,8 @@ class CAMNetwork:
         Firing rate that strong activity was calibrated to [Hz]; None without calibration.
     converter_options : dict
         Options that ``nengo_dl.Converter`` was given besides.
+    choice : str
+        Which neurons ``neurons="auto"`` chose, and why; empty if they were given.
 
     Examples
     --------
@@ -250,6 +273,7 @@ class CAMNetwork:
     calibration_range: tuple[float, float] | None
     target_rate: float | None
     converter_options: dict[str, Any]
+    choice: str = ""
 
     def __getstate__(self):
         if self.tensor_nodes:
@@ -530,12 +554,13 @@ class CAMNetwork:
         kinds = sorted({type(e.neuron_type).__name__ for e in self.net.all_ensembles})
         scales = ", ".join(f"{name} {scale:.4g}" for name, scale in self.firing_rate_scales.items()) or "none"
         balanced = ", channels balanced" if self.channel_factors else ""
+        chosen = f" ({self.choice})" if self.choice else ""
         return "\n".join(
             (
                 f"<CAMNetwork of model {self.model.name!r}",
                 f"  input     {'x'.join(map(str, self.head.input_shape))}",
                 f"  head      {self.head}",
-                f"  neurons   {self.n_neurons} {' and '.join(kinds)}, synapse {self.synapse}",
+                f"  neurons   {self.n_neurons} {' and '.join(kinds)}, synapse {self.synapse}{chosen}",
                 f"  scales    {scales} [Hz per unit of activity]{balanced}",
                 f"  TensorNodes  {', '.join(self.tensor_nodes) or 'none'}>",
             )
@@ -543,9 +568,11 @@ class CAMNetwork:
 
 
 def _check_neurons(neurons):
+    if isinstance(neurons, str) and neurons == "auto":
+        return
     if neurons is not None and not isinstance(neurons, nengo.neurons.NeuronType):
         hint = " Call it: make an instance of it." if isinstance(neurons, type) else " Try IntegrateAndFire()."
-        raise ParameterError(f"neurons: expected a Nengo neuron type or None, got {neurons!r}.{hint}")
+        raise ParameterError(f"neurons: expected a Nengo neuron type, 'auto' or None, got {neurons!r}.{hint}")
     if isinstance(neurons, nengo.Direct):
         raise ParameterError("neurons: nengo.Direct has no activity to read; expected neurons, got Direct(). Use None.")
 
@@ -666,6 +693,16 @@ def _warn_if_not_spiking(net):
             NonSpikingWarning,
             stacklevel=user_stacklevel(),
         )
+
+
+def _warn_if_not_carried(net):
+    """Say that spikes of one size will not carry so many layers; see `choosing`."""
+    # Without calibration nobody knows how fast neurons fire.
+    if net.neurons is None or net.target_rate is None:
+        return
+    sentence = why_not_carried(net.neurons, count_rectified(net.reduced), net.target_rate)
+    if sentence:
+        warnings.warn(f"model {net.model.name!r}: {sentence}", DepthWarning, stacklevel=user_stacklevel())
 
 
 def _warn_if_rectifying(net):

@@ -15,6 +15,7 @@ import xarray as xr
 
 from .. import compat
 from ..models.outputs import activation_name
+from .choosing import count_rectified, why_not_carried
 
 if TYPE_CHECKING:
     from .convert import CAMNetwork
@@ -113,6 +114,11 @@ class Report:
         ]
         return f"Largest relative change of features and logits: {', '.join(changes)}"
 
+    @property
+    def chosen(self) -> str:
+        """One line: which neurons were chosen for the model, and why; empty if they were given."""
+        return str(self.dataset.attrs.get("chosen", ""))
+
     def tables(self) -> list[tuple[str, list, list]]:
         """Write the tables.
 
@@ -129,6 +135,10 @@ class Report:
             made.append((f"Activity of the layers that spike: {images}, {steps}", *_cells(spiking, _ACTIVITY)))
         return made
 
+    @property
+    def _neurons(self):
+        return f"Neurons {self.chosen}" if self.chosen else ""
+
     def __str__(self):
         lines = []
         for title, cells, is_text in self.tables():
@@ -140,7 +150,7 @@ class Report:
                 )
                 lines.append(f"  {'  '.join(padded)}".rstrip())
             lines.append("")
-        lines += [self.exactness, ""]
+        lines += [*filter(None, [self.exactness, self._neurons]), ""]
         lines.append("Warnings" if self.warnings else "No warnings")
         for sentence in self.warnings:
             lines += textwrap.wrap(
@@ -160,7 +170,7 @@ class Report:
                 rows.append("".join(f"<{tag}{how}>{html.escape(cell)}</{tag}>" for cell, how in zip(row, aligned)))
             body = "".join(f"<tr>{row}</tr>" for row in rows)
             parts.append(f"<p><b>{html.escape(title)}</b></p><table>{body}</table>")
-        parts.append(f"<p>{html.escape(self.exactness)}</p>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in (self.exactness, self._neurons) if line]
         sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.warnings)
         parts.append(f"<p><b>Warnings</b></p><ul>{sentences}</ul>" if sentences else "<p>No warnings</p>")
         return "".join(parts)
@@ -295,6 +305,7 @@ def network_report(net: CAMNetwork) -> Report:
         "model": net.head.model,
         "head": str(net.head),
         "synapse": str(net.synapse),
+        **({"chosen": net.choice} if net.choice else {}),
         **{_difference(how): value for how, value in net.largest_differences.items()},
         "warnings": "\n".join(_warn_of_structure(net)),
         **compat.package_versions(),
@@ -321,6 +332,10 @@ def _warn_of_structure(net):
         )
     elif not net.spiking:
         yield "No layer spikes, as none has a ReLU. Train the model with ReLU."
+    if net.neurons is not None and net.target_rate is not None:
+        sentence = why_not_carried(net.neurons, count_rectified(net.reduced), net.target_rate)
+        if sentence:
+            yield sentence
     if net.tensor_nodes:
         names = ", ".join(map(repr, net.tensor_nodes))
         single = net.spiking and net.synapse is None

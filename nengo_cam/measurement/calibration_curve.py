@@ -22,6 +22,7 @@ from ..checks.parameters import RUN_MINIBATCH, check_count, check_positive, chec
 from ..checks.percentiles import check_percentile
 from ..conversion.convert import CAMNetwork, convert
 from ..exceptions import (
+    DepthWarning,
     ImageError,
     InputRangeWarning,
     ParameterError,
@@ -154,8 +155,8 @@ def calibration_curve(
     Warns
     -----
     InputRangeWarning, NonSpikingWarning
-        As `nengo_cam.spiking_cam` and `nengo_cam.convert` do. Of silent features and of neurons that rectify their
-        input, the curve itself tells.
+        As `nengo_cam.spiking_cam` and `nengo_cam.convert` do. Of silent features, of neurons that rectify their input
+        and of networks too deep for spikes of one size, the curve itself tells.
 
     Examples
     --------
@@ -253,7 +254,7 @@ def _check_images(
 def _without_what_the_curve_tells() -> Iterator[None]:
     """Silence and rectified noise are results here, and no news."""
     with warnings.catch_warnings():
-        for category in (SilentFeaturesWarning, RectifiedInputWarning):
+        for category in (DepthWarning, SilentFeaturesWarning, RectifiedInputWarning):
             warnings.simplefilter("ignore", category)
         yield
 

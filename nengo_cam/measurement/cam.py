@@ -443,6 +443,7 @@ class CamRecorder(Recorder):
             "n_steps": int(self._run.n_steps),
             "synapse": str(net.synapse),
             "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
+            **({"chosen": net.choice} if net.choice else {}),
             "firing_rate_scales": json.dumps(net.firing_rate_scales),
             "channels": "balanced" if net.channel_factors else "as in the model",
             **({} if self._steps is None else {"time_reduction": self._reduction}),

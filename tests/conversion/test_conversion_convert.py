@@ -344,7 +344,7 @@ def test_converter_options_pass_through(tf, make_model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neurons": nengo.LIF}, "expected a Nengo neuron type or None.*make an instance"),
+        ({"neurons": nengo.LIF}, "expected a Nengo neuron type, .auto. or None.*make an instance"),
         ({"neurons": "LIF"}, "expected a Nengo neuron type"),
         ({"neurons": nengo.Direct()}, "nengo.Direct has no activity"),
         ({"synapse": -0.1}, "synapse: expected a nengo synapse"),

@@ -1,0 +1,142 @@
+"""Which neurons carry a model: the choice of ``convert(neurons="auto")``, and what is said of one that will not do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nengo.neurons import NeuronType
+
+from ..models.outputs import activation_name
+from ..models.simplify import ReducedModel
+from ..models.simplify.clipping import max_value_of
+from ..neurons import SigmaDelta, SignedIntegrateAndFire
+
+__all__ = ["NeuronChoice", "choose_neurons", "count_rectified", "why_not_carried"]
+
+#: Most rectified layers for which spikes of one size are chosen, and which they carry without a sign.
+UNIT_LAYERS = 5
+#: Most rectified layers that spikes of one size and either sign carry at 200 Hz.
+SIGNED_LAYERS = 15
+#: Rate [Hz] at which a hundred steps of 1 ms tell apart the 200 levels that a deep network needs.
+FULL_RATE = 2000
+#: Layers without an option ``activation`` that are not linear in what they are given.
+_NONLINEAR = {"ELU", "LeakyReLU", "Maximum", "Minimum", "Multiply", "PReLU", "ThresholdedReLU"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NeuronChoice:
+    """Neurons that were chosen for a model.
+
+    Attributes
+    ----------
+    neurons : nengo.neurons.NeuronType
+        What replaces ReLU units.
+    sentence : str
+        What was chosen and why, without a full stop: ``"chosen: SigmaDelta(bits=2), as ..."``.
+    """
+
+    neurons: NeuronType
+    sentence: str
+
+
+def choose_neurons(reduced: ReducedModel) -> NeuronChoice:
+    """Choose the neurons that carry a model, from its layers alone.
+
+    Spikes of one size tell apart as many levels as a neuron fires times, and every rectified layer adds to the error.
+    So `SignedIntegrateAndFire` is chosen for up to `UNIT_LAYERS` rectified layers, and `SigmaDelta` for more. It is
+    chosen too if a layer is neither linear nor a ReLU, such as max pooling: of neurons whose level is held such a layer
+    sees the activity, of others single spikes. docs/calibration.md has figures.
+
+    Parameters
+    ----------
+    reduced : nengo_cam.models.simplify.ReducedModel
+        The model, reduced to what inference needs.
+
+    Returns
+    -------
+    NeuronChoice
+        The same for the same layers, whatever their weights.
+
+    Examples
+    --------
+    >>> from nengo_cam.conversion.choosing import choose_neurons
+    >>> print(choose_neurons(net.reduced).sentence)
+    chosen: SignedIntegrateAndFire(negative_threshold=0.25), as spikes of one size carry 5 rectified layers
+    """
+    n_layers, others = count_rectified(reduced), _other_nonlinear(reduced)
+    layers = f"{n_layers} rectified layer{'' if n_layers == 1 else 's'}"
+    if n_layers <= UNIT_LAYERS and not others:
+        neurons = "SignedIntegrateAndFire(negative_threshold=0.25)"
+        return NeuronChoice(
+            SignedIntegrateAndFire(negative_threshold=0.25),
+            f"chosen: {neurons}, as spikes of one size carry {layers}",
+        )
+    reason = f"spikes of one size do not carry {layers}, but at most {UNIT_LAYERS} for certain"
+    if n_layers <= UNIT_LAYERS:
+        reason = f"{', '.join(map(repr, others))} would see single spikes instead of activity"
+    return NeuronChoice(SigmaDelta(bits=2), f"chosen: SigmaDelta(bits=2), as {reason}")
+
+
+def count_rectified(reduced: ReducedModel) -> int:
+    """Count the layer calls that end in a plain or clipped ReLU; a layer that is called again counts again.
+
+    Parameters
+    ----------
+    reduced : nengo_cam.models.simplify.ReducedModel
+        The model, reduced to what inference needs.
+
+    Returns
+    -------
+    int
+        Their number.
+    """
+    return sum(max_value_of(call.layer) is not None for call in reduced.flat.calls)
+
+
+def why_not_carried(neurons: NeuronType, n_layers: int, target_rate: float) -> str | None:
+    """Say why neurons will not carry a network, if they will not.
+
+    Parameters
+    ----------
+    neurons : nengo.neurons.NeuronType
+        A type.
+    n_layers : int
+        Rectified layers of the network.
+    target_rate : float
+        Firing rate of strong activity [Hz].
+
+    Returns
+    -------
+    str or None
+        A sentence with the figures and a remedy. None if they will do, or do not spike.
+    """
+    if not neurons.spiking or isinstance(neurons, SigmaDelta):
+        return None
+    if neurons.negative:
+        # Higher rates tell more levels apart, and signed spikes take back what came too soon.
+        carried = n_layers <= SIGNED_LAYERS or target_rate >= FULL_RATE
+        limit, figures = SIGNED_LAYERS, "MobileNet, which has 27, answered as its CNN for 20 % of photographs"
+    else:
+        # A higher rate does not help: what unsigned neurons fired too much they cannot take back.
+        carried = n_layers <= UNIT_LAYERS
+        limit, figures = UNIT_LAYERS, "a ResNet of 7 answered as its CNN for 30 % of images, a network of 13 for 18 %"
+    if carried:
+        return None
+    return (
+        f"{type(neurons).__name__} sends spikes of one size, which carry up to {limit} rectified layers at 200 Hz, and "
+        f"this network has {n_layers}, at {target_rate:g} Hz: {figures} after 100 steps (docs/calibration.md). Use "
+        "neurons='auto', which is SigmaDelta(bits=2) here."
+    )
+
+
+def _other_nonlinear(reduced):
+    """Name the layer calls that are neither linear nor a ReLU."""
+    return [
+        name
+        for name, call in zip(reduced.flat.call_names, reduced.flat.calls)
+        if max_value_of(call.layer) is None and (_picks(call.kind) or activation_name(call.layer) != "linear")
+    ]
+
+
+def _picks(kind):
+    return "MaxPool" in kind or kind in _NONLINEAR
