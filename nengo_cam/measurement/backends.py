@@ -23,6 +23,7 @@ __all__ = [
     "Chunk",
     "NengoBackend",
     "NengoDLBackend",
+    "distinct_steps",
     "open_backend",
     "register_backend",
 ]
@@ -91,6 +92,22 @@ class Chunk:
         first = slice(n_images)
         observed = {name: output[first] for name, output in self.observed.items()}
         return Chunk(self.start, self.features[first], self.logits[first], observed)
+
+
+def distinct_steps(output: NDArray[Any]) -> NDArray[Any]:
+    """Leave out steps that are the first one over again.
+
+    Parameters
+    ----------
+    output : ndarray of shape (images, steps, ...)
+        Part of a chunk.
+
+    Returns
+    -------
+    ndarray of shape (images, steps or 1, ...)
+        One step of copies that take no memory, as which `nengo_cam.Simulator` gives steps that have settled.
+    """
+    return output[:, :1] if output.strides[1] == 0 else output
 
 
 class Backend(abc.ABC):
@@ -220,7 +237,7 @@ class Backend(abc.ABC):
         try:
             for chunk in chunks:
                 arrays = (chunk.features, chunk.logits, *chunk.observed.values())
-                if not all(np.isfinite(array).all() for array in arrays):
+                if not all(np.isfinite(distinct_steps(array)).all() for array in arrays):
                     # Caught below, as NumPy's own is.
                     raise FloatingPointError(f"in steps {chunk.start + 1} to {chunk.steps.stop}")
                 yield chunk

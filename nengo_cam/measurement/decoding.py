@@ -21,12 +21,12 @@ from ..conversion.convert import CAMNetwork
 from ..conversion.report import call_name
 from ..exceptions import ParameterError, SimulatorError
 from ..neurons import SpikeCode, spike_code
+from .backends import distinct_steps
 
 __all__ = [
     "Decoder",
     "SpikeReader",
     "choose_layers",
-    "distinct_steps",
     "feature_decoder",
     "layer_decoder",
     "network_readout",
@@ -142,11 +142,15 @@ class SpikeReader:
         """
         before = None if steps.start == 0 or not self.decoder.held else self._before
         if self.decoder.held:
-            # A view would keep the chunk.
-            self._before = output[:, -1].copy()
             output = distinct_steps(output)
+            if before is not None and output.shape[1] == 1 and np.array_equal(output[:, 0], before):
+                # Settled: not worth a look at each image.
+                output = output[:, :0]
+            else:
+                # A view would keep the chunk.
+                self._before = output[:, -1].copy()
         for image, part in enumerate(output):
-            yield self.decoder.sizes(part, None if before is None else before[image])
+            yield self.decoder.sizes(part, None if before is None else before[image]) if len(part) else part
 
     def totals(self, steps: slice, output: NDArray[np.floating]) -> NDArray[np.float64]:
         """Count what all neurons together sent in each step, of either sign.
@@ -170,22 +174,6 @@ class SpikeReader:
             totals[0, image, : len(sizes)] = self.decoder.events(sizes).sum(axis=-1)
             totals[1, image, : len(sizes)] = np.abs(sizes).sum(axis=-1)
         return totals
-
-
-def distinct_steps(output: NDArray[Any]) -> NDArray[Any]:
-    """Leave out steps that are the first one over again.
-
-    Parameters
-    ----------
-    output : ndarray of shape (images, steps, ...)
-        Part of a chunk.
-
-    Returns
-    -------
-    ndarray of shape (images, steps or 1, ...)
-        One step of copies that take no memory, as which `nengo_cam.Simulator` gives steps that have settled.
-    """
-    return output[:, :1] if output.strides[1] == 0 else output
 
 
 def layer_decoder(net: CAMNetwork, name: str, dt: float) -> Decoder:
