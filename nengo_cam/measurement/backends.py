@@ -16,6 +16,7 @@ from .. import compat
 from ..conversion.convert import CAMNetwork
 from ..exceptions import ParameterError, SimulatorError
 from ..simulator import Simulator
+from .decoding import distinct_steps
 
 __all__ = [
     "AllStepsBackend",
@@ -23,7 +24,6 @@ __all__ = [
     "Chunk",
     "NengoBackend",
     "NengoDLBackend",
-    "distinct_steps",
     "open_backend",
     "register_backend",
 ]
@@ -92,22 +92,6 @@ class Chunk:
         first = slice(n_images)
         observed = {name: output[first] for name, output in self.observed.items()}
         return Chunk(self.start, self.features[first], self.logits[first], observed)
-
-
-def distinct_steps(output: NDArray[Any]) -> NDArray[Any]:
-    """Leave out steps that are the first one over again.
-
-    Parameters
-    ----------
-    output : ndarray of shape (images, steps, ...)
-        Part of a chunk.
-
-    Returns
-    -------
-    ndarray of shape (images, steps or 1, ...)
-        One step of copies that take no memory, as which `nengo_cam.Simulator` gives steps that have settled.
-    """
-    return output[:, :1] if output.strides[1] == 0 else output
 
 
 class Backend(abc.ABC):

@@ -22,9 +22,9 @@ from ..models.simplify import features_and_logits, reduce_model
 from ..models.source import read_model
 from ..simulator import Simulator
 from .answers import AnswersRecorder, warn_of_answers
-from .backends import Chunk, distinct_steps
+from .backends import Chunk
 from .cam_dataset import answer_variables, cam_dataset
-from .decoding import SpikeReader, feature_decoder, layer_decoder, whole_counts
+from .decoding import SpikeReader, distinct_steps, feature_decoder, layer_decoder, whole_counts
 from .kept_steps import KeptSteps, nearest_steps
 from .labels import choose_labels, name_labels
 from .provenance import time_axis

@@ -21,12 +21,12 @@ from ..conversion.convert import CAMNetwork
 from ..conversion.report import call_name
 from ..exceptions import ParameterError, SimulatorError
 from ..neurons import SpikeCode, spike_code
-from .backends import distinct_steps
 
 __all__ = [
     "Decoder",
     "SpikeReader",
     "choose_layers",
+    "distinct_steps",
     "feature_decoder",
     "layer_decoder",
     "network_readout",
@@ -174,6 +174,22 @@ class SpikeReader:
             totals[0, image, : len(sizes)] = self.decoder.events(sizes).sum(axis=-1)
             totals[1, image, : len(sizes)] = np.abs(sizes).sum(axis=-1)
         return totals
+
+
+def distinct_steps(output: NDArray[Any]) -> NDArray[Any]:
+    """Leave out steps that are the first one over again.
+
+    Parameters
+    ----------
+    output : ndarray of shape (images, steps, ...)
+        Part of a chunk.
+
+    Returns
+    -------
+    ndarray of shape (images, steps or 1, ...)
+        One step of copies that take no memory, as which `nengo_cam.Simulator` gives steps that have settled.
+    """
+    return output[:, :1] if output.strides[1] == 0 else output
 
 
 def layer_decoder(net: CAMNetwork, name: str, dt: float) -> Decoder:
