@@ -7,7 +7,7 @@ import pytest
 import nengo_cam as ncam
 from nengo_cam.measurement.provenance import provenance, time_axis
 
-RUN = ["simulator", "dt", "seed"]
+RUN = ["simulator", "dt", "seed", "readout", "spike_kind"]
 VERSIONS = list(ncam.compat.package_versions())
 MODEL = ["model", "head", "input_shape", "n_labels", "cell_centers"]
 NETWORK = ["n_steps", "synapse", "neurons", "firing_rate_scales", "channels"]
@@ -43,7 +43,9 @@ def test_attributes_and_coordinates_of_all_results(small_model, images):
     activity, report = ncam.measure_activity(net, images, **run).dataset, net.report.dataset
     assert list(activity.attrs) == [*report.attrs, *RUN, "n_steps", "n_images", "n_differing"]
     for one in (maps, cost, activity):
-        assert {name: one.attrs[name] for name in RUN} == {"simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 0}
+        assert {name: one.attrs[name] for name in RUN} == {
+            "simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 0, "readout": "mean", "spike_kind": "unit",
+        }  # fmt: skip
     np.testing.assert_array_equal(cost.time, maps.time)
 
 

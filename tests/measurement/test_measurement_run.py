@@ -63,7 +63,9 @@ def test_the_network_is_left_as_it_was(net, images):
 
 def test_provenance(net, images):
     with Run(net, images, **OPTIONS) as run:
-        assert run.provenance == {"simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 1}
+        assert run.provenance == {
+            "simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 1, "readout": "mean", "spike_kind": "unit",
+        }  # fmt: skip
 
 
 def test_the_warning_is_for_the_caller_of_the_caller(net, images):
