@@ -685,3 +685,17 @@ def test_the_demo_says_how_spikes_are_read(run, tmp_path, attributed):
     assert re.search(rf"accuracy of the spiking network +{accuracy:.3f}\n", text)
     assert re.search(rf"correlation of last spiking map and rate map +{closeness:.3f} \(median\)\n", text)
     assert re.search(r"spikes +graded, read at each step\n", text)
+
+
+def test_a_warning_of_answers_names_the_steps_that_answer(run, tmp_path, saved_model, images, monkeypatch):
+    np.save(tmp_path / "images.npy", images)
+    original = ncam.spiking_cam
+
+    def other(*args, **options):
+        result = original(*args, **options)
+        return result.assign(answer=(result.cnn_answer + 1) % 3).assign_attrs(readout="level")
+
+    monkeypatch.setattr("nengo_cam.spiking_cam", other)
+    out = ("--out", tmp_path / "a.gif", "--steps", 4, "--quiet")
+    text = run("animate", saved_model, tmp_path / "images.npy", *out, stream="stderr")
+    assert "Warning: 1 of 1 answers are not the CNN's (the last of 4 steps), and" in text
