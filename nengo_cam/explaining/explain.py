@@ -135,7 +135,7 @@ def explain(
     --------
     >>> result = ncam.explain(model, images, calibrate_on=train[:100], progress_bar=False)
     >>> print(result.sentences[0])
-    image 0: both networks answer 0
+    image 0: both networks answer 2
     >>> result.film().save("cam.gif")
     """
     source = _read_model(model)

@@ -23,7 +23,7 @@ from ..simulator import Simulator
 __all__ = ["KINDS", "Recommendation", "recommend"]
 
 #: The kinds that are tried, from the simplest spike to the richest.
-KINDS: Mapping[str, nengo.neurons.NeuronType] = {
+KINDS = {
     "IntegrateAndFire()": IntegrateAndFire(),
     "SignedIntegrateAndFire(negative_threshold=0.25)": SignedIntegrateAndFire(negative_threshold=0.25),
     "SigmaDelta(bits=1)": SigmaDelta(bits=1),
