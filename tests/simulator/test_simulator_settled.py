@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nengo.builder.operator import Copy
 
 import nengo_cam as ncam
 
@@ -162,6 +163,17 @@ def test_what_may_move_is_computed(kind):
     assert_same(found, expected)
     # In few chunks, as ever.
     assert lengths == [N_STEPS]
+
+
+def test_a_clock_that_anything_reads_is_computed():
+    """Through an operator that has no state of its own."""
+    net = layered(5, 2)
+    model = nengo.builder.Model(dt=0.001)
+    model.build(net)
+    model.add_op(Copy(model.time, model.sig[net.out]["in"], dst_slice=slice(0, 1), inc=True))
+    with ncam.Simulator(None, model=model, dtype="float64", progress_bar=False) as sim:
+        sim.run_steps(N_STEPS, data={net.image: np.full((1, 3), 2.0)})
+    np.testing.assert_allclose(np.diff(sim.data[net.logits][-10:, 0]), 0.001)
 
 
 @pytest.mark.parametrize(
