@@ -246,10 +246,10 @@ class Explanation:
         shown = self._until_settled(self._readout)
         if shown.sizes["time"] < min(_FEW_FRAMES, self.spiking.sizes["time"]):
             options.setdefault("fps", _SLOW)
-        number: Any = image
-        if is_whole(number) and 0 <= number < len(self.images) and self._answers_in_maps():
+        position: Any = image
+        if is_whole(position) and 0 <= position < len(self.images) and self._answers_in_maps():
             # The settled answer, which is what is said; the last step may have another, and a third would be shown.
-            options.setdefault("label", self.spiking["answer"].values.tolist()[number])
+            options.setdefault("label", self.spiking["answer"].values.tolist()[position])
         return animate(shown, self.rate, self.images, image=image, **options)
 
     def player(self, **options: Any) -> Player:
