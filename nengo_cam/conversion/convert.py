@@ -37,7 +37,7 @@ from .layer_weights import layer_weights
 from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, verify
 
-__all__ = ["CAMNetwork", "Verification", "as_synapse", "convert"]
+__all__ = ["CAMNetwork", "Verification", "convert"]
 
 _DEFAULT_NEURONS = IntegrateAndFire()
 
