@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import compat
 from ..checks.parameters import check_positive
-from ..checks.percentiles import TopValues, check_percentile
+from ..checks.percentiles import check_percentile
 from ..exceptions import ParameterError
-from ..models.simplify import ReducedModel, balance_channels, rectified_layers, scale_channels
+from ..models.simplify import ReducedModel, activity_levels, balance_channels, rectified_layers, scale_channels
 
 __all__ = ["ScaledModel", "calibrate_layers", "scale_rates"]
 
@@ -168,19 +167,6 @@ def calibrate_layers(
     """
     check_positive("target_rate", target_rate, unit="Hz")
     check_percentile(percentile)
-    tf = compat.import_tensorflow()
-    layers = rectified_layers(model)
-    # Keras refuses a model without outputs.
-    if not layers:
-        return {}
     # A layer that is called several times has one scale for all its calls.
-    outputs = [[layer.get_output_at(i) for i in range(len(layer.inbound_nodes))] for layer in layers]
-    probe = tf.keras.Model(model.inputs, outputs)
-    sizes = [sum(int(np.prod(output.shape[1:])) for output in calls) for calls in outputs]
-    tops = [TopValues(len(images) * size, percentile) for size in sizes]
-    for start in range(0, len(images), batch_size):
-        for top, activities in zip(tops, probe(images[start : start + batch_size], training=False)):
-            for activity in tf.nest.flatten(activities):
-                top.add(activity.numpy())
-    levels = (top.percentile() for top in tops)
-    return {layer.name: float(target_rate / level) if level > 0 else 1.0 for layer, level in zip(layers, levels)}
+    levels = activity_levels(model, images, percentile, batch_size)
+    return {name: float(target_rate / level) if level > 0 else 1.0 for name, level in levels.items()}

@@ -155,7 +155,7 @@ class ActivityRecorder(Recorder):
             name: _LayerActivity(layer_decoder(net, name, run.dt), ensemble.n_neurons, run.n_steps * run.dt)
             for name, ensemble in net.spiking_layers.items()
         }
-        # One model of all layers, so that the CNN runs once for an image.
+        # One model of all layers, so that the CNN runs once for all of them.
         self._cnn = compat.import_tensorflow().keras.Model(
             net.converter.model.inputs, [net.converter.model.outputs[0], *(tensors[name] for name in self._layers)]
         )

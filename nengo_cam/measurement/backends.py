@@ -418,7 +418,7 @@ def open_backend(
     seed : int or None
         Seed. None means the network's own if it has one, else a random one; an open simulator keeps its own.
     observe : dict of {str: nengo.Probe}
-        Further probes of the network by name, whose data chunks hold. See `nengo_cam.measurement.decoding.probed`.
+        Further probes of the network by name, whose data chunks hold. See `nengo_cam.CAMNetwork.probed_neurons`.
 
     Returns
     -------

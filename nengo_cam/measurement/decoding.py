@@ -8,7 +8,6 @@ multiplied by factors; divided by them, it is in the units of the model that was
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -31,7 +30,6 @@ __all__ = [
     "layer_decoder",
     "network_readout",
     "neuron_layers",
-    "probed",
     "spike_kinds",
     "whole_counts",
 ]
@@ -325,26 +323,6 @@ def choose_layers(net: CAMNetwork, names: Iterable[str]) -> dict[str, nengo.Ense
             f"{list(valid)}, got {unknown[0]!r}. Choose some of these."
         )
     return {name: ensemble for name, ensemble in valid.items() if name in wanted}
-
-
-@contextlib.contextmanager
-def probed(net: CAMNetwork, layers: dict[str, nengo.Ensemble]) -> Iterator[dict[str, nengo.Probe]]:
-    """Probe layers of neurons while a simulator is made; the network is then as it was.
-
-    Parameters
-    ----------
-    net : CAMNetwork
-        The network.
-    layers : dict of {str: nengo.Ensemble}
-        Layers of it by name.
-
-    Yields
-    ------
-    dict of {str: nengo.Probe}
-        Unfiltered probes of the neurons' output.
-    """
-    with net.probed_neurons(layers) as probes:
-        yield probes
 
 
 def whole_counts(values: ArrayLike) -> NDArray[np.int64]:

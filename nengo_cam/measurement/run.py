@@ -17,7 +17,7 @@ from ..conversion.convert import CAMNetwork
 from ..exceptions import SimulatorError
 from .arguments import check_run
 from .backends import Chunk, open_backend
-from .decoding import choose_layers, network_readout, probed, spike_kinds
+from .decoding import choose_layers, network_readout, spike_kinds
 
 __all__ = ["Run"]
 
@@ -123,7 +123,7 @@ class Run:
 
     def __enter__(self) -> Run:
         with contextlib.ExitStack() as stack:
-            probes = stack.enter_context(probed(self.net, self.layers))
+            probes = stack.enter_context(self.net.probed_neurons(self.layers))
             self.backend = open_backend(
                 self.net,
                 self._simulator,

@@ -10,14 +10,23 @@ import collections
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from .. import compat
 from ..exceptions import ModelTypeError
 from .operator_layers import as_layer
 
-__all__ = ["FlatModel", "LayerCall", "Ref", "check_model", "flatten", "inference_arguments", "run_calls"]
+__all__ = [
+    "FlatModel",
+    "LayerCall",
+    "Ref",
+    "check_model",
+    "fill_arguments",
+    "flatten",
+    "inference_arguments",
+    "run_calls",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +143,7 @@ def run_calls(
     last_use = {key: number for number, call in enumerate(flat.calls) for key in call.inputs}
     values = {input_key: images}
     for number, call in enumerate(flat.calls):
-        args, kwargs = tf.nest.map_structure(
-            lambda value: values[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
-        )
+        args, kwargs = fill_arguments(call.args, call.kwargs, values)
         outputs = tf.nest.flatten(apply(number, call, args, kwargs))
         values.update(zip(call.outputs, outputs))
         yield call, outputs
@@ -144,6 +151,12 @@ def run_calls(
             # What nothing reads is not kept either.
             if last_use.get(key, -1) <= number:
                 values.pop(key, None)
+
+
+def fill_arguments(args: tuple, kwargs: dict, values: Mapping[Hashable, Any]) -> tuple[tuple, dict]:
+    """Put values by key in the place of each `Ref` in the arguments of a call."""
+    nest = compat.import_tensorflow().nest
+    return nest.map_structure(lambda value: values[value.key] if isinstance(value, Ref) else value, (args, kwargs))
 
 
 def inference_arguments(layer: Any, kwargs: dict) -> dict:

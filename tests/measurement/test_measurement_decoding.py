@@ -15,7 +15,6 @@ from nengo_cam.measurement.decoding import (
     layer_decoder,
     network_readout,
     neuron_layers,
-    probed,
     spike_kinds,
 )
 from nengo_cam.neurons import SpikeCode
@@ -189,7 +188,7 @@ def test_layers_by_name(small_model):
 def test_probes_are_there_for_a_while(small_model):
     net = ncam.convert(small_model)
     before = list(net.net.probes)
-    with pytest.raises(KeyboardInterrupt), probed(net, choose_layers(net, "conv1")) as probes:
+    with pytest.raises(KeyboardInterrupt), net.probed_neurons(choose_layers(net, "conv1")) as probes:
         assert [probe.target for probe in probes.values()] == [neuron_layers(net)["conv1"].neurons]
         assert net.net.probes[len(before) :] == list(probes.values())
         # What is made in the meantime is no part of the network.

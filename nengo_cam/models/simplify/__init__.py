@@ -11,6 +11,7 @@ from .clipping import clipped_relu, max_value_of
 from .equivalence import is_half_precision
 from .inference import (
     ReducedModel,
+    activity_levels,
     features_and_logits,
     inference_model,
     read_reduced,
@@ -25,6 +26,7 @@ __all__ = [
     "Fate",
     "ReducedModel",
     "Rewriting",
+    "activity_levels",
     "balance_channels",
     "clipped_relu",
     "features_and_logits",

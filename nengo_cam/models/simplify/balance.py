@@ -12,12 +12,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ... import compat
-from ...checks.percentiles import TopValues, check_percentile
+from ...checks.percentiles import check_percentile
 from ...exceptions import ParameterError, VerificationError
-from ..graph import Ref
+from ..graph import fill_arguments
 from .clipping import clipped_relu, max_value_of
 from .equivalence import tolerance
-from .inference import ReducedModel, features_and_logits, read_reduced, rectified_layers
+from .inference import ReducedModel, activity_levels, features_and_logits, read_reduced, rectified_layers
 
 __all__ = ["BalancedModel", "balance_channels", "scale_channels"]
 
@@ -154,7 +154,7 @@ def balance_channels(
     reduced = read_reduced(model)
     _check_names("fixed", fixed, [call.name for call in reduced.flat.calls])
     channels = _Channels(reduced.flat, fixed)
-    levels = _levels(reduced.model, images, percentile, batch_size)
+    levels = activity_levels(reduced.model, images, percentile, batch_size, by_channel=True)
     factors = channels.factors(levels, max_factor)
     balanced = _rebuild(reduced, {name: (factors[i], factors[o]) for name, (i, o) in channels.of_layer.items()})
     feature_factors = factors[channels.of_tensor[reduced.calls.features]]
@@ -359,25 +359,6 @@ def _is_clipped(layer):
     return type(layer) in kinds and max_value_of(layer) is not None and np.isfinite(max_value_of(layer)).all()
 
 
-def _levels(model, images, percentile, batch_size):
-    """Find the percentile of each channel of the rectified layers, over positions, images and calls of the layer."""
-    tf = compat.import_tensorflow()
-    layers = rectified_layers(model)
-    outputs = [[layer.get_output_at(i) for i in range(len(layer.inbound_nodes))] for layer in layers]
-    if not outputs:
-        return {}
-    probe = tf.keras.Model(model.inputs, outputs)
-    tops = []
-    for calls in outputs:
-        n_positions = sum(int(np.prod(output.shape[1:-1])) for output in calls)
-        tops.append(TopValues(len(images) * n_positions, percentile, n_channels=calls[0].shape[-1]))
-    for start in range(0, len(images), batch_size):
-        for top, activities in zip(tops, probe(images[start : start + batch_size], training=False)):
-            for activity in tf.nest.flatten(activities):
-                top.add(activity.numpy())
-    return {layer.name: top.percentile() for layer, top in zip(layers, tops)}
-
-
 def _rebuild(reduced, factors):
     """Copy a model, with layers rescaled by the factors of their input and output channels, by layer name."""
     tf = compat.import_tensorflow()
@@ -388,9 +369,7 @@ def _rebuild(reduced, factors):
     for call in flat.calls:
         if call.name not in copies:
             copies[call.name] = _copy(call.layer, factors.get(call.name))
-        args, kwargs = tf.nest.map_structure(
-            lambda value: tensors[value.key] if isinstance(value, Ref) else value, (call.args, call.kwargs)
-        )
+        args, kwargs = fill_arguments(call.args, call.kwargs, tensors)
         tensors.update(zip(call.outputs, tf.nest.flatten(copies[call.name](*args, **kwargs))))
     for call in flat.calls:
         weights, copy = call.layer.get_weights(), copies[call.name]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from typing import Any
 
 import numpy as np
 
 from ... import compat
+from ...checks.percentiles import TopValues
 from ...exceptions import UnsupportedModelError
 from ..graph import FlatModel, flatten
 from ..head import INFERENCE_IDENTITIES, CAMHead, HeadCalls, describe_head, locate_head
@@ -20,6 +22,7 @@ from .steps import build, flat_model
 
 __all__ = [
     "ReducedModel",
+    "activity_levels",
     "features_and_logits",
     "inference_model",
     "read_reduced",
@@ -307,6 +310,48 @@ def rectified_layers(model: Any) -> list:
         output of the rate network unchanged.
     """
     return [layer for layer in model.layers if max_value_of(layer) is not None]
+
+
+def activity_levels(
+    model: Any, images: np.ndarray, percentile: float, batch_size: int, *, by_channel: bool = False
+) -> dict[str, Any]:
+    """Find how strong the activity of the rectified layers is, over neurons, images and all calls of a layer.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        A model made by `inference_model`.
+    images : ndarray of shape (N, Y, X, channels)
+        Sample images, checked by the caller.
+    percentile : float
+        Percentile that is taken for strong, checked by the caller.
+    batch_size : int
+        Images that go through the model at a time.
+    by_channel : bool
+        Whether each channel has a level of its own, over positions.
+
+    Returns
+    -------
+    dict of {str: float or ndarray of shape (channels,)}
+        Level by layer name.
+    """
+    tf = compat.import_tensorflow()
+    layers = rectified_layers(model)
+    # Keras refuses a model without outputs.
+    if not layers:
+        return {}
+    outputs = [[layer.get_output_at(i) for i in range(len(layer.inbound_nodes))] for layer in layers]
+    probe = tf.keras.Model(model.inputs, outputs)
+    tops = []
+    for calls in outputs:
+        n_channels = calls[0].shape[-1] if by_channel else None
+        n_values = sum(math.prod(output.shape[1:]) for output in calls) // (n_channels or 1)
+        tops.append(TopValues(len(images) * n_values, percentile, n_channels=n_channels))
+    for start in range(0, len(images), batch_size):
+        for top, activities in zip(tops, probe(images[start : start + batch_size], training=False)):
+            for activity in tf.nest.flatten(activities):
+                top.add(activity.numpy())
+    return {layer.name: top.percentile() for layer, top in zip(layers, tops)}
 
 
 def _check_call(flat: FlatModel, call):

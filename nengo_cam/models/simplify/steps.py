@@ -16,7 +16,7 @@ import numpy as np
 from ... import compat
 from ...exceptions import UnsupportedModelError
 from ..affine import Affine, affine_of
-from ..graph import FlatModel, LayerCall, Ref
+from ..graph import FlatModel, LayerCall, Ref, fill_arguments
 
 __all__ = ["Step", "Steps", "build", "flat_model", "step_of"]
 
@@ -302,9 +302,7 @@ def build(name: str, inputs: dict, steps: Iterable[Step], result: Hashable) -> t
             # The author's `get_config` may leave the name out.
             if layers[step.name].name != step.name:
                 compat.name_layer(layers[step.name], step.name)
-        args, kwargs = tf.nest.map_structure(
-            lambda value: tensors[value.key] if isinstance(value, Ref) else value, (step.args, step.kwargs)
-        )
+        args, kwargs = fill_arguments(step.args, step.kwargs, tensors)
         outputs = tf.nest.flatten(layers[step.name](*args, **kwargs))
         if is_new:
             layers[step.name].set_weights([np.asarray(weight) for weight in step.weights])
