@@ -43,7 +43,7 @@ def neurons_option(command: Callable) -> Callable:
     return click.option(
         "--neurons",
         type=click.Choice([AUTO, *NEURONS]),
-        default="IntegrateAndFire",
+        default=AUTO,
         show_default=True,
         help="What ReLU becomes; auto chooses by the number of layers.",
     )(command)

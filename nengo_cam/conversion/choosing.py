@@ -11,8 +11,10 @@ from ..models.simplify import ReducedModel
 from ..models.simplify.clipping import max_value_of
 from ..neurons import SigmaDelta, SignedIntegrateAndFire
 
-__all__ = ["NeuronChoice", "choose_neurons", "count_rectified", "why_not_carried"]
+__all__ = ["AUTO", "UNIT_LAYERS", "NeuronChoice", "choose_neurons", "count_rectified", "why_not_carried"]
 
+#: What ``convert(neurons=)`` takes to choose by itself.
+AUTO = "auto"
 #: Most rectified layers for which spikes of one size are chosen, and which they carry without a sign.
 UNIT_LAYERS = 5
 #: Most rectified layers that spikes of one size and either sign carry at 200 Hz.

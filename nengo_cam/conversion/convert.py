@@ -29,23 +29,21 @@ from ..models.head import CAMHead
 from ..models.replay import Replay
 from ..models.simplify import ReducedModel, is_half_precision, rectified_layers, reduce_model, reduced_logits
 from ..models.source import SourceModel, read_model
-from ..neurons import IntegrateAndFire, clipped
+from ..neurons import clipped
 from . import layers
 from .calibrate import scale_rates
-from .choosing import choose_neurons, count_rectified, why_not_carried
+from .choosing import AUTO, choose_neurons, count_rectified, why_not_carried
 from .layer_weights import layer_weights
 from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, verify
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
 
-_DEFAULT_NEURONS = IntegrateAndFire()
-
 
 def convert(
     model: Any,
     *,
-    neurons: nengo.neurons.NeuronType | str | None = _DEFAULT_NEURONS,
+    neurons: nengo.neurons.NeuronType | str | None = AUTO,
     scale_firing_rates: Any = None,
     calibrate_on: ArrayLike | None = None,
     target_rate: float = 200,
@@ -140,13 +138,11 @@ def convert(
     >>> ncam.convert(model, neurons=None).spiking
     False
 
-    The neurons that the model needs:
+    Which neurons were chosen for it:
 
-    >>> print(ncam.convert(model, neurons="auto", calibrate_on=train[:100]).choice)
+    >>> print(net.choice)
     chosen: SignedIntegrateAndFire(negative_threshold=0.25), as spikes of one size carry 5 rectified layers
     """
-    # Who leaves the choice to us has asked for nothing that could be warned of.
-    asked_for = neurons is not _DEFAULT_NEURONS
     _check_neurons(neurons)
     synapse = as_synapse(synapse)
     source = read_model(model, output=output)
@@ -187,8 +183,7 @@ def convert(
         **_find_parts(converter, head),
     )
     _warn_if_not_spiking(net)
-    if asked_for:
-        _warn_if_not_carried(net)
+    _warn_if_not_carried(net)
     _warn_if_rectifying(net)
     return net
 
@@ -568,10 +563,10 @@ class CAMNetwork:
 
 
 def _check_neurons(neurons):
-    if isinstance(neurons, str) and neurons == "auto":
+    if isinstance(neurons, str) and neurons == AUTO:
         return
     if neurons is not None and not isinstance(neurons, nengo.neurons.NeuronType):
-        hint = " Call it: make an instance of it." if isinstance(neurons, type) else " Try IntegrateAndFire()."
+        hint = " Call it: make an instance of it." if isinstance(neurons, type) else " Try 'auto'."
         raise ParameterError(f"neurons: expected a Nengo neuron type, 'auto' or None, got {neurons!r}.{hint}")
     if isinstance(neurons, nengo.Direct):
         raise ParameterError("neurons: nengo.Direct has no activity to read; expected neurons, got Direct(). Use None.")
@@ -712,7 +707,7 @@ def _warn_if_rectifying(net):
     warnings.warn(
         f"neurons: {type(net.neurons).__name__} rectifies its input at every step, and without a synapse the error "
         "adds up over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images "
-        "instead of 98 %. Use nengo_cam.IntegrateAndFire().",
+        "instead of 98 %. Use neurons='auto'.",
         RectifiedInputWarning,
         stacklevel=user_stacklevel(),
     )

@@ -324,7 +324,7 @@ def _warn_of_structure(net):
     names = ", ".join(map(repr, non_spiking_layers(net)))
     if not asked and not net.spiking:
         kind = "rectified-linear rate neurons" if net.neurons is None else type(net.neurons).__name__
-        yield f"Nothing was asked to spike: ReLU became {kind}. Convert the model with neurons=IntegrateAndFire()."
+        yield f"Nothing was asked to spike: ReLU became {kind}. Convert the model with neurons='auto'."
     elif names:
         yield (
             f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
 from ..checks.parameters import is_real, is_whole
+from ..conversion.choosing import AUTO
 from ..conversion.convert import CAMNetwork, Verification, convert
 from ..exceptions import AnswerWarning, InputFileError, ParameterError, ResultError
 from ..measurement.answers import DIFFERING_SHARE
@@ -57,7 +58,7 @@ def explain(
     images: Any,
     *,
     calibrate_on: Any = None,
-    neurons: nengo.neurons.NeuronType | str | None = "auto",
+    neurons: nengo.neurons.NeuronType | str | None = AUTO,
     n_steps: int = 100,
     labels: int | str | Sequence[int | str] | None = None,
     label_names: Sequence[str] | str | os.PathLike[str] | None = None,

@@ -22,12 +22,13 @@ from ..simulator import Simulator
 
 __all__ = ["KINDS", "Recommendation", "recommend"]
 
-#: The kinds that are tried, from the simplest spike to the richest.
+#: The kinds that are tried, the one that is liked best first: spikes of one size, then levels as `nengo_cam.convert`
+#: chooses them, of the fewest bits, and graded ones.
 KINDS = {
     "IntegrateAndFire()": IntegrateAndFire(),
     "SignedIntegrateAndFire(negative_threshold=0.25)": SignedIntegrateAndFire(negative_threshold=0.25),
-    "SigmaDelta(bits=1)": SigmaDelta(bits=1),
     "SigmaDelta(bits=2)": SigmaDelta(bits=2),
+    "SigmaDelta(bits=1)": SigmaDelta(bits=1),
     "SigmaDelta(bits=None, quantum=0.2, threshold=5)": SigmaDelta(bits=None, quantum=0.2, threshold=5),
 }
 
@@ -52,9 +53,9 @@ def recommend(
     """Convert a model with each of several kinds of neurons, run images once, and say which kind carries it.
 
     A kind carries the model if at the last step enough images are answered as by the CNN, and the median map of the
-    CNN's answer is close enough to the CNN's. Chosen is the first kind that does, and kinds come in the order of what
-    their spikes ask of hardware; if none does, that with the best agreement and then the best maps. On a few images an
-    agreement is not known to a hundredth: of 20, all have to be answered alike.
+    CNN's answer is close enough to the CNN's. Chosen is the first kind that does: spikes of one size if they will do,
+    then the levels that `convert` chooses by itself; if none does, that with the best agreement and then the best maps.
+    On a few images an agreement is not known to a hundredth: of 20, all have to be answered alike.
 
     Parameters
     ----------
@@ -109,7 +110,9 @@ def recommend(
     >>> float(found.dataset.agreement.sel(neurons="SigmaDelta(bits=2)"))
     1.0
     """
-    types = name_neurons(dict(KINDS) if kinds is None else dict(kinds) if isinstance(kinds, Mapping) else kinds)
+    types = name_neurons(
+        dict(KINDS) if kinds is None else dict(kinds) if isinstance(kinds, Mapping) else kinds, name="kinds"
+    )
     _check_fraction("agreement", agreement, 0)
     _check_fraction("correlation", correlation, -1)
     check_positive("target_rate", target_rate, unit="Hz")

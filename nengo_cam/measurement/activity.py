@@ -360,7 +360,7 @@ def _warn_of_correlation(net: CAMNetwork, summaries: dict[str, dict[str, float]]
     elif isinstance(net.neurons, SigmaDelta):
         remedy = "Raise n_steps until no more spikes come, or target_rate, which is the number of levels"
     elif type(net.neurons) is IntegrateAndFire:
-        remedy = "Use SignedIntegrateAndFire(), or raise n_steps or target_rate"
+        remedy = "Convert with neurons='auto', or raise n_steps or target_rate"
     else:
         remedy = "Raise n_steps or target_rate"
     level, last, found = 1.0, "", []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..checks.parameters import CNN_MINIBATCH
 from ..checks.sources import FrameBatches
+from ..conversion.choosing import AUTO, UNIT_LAYERS, choose_neurons
 from ..conversion.convert import CAMNetwork
 from ..exceptions import AnswerWarning
 from ..neurons import IntegrateAndFire, SigmaDelta
@@ -24,12 +25,8 @@ __all__ = ["DIFFERING_SHARE", "Answers", "AnswersRecorder", "Cause", "likely_cau
 
 #: `AnswerWarning` is given if the network answers otherwise than its CNN for more than this share of the images.
 DIFFERING_SHARE = 0.1
-# At 200 Hz and 100 steps, a network of five layers of unsigned spikes answered as its CNN did, one of 13 for .18 of the
-# images (docs/calibration.md).
-_DEEP = 8
 # Levels of activity that a MobileNet was measured to need; an MNIST network of 13 layers needs 16.
 _LEVELS = 200
-_SIGNED = "SignedIntegrateAndFire"
 # Steps after which levels told in spikes of 1 bit had settled in a MobileNet of 27 layers (11, with 2 bits 6).
 _STEPS_OF_ONE_BIT = 12
 # Images that a warning names.
@@ -199,12 +196,11 @@ class Cause:
     @property
     def remedy(self) -> str:
         """What to do about it in Python, an imperative without a full stop."""
-        written = {
-            name: f"nengo_cam.{value}()" if name == "neurons" else str(value) for name, value in self.options.items()
-        }
-        if not written:
+        if not self.options:
             return self.instead
-        return f"Convert with {', '.join(f'{name}={value}' for name, value in written.items())}"
+        # The images are a variable of the user's, names of neurons are strings.
+        written = (f"{name}={value if name == 'calibrate_on' else repr(value)}" for name, value in self.options.items())
+        return f"Convert with {', '.join(written)}"
 
 
 def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = False) -> Cause:
@@ -236,22 +232,24 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
     if not n_layers:
         return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
     if net.rectifies_without_synapse:
-        return Cause(f"{kind} rectifies its input at every step", {"neurons": "IntegrateAndFire"})
+        return Cause(f"{kind} rectifies its input at every step", {"neurons": AUTO})
     if isinstance(net.neurons, SigmaDelta):
         return _cause_of_levels(net, net.neurons, n_steps)
     if net.target_rate is None:
         return Cause("its firing rates were not calibrated", {"calibrate_on": "images"})
     if net.tensor_nodes and net.synapse is None:
-        return Cause(f"the TensorNodes {list(net.tensor_nodes)} see single spikes", {"synapse": 0.005})
+        # Where the choice would be spikes of one size, a synapse is what makes activity of them.
+        held = isinstance(choose_neurons(net.reduced).neurons, SigmaDelta)
+        options = {"neurons": AUTO} if held else {"synapse": 0.005}
+        return Cause(f"the TensorNodes {list(net.tensor_nodes)} see single spikes", options)
     if not isinstance(net.neurons, (IntegrateAndFire, nengo.SpikingRectifiedLinear)):
-        return Cause(f"the rates of {kind} are not those of a ReLU", {"neurons": "IntegrateAndFire"})
+        return Cause(f"the rates of {kind} are not those of a ReLU", {"neurons": AUTO})
     levels = net.target_rate * n_steps * dt
     told = f"strong activity makes {levels:.3g} spikes in {n_steps} steps, so that no more levels can be told apart"
-    faster = {"target_rate": round(max(1000, 2 * net.target_rate))}
-    if type(net.neurons) is IntegrateAndFire and n_layers >= _DEEP:
-        clause, options = f"{n_layers} layers of {kind} are too many to settle in time", {"neurons": _SIGNED}
-        return Cause(f"{clause}, and {told}", {**options, **faster}) if levels < _LEVELS else Cause(clause, options)
-    return Cause(told, faster)
+    if n_layers > UNIT_LAYERS:
+        clause = f"{n_layers} layers of {kind} are too many to settle in time"
+        return Cause(f"{clause}, and {told}" if levels < _LEVELS else clause, {"neurons": AUTO})
+    return Cause(told, {"target_rate": round(max(1000, 2 * net.target_rate))})
 
 
 def _cause_of_levels(net: CAMNetwork, neurons: SigmaDelta, n_steps: int) -> Cause:

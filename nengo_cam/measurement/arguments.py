@@ -64,13 +64,15 @@ def check_run(net: Any, *, n_steps: Any, minibatch_size: Any, dt: Any, seed: Any
     check_seed(seed)
 
 
-def name_neurons(neurons: Any) -> dict[str, nengo.neurons.NeuronType]:
+def name_neurons(neurons: Any, *, name: str = "neurons") -> dict[str, nengo.neurons.NeuronType]:
     """Give each of some spiking neuron types a name of its own.
 
     Parameters
     ----------
     neurons : object
         What the user gave: a type, a sequence of them, or a dict by name.
+    name : str
+        What the argument is called, for messages.
 
     Returns
     -------
@@ -85,28 +87,28 @@ def name_neurons(neurons: Any) -> dict[str, nengo.neurons.NeuronType]:
     named = neurons if isinstance(neurons, dict) else None
     types = list(named.values() if named else neurons) if isinstance(neurons, (dict, list, tuple)) else [neurons]
     if not types:
-        raise ParameterError("neurons: expected at least one neuron type, got none. Leave it out for IntegrateAndFire.")
+        raise ParameterError(f"{name}: expected at least one neuron type, got none. Leave it out.")
     for neuron_type in types:
         if isinstance(neuron_type, type):
             raise ParameterError(
-                f"neurons: expected instances of neuron types, got the class {neuron_type.__name__}. Call it."
+                f"{name}: expected instances of neuron types, got the class {neuron_type.__name__}. Call it."
             )
         if neuron_type is not None and not isinstance(neuron_type, nengo.neurons.NeuronType):
             raise ParameterError(
-                f"neurons: expected Nengo neuron types, got {neuron_type!r}. Try nengo_cam.IntegrateAndFire()."
+                f"{name}: expected Nengo neuron types, got {neuron_type!r}. Try nengo_cam.SigmaDelta()."
             )
         if neuron_type is None or not neuron_type.spiking:
             raise ParameterError(
-                "neurons: the rate network is what all are compared with; expected spiking neuron types, got "
+                f"{name}: the rate network is what all are compared with; expected spiking neuron types, got "
                 f"{neuron_type!r}, which does not spike. Leave it out."
             )
     named = named or {type(neuron_type).__name__: neuron_type for neuron_type in types}
     if len(named) < len(types):
         raise ParameterError(
-            f"neurons: some have the same class; expected different ones, got {types!r}. Name them in a dict."
+            f"{name}: some have the same class; expected different ones, got {types!r}. Name them in a dict."
         )
     if not all(isinstance(name, str) for name in named):
-        raise ParameterError(f"neurons: expected names that are strings, got {list(named)!r}. Name them by strings.")
+        raise ParameterError(f"{name}: expected names that are strings, got {list(named)!r}. Name them by strings.")
     return dict(named)
 
 

@@ -20,6 +20,7 @@ from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
 from ..checks.parameters import RUN_MINIBATCH, check_count, check_positive, check_seed
 from ..checks.percentiles import check_percentile
+from ..conversion.choosing import AUTO, choose_neurons
 from ..conversion.convert import CAMNetwork, convert
 from ..exceptions import (
     DepthWarning,
@@ -32,8 +33,8 @@ from ..exceptions import (
     UnsupportedModelError,
 )
 from ..models.head import CAMHead
+from ..models.simplify import reduce_model
 from ..models.source import SourceModel, read_model
-from ..neurons import IntegrateAndFire
 from ..scoring.agreement import check_burn_in, correlation, cumulative
 from ..simulator import Simulator
 from .arguments import check_classes, check_rates, name_neurons
@@ -41,8 +42,6 @@ from .cam import rate_cam, spiking_cam
 from .provenance import time_axis
 
 __all__ = ["calibration_curve"]
-
-_DEFAULT_NEURONS = IntegrateAndFire()
 
 #: Quantiles over images that are kept of the correlations: the worst twentieth, the quartiles and the median.
 QUANTILES = (0.05, 0.25, 0.5, 0.75)
@@ -57,7 +56,8 @@ def calibration_curve(
     n_steps: int = 100,
     neurons: nengo.neurons.NeuronType
     | Sequence[nengo.neurons.NeuronType]
-    | Mapping[str, nengo.neurons.NeuronType] = _DEFAULT_NEURONS,
+    | Mapping[str, nengo.neurons.NeuronType]
+    | str = AUTO,
     classes: ArrayLike | None = None,
     burn_in: int = 0,
     synapse: nengo.synapses.Synapse | float | None = None,
@@ -89,8 +89,9 @@ def calibration_curve(
         is this divided by the neurons' quantum, a number of levels.
     n_steps : int
         Number of time steps.
-    neurons : nengo.neurons.NeuronType, sequence of them, or dict of {str: nengo.neurons.NeuronType}
-        Spiking neuron types to compare. In a sequence, the class names them; in a dict, its keys do.
+    neurons : nengo.neurons.NeuronType, sequence of them, dict of {str: nengo.neurons.NeuronType}, or "auto"
+        Spiking neuron types to compare. In a sequence, the class names them; in a dict, its keys do. ``"auto"`` is the
+        type that `nengo_cam.convert` chooses.
     classes : array_like of int of shape (N,), optional
         True classes, by index. Without them there is no accuracy.
     burn_in : int
@@ -170,6 +171,8 @@ def calibration_curve(
     # Read once for all conversions.
     source = read_model(model)
     head = source.head
+    if isinstance(neurons, str) and neurons == AUTO:
+        neurons = choose_neurons(reduce_model(source)).neurons
     types = name_neurons(neurons)
     rates = check_rates(target_rates)
     _check_conversion(percentile, converter_options)
