@@ -3,8 +3,9 @@
 five
     MNIST. Five 3x3 convolutions of 16-16-16-16-256 channels, GAP, Dense.
 residual
-    MNIST. A convolution, then six blocks of two convolutions beside a shortcut (16-16-32-32-64-64 channels, the third
-    and the fifth with stride 2), BatchNorm after every convolution, GAP, Dense: fifteen convolutions, thirteen in a row.
+    MNIST. A convolution, then six blocks of two convolutions beside a shortcut (16-16-32-32-64-64 channels, the
+    third and the fifth with stride 2), BatchNorm after every convolution, GAP, Dense: fifteen convolutions, thirteen
+    in a row.
 resnet8, resnet20
     CIFAR-10, in color. The ResNets of He et al. (2016), Deep Residual Learning for Image Recognition, section 4.2, with
     one and with three blocks for each of the 16, 32 and 64 channels: 7 and 19 rectified layers in a row. Shortcuts
