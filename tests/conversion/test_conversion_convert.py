@@ -311,7 +311,7 @@ RECTIFYING = [
 @pytest.mark.parametrize("neurons", RECTIFYING, ids=str)
 def test_rectified_spiking_neurons_are_warned_of(make_model, neurons, recwarn):
     with pytest.warns(
-        RectifiedInputWarning, match=f"{type(neurons).__name__} rectifies .* in 10 % .*Use nengo_cam.IntegrateAndFire"
+        RectifiedInputWarning, match=f"{type(neurons).__name__} rectifies .* in 10 % .*Use neurons='auto'"
     ):
         ncam.convert(make_model(), neurons=neurons)
     # Not where it does no harm: behind a synapse, in one layer, as rates.

@@ -103,7 +103,8 @@ def test_what_replaces_them_can_be_chosen(tf, model):
         ClippedRectifiedLinear(0.4): nengo.LIF(),
         tf.nn.relu6: tf.nn.relu,
     }  # by neurons, or by TensorFlow's function
-    kinds = {name: type(e.neuron_type) for name, e in ensembles(ncam.convert(model, swap_activations=swap)).items()}
+    net = ncam.convert(model, neurons=ncam.IntegrateAndFire(), swap_activations=swap)
+    kinds = {name: type(e.neuron_type) for name, e in ensembles(net).items()}
     assert kinds == {
         "layer": ClippedIntegrateAndFire,
         "low": nengo.LIF,

@@ -66,7 +66,7 @@ def test_what_is_settled_and_what_is_chosen(found):
     assert first == found.name
     assert found.choice is KINDS[first]
     assert data.sel(neurons="SigmaDelta(bits=None, quantum=0.2, threshold=5)").settled == 1
-    assert data.spike_kind.values.tolist()[:3] == ["unit", "signed unit", "power of two"]
+    assert data.spike_kind.values.tolist() == ["unit", "signed unit", "graded", "power of two", "graded"]
 
 
 def test_the_order_of_kinds_is_the_order_of_preference(small_model, images):

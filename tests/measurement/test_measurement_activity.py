@@ -250,7 +250,7 @@ def test_layers_that_are_called_again(tf, images):
     conv = layers.Conv2D(2, 3, padding="same", activation="relu", name="conv")
     x = layers.GlobalAveragePooling2D(name="gap")(conv(conv(inputs)))
     model = tf.keras.Model(inputs, layers.Dense(2, name="readout")(x))
-    network = ncam.convert(model, calibrate_on=images, split_shared_weights=True)
+    network = ncam.convert(model, calibrate_on=images, neurons=ncam.IntegrateAndFire(), split_shared_weights=True)
     result = measure(network, images).dataset
     with network.net:
         probes = {ensemble.label: nengo.Probe(ensemble.neurons) for ensemble in network.net.all_ensembles}
@@ -358,7 +358,8 @@ def test_a_layer_that_the_cnn_does_not_use_either(make_model, images):
 
 
 def test_saturated_layers(small_model, images):
-    report = measure(ncam.convert(small_model, calibrate_on=images, target_rate=3000), images)
+    fast = ncam.convert(small_model, calibrate_on=images, neurons=ncam.IntegrateAndFire(), target_rate=3000)
+    report = measure(fast, images)
     (sentence,) = report.warnings
     values = report.dataset.saturated_fraction
     assert float(values.min()) > activity.SATURATED_FRACTION
@@ -368,13 +369,13 @@ def test_saturated_layers(small_model, images):
         "spike. Lower target_rate or dt."
     )
     # A shorter step helps, as it says.
-    finer = measure(ncam.convert(small_model, calibrate_on=images, target_rate=3000), images, dt=5e-5, n_steps=800)
+    finer = measure(fast, images, dt=5e-5, n_steps=800)
     assert finer.warnings == ()
     np.testing.assert_allclose(finer.dataset.mean_rate, report.dataset.mean_rate, rtol=0.1)
 
 
 def test_where_the_correlation_drops(small_model, images):
-    network = ncam.convert(small_model, calibrate_on=images, target_rate=40)
+    network = ncam.convert(small_model, calibrate_on=images, neurons=ncam.IntegrateAndFire(), target_rate=40)
     report = measure(network, images, n_steps=40)
     first, second = (float(report.dataset.correlation.sel(layer=name)) for name in ("conv0", "conv1"))
     levels = {"conv0": (1, first), "conv1": (first, second)}
@@ -383,7 +384,7 @@ def test_where_the_correlation_drops(small_model, images):
     assert second < activity.LOW_CORRELATION
     assert report.warnings == (
         f"The correlation with the CNN drops at {', '.join(dropped)}, and is {second:.3f} at the last layer that "
-        "spikes, 'conv1'. Use SignedIntegrateAndFire(), or raise n_steps or target_rate.",
+        "spikes, 'conv1'. Convert with neurons='auto', or raise n_steps or target_rate.",
     )
     unbalanced = measure(ncam.convert(small_model, scale_firing_rates=30), images)
     assert any("Convert with calibrate_on=images" in text for text in unbalanced.warnings)

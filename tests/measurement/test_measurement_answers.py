@@ -150,9 +150,9 @@ def test_the_cnn_is_not_run_if_nobody_asks(net, images, monkeypatch):
 
 CAUSES = [
     ({"neurons": None}, "nothing in it spikes", "Convert the model again"),
-    ({"neurons": nengo.SpikingRectifiedLinear()}, "rectifies its input at every step", "IntegrateAndFire()"),
+    ({"neurons": nengo.SpikingRectifiedLinear()}, "rectifies its input at every step", "neurons='auto'"),
     ({"scale_firing_rates": 200}, "not calibrated", "calibrate_on=images"),
-    ({"neurons": nengo.LIF(), "calibrate": True}, "the rates of LIF are not those of a ReLU", "IntegrateAndFire()"),
+    ({"neurons": nengo.LIF(), "calibrate": True}, "the rates of LIF are not those of a ReLU", "neurons='auto'"),
     ({"calibrate": True, "target_rate": 100}, "strong activity makes 5 spikes in 50 steps", "target_rate=1000"),
     ({"calibrate": True, "target_rate": 800}, "strong activity makes 40 spikes in 50 steps", "target_rate=1600"),
     ({"neurons": ncam.SigmaDelta(), "scale_firing_rates": 9}, "strong activity is in quanta was not", "calibrate_on="),
@@ -208,17 +208,23 @@ def test_of_levels_the_last_step_answers(make_model, images, simulator, chunk_st
     assert result.answer.attrs["long_name"] == "answer of the spiking network, last step"
 
 
-def test_deep_networks_of_unsigned_spikes_are_told_to_take_signed_ones(make_model, images):
-    net = ncam.convert(make_model(channels=(3,) * 9), calibrate_on=images)
+@pytest.mark.parametrize("neurons", [ncam.IntegrateAndFire(), ncam.SignedIntegrateAndFire()], ids=str)
+def test_deep_networks_of_spikes_of_one_size_are_told_to_leave_the_choice(make_model, images, neurons):
+    deep, kind = make_model(channels=(3,) * 6), type(neurons).__name__
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ncam.exceptions.DepthWarning)
+        net = ncam.convert(deep, calibrate_on=images, neurons=neurons)
     cause = answers.likely_cause(net, n_steps=100, dt=0.001)
-    assert cause.clause.startswith("9 layers of IntegrateAndFire are too many to settle in time, and strong activity")
+    assert cause.clause.startswith(f"6 layers of {kind} are too many to settle in time, and strong activity")
     assert "makes 20 spikes" in cause.clause
-    assert cause.remedy == "Convert with neurons=nengo_cam.SignedIntegrateAndFire(), target_rate=1000"
+    assert cause.remedy == "Convert with neurons='auto'"
     cause = answers.likely_cause(net, n_steps=1000, dt=0.001)
-    assert "spikes" not in cause.clause
-    assert "target_rate" not in cause.remedy
-    signed = ncam.convert(make_model(channels=(3,) * 9), calibrate_on=images, neurons=ncam.SignedIntegrateAndFire())
-    assert "too many" not in answers.likely_cause(signed, n_steps=100, dt=0.001).clause
+    assert cause.clause == f"6 layers of {kind} are too many to settle in time"
+    shallow = ncam.convert(make_model(channels=(3,) * 5), calibrate_on=images, neurons=neurons)
+    assert "too many" not in answers.likely_cause(shallow, n_steps=100, dt=0.001).clause
+    # The remedy is not what was done already.
+    chosen = answers.likely_cause(ncam.convert(deep, calibrate_on=images), n_steps=100, dt=0.001)
+    assert "auto" not in chosen.remedy
 
 
 def test_tensor_nodes_without_a_synapse_are_named(tf, make_model, images):
@@ -226,8 +232,10 @@ def test_tensor_nodes_without_a_synapse_are_named(tf, make_model, images):
     model = make_model(layers.MaxPooling2D(name="pool"), layers.GlobalAveragePooling2D(), layers.Dense(3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ncam.exceptions.NonSpikingWarning)
-        net = ncam.convert(model, calibrate_on=images)
-    assert "the TensorNodes ['pool'] see single spikes" in answers.likely_cause(net, n_steps=9, dt=0.001).clause
+        net = ncam.convert(model, calibrate_on=images, neurons=ncam.IntegrateAndFire())
+    cause = answers.likely_cause(net, n_steps=9, dt=0.001)
+    assert "the TensorNodes ['pool'] see single spikes" in cause.clause
+    assert cause.remedy == "Convert with neurons='auto'"
 
 
 def test_a_network_that_was_trained_further_is_told_from_one_that_is_inaccurate(tf, small_model, images):

@@ -158,7 +158,10 @@ def test_no_more_images_than_a_minibatch_run_together(curve_of, monkeypatch):
 def test_units_and_provenance(curve, small_model):
     assert curve.attrs["model"] == small_model.name
     assert curve.attrs["simulator"] == "nengo_cam.Simulator"
-    assert json.loads(curve.attrs["neurons"]) == {"IntegrateAndFire": "IntegrateAndFire()"}
+    assert json.loads(curve.attrs["neurons"]) == {
+        # What `convert` chooses for two layers.
+        "SignedIntegrateAndFire": "SignedIntegrateAndFire(negative_threshold=0.25)"
+    }
     expected = {"seed": 3, "dt": 0.001, "burn_in": 0, "n_images": 5, "n_calibration_images": 6, "percentile": 99.9}
     assert {name: curve.attrs[name] for name in expected} == expected
     assert "firing_rate_scales" not in curve.attrs

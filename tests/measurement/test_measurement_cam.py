@@ -468,7 +468,7 @@ def test_changes_of_levels_against_probes(small_model, images, simulator, bits, 
 
 
 def test_sizes_of_spikes_of_one_size_are_their_number(small_model, images):
-    net = ncam.convert(small_model, calibrate_on=images)
+    net = ncam.convert(small_model, calibrate_on=images, neurons=ncam.IntegrateAndFire())
     assert "spike_size" not in spiking_cam(net, images, count_spikes=True)
     # Levels behind spikes: they move with them.
     net.spiking_layers["conv1"].neuron_type = ncam.SigmaDelta(

@@ -111,7 +111,7 @@ def with_types(net, **types):
     ],
 )
 def test_how_a_network_is_read(small_model, types, readout, kinds):
-    net = with_types(ncam.convert(small_model), **types)
+    net = with_types(ncam.convert(small_model, neurons=ncam.IntegrateAndFire()), **types)
     assert (network_readout(net), spike_kinds(net)) == (readout, kinds)
 
 

@@ -10,7 +10,7 @@ from nengo_cam.measurement.provenance import provenance, time_axis
 RUN = ["simulator", "dt", "seed", "readout", "spike_kind"]
 VERSIONS = list(ncam.compat.package_versions())
 MODEL = ["model", "head", "input_shape", "n_labels", "cell_centers"]
-NETWORK = ["n_steps", "synapse", "neurons", "firing_rate_scales", "channels"]
+NETWORK = ["n_steps", "synapse", "neurons", "chosen", "firing_rate_scales", "channels"]
 
 
 @pytest.mark.parametrize("dt", [0.001, 0.0005, 0.002])
@@ -44,9 +44,13 @@ def test_attributes_and_coordinates_of_all_results(small_model, images):
     assert list(activity.attrs) == [*report.attrs, *RUN, "n_steps", "n_images", "n_differing"]
     for one in (maps, cost, activity):
         assert {name: one.attrs[name] for name in RUN} == {
-            "simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 0, "readout": "mean", "spike_kind": "unit",
+            "simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 0, "readout": "mean", "spike_kind": "signed unit",
         }  # fmt: skip
     np.testing.assert_array_equal(cost.time, maps.time)
+    assert maps.attrs["chosen"] == net.choice
+    # What was given was not chosen.
+    given = ncam.spiking_cam(ncam.convert(small_model, calibrate_on=images, neurons=net.neurons), images, **run)
+    assert list(given.attrs) == [*MODEL, *RUN, *(name for name in NETWORK if name != "chosen"), *VERSIONS]
 
 
 def test_versions_come_last_and_the_model_first(small_model):

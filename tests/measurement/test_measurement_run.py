@@ -64,7 +64,7 @@ def test_the_network_is_left_as_it_was(net, images):
 def test_provenance(net, images):
     with Run(net, images, **OPTIONS) as run:
         assert run.provenance == {
-            "simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 1, "readout": "mean", "spike_kind": "unit",
+            "simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 1, "readout": "mean", "spike_kind": "signed unit",
         }  # fmt: skip
 
 

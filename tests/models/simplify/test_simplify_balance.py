@@ -558,7 +558,9 @@ def test_weak_channels_spike(digits_model, digits):
     expected = source(images[:40]).numpy().argmax(-1)
 
     def agreement(model):
-        network = ncam.convert(model, calibrate_on=samples[:50], target_rate=200, balance=False)
+        network = ncam.convert(
+            model, calibrate_on=samples[:50], neurons=ncam.IntegrateAndFire(), target_rate=200, balance=False
+        )
         logits = ncam.spiking_cam(network, images[:40], n_steps=25, progress_bar=False).logits
         return (logits.mean("time").transpose("image", ...).values.argmax(-1) == expected).mean()
 
