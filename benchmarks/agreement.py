@@ -39,8 +39,8 @@ KINDS = {
     "SigmaDelta(bits=1)": ncam.SigmaDelta(bits=1),
     "SigmaDelta(bits=2)": ncam.SigmaDelta(bits=2),
     "SigmaDelta(bits=3)": ncam.SigmaDelta(bits=3),
-    "SigmaDelta(), graded": ncam.SigmaDelta(),
-    "SigmaDelta(None, .2, 5), graded": ncam.SigmaDelta(bits=None, quantum=0.2, threshold=5),
+    "SigmaDelta(bits=None)": ncam.SigmaDelta(bits=None),
+    "SigmaDelta(bits=None, quantum=0.2, threshold=5)": ncam.SigmaDelta(bits=None, quantum=0.2, threshold=5),
 }
 
 
