@@ -38,7 +38,9 @@ KINDS = {
     "SignedIntegrateAndFire .25, memory 2": ncam.SignedIntegrateAndFire(negative_threshold=0.25, memory=2),
     "SigmaDelta(bits=1)": ncam.SigmaDelta(bits=1),
     "SigmaDelta(bits=2)": ncam.SigmaDelta(bits=2),
-    "SigmaDelta(bits=3)": ncam.SigmaDelta(bits=3),
+    "SigmaDelta(bits=1, quantum=0.1)": ncam.SigmaDelta(bits=1, quantum=0.1),
+    "SigmaDelta(bits=2, quantum=0.1)": ncam.SigmaDelta(bits=2, quantum=0.1),
+    "SigmaDelta(bits=3, quantum=0.1)": ncam.SigmaDelta(bits=3, quantum=0.1),
     "SigmaDelta(bits=None)": ncam.SigmaDelta(bits=None),
     "SigmaDelta(bits=None, quantum=0.2, threshold=5)": ncam.SigmaDelta(bits=None, quantum=0.2, threshold=5),
 }

@@ -27,8 +27,8 @@ __all__ = ["KINDS", "Recommendation", "recommend"]
 KINDS = {
     "IntegrateAndFire()": IntegrateAndFire(),
     "SignedIntegrateAndFire(negative_threshold=0.25)": SignedIntegrateAndFire(negative_threshold=0.25),
-    "SigmaDelta(bits=2)": SigmaDelta(bits=2),
-    "SigmaDelta(bits=1)": SigmaDelta(bits=1),
+    "SigmaDelta(bits=2, quantum=0.1)": SigmaDelta(bits=2, quantum=0.1),
+    "SigmaDelta(bits=1, quantum=0.1)": SigmaDelta(bits=1, quantum=0.1),
     "SigmaDelta(bits=None, quantum=0.2, threshold=5)": SigmaDelta(bits=None, quantum=0.2, threshold=5),
 }
 
@@ -107,7 +107,7 @@ def recommend(
     >>> found = ncam.recommend(model, images, calibrate_on=train[:100], n_steps=40, progress_bar=False)
     >>> found.choice.spiking, found.name in found.dataset.neurons
     (True, True)
-    >>> float(found.dataset.agreement.sel(neurons="SigmaDelta(bits=2)"))
+    >>> float(found.dataset.agreement.sel(neurons="SigmaDelta(bits=2, quantum=0.1)"))
     1.0
     """
     types = name_neurons(

@@ -37,7 +37,7 @@ def test_depth_decides(make_model, n_layers, kind):
         assert choice.sentence.startswith("chosen: SignedIntegrateAndFire(negative_threshold=0.25), as ")
     else:
         assert (type(choice.neurons), choice.neurons.bits) == (ncam.SigmaDelta, 2)
-        assert choice.sentence.startswith("chosen: SigmaDelta(bits=2), as ")
+        assert choice.sentence.startswith("chosen: SigmaDelta(bits=2, quantum=0.1), as ")
 
 
 def test_weights_do_not_matter(make_model):
@@ -76,7 +76,7 @@ def test_a_layer_that_is_called_again_counts_again(tf):
 def test_auto_converts_as_the_chosen_type_does(make_model, images):
     model = make_model(channels=(3,) * 6)
     auto = ncam.convert(model, neurons="auto", calibrate_on=images)
-    given = ncam.convert(model, neurons=ncam.SigmaDelta(bits=2), calibrate_on=images)
+    given = ncam.convert(model, neurons=ncam.SigmaDelta(bits=2, quantum=0.1), calibrate_on=images)
     assert (type(auto.neurons), auto.neurons.bits) == (ncam.SigmaDelta, 2)
     run = {"n_steps": 8, "seed": 0, "progress_bar": False}
     found, expected = (ncam.spiking_cam(net, images, **run) for net in (auto, given))
