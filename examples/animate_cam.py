@@ -22,7 +22,12 @@ from nengo_cam.models.files import PICTURE_SUFFIXES, load_images, load_keras_mod
 
 ncam.compat.quiet_tensorflow()
 
-NEURONS = {"default": ncam.IntegrateAndFire, "signed": ncam.SignedIntegrateAndFire}
+NEURONS = {
+    "auto": "auto",
+    "unsigned": ncam.IntegrateAndFire(),
+    "signed": ncam.SignedIntegrateAndFire(),
+    "graded": ncam.SigmaDelta(bits=None),
+}
 
 
 def parse(arguments):
@@ -34,7 +39,7 @@ def parse(arguments):
     parser.add_argument("--calibrate", nargs="+", metavar="FILE", help="images to find firing rates on; best others")
     parser.add_argument("--range", nargs=2, type=float, default=(0, 1), metavar=("BLACK", "WHITE"),
                         help="what black and white are to the model (default: 0 1)")  # fmt: skip
-    parser.add_argument("--neurons", choices=NEURONS, default="default", help="signed: for deep networks")
+    parser.add_argument("--neurons", choices=NEURONS, default="auto", help="what a spike may be (default: by depth)")
     parser.add_argument("--target-rate", type=float, default=200, help="rate of strong activity [Hz] (%(default)s)")
     parser.add_argument("--steps", type=int, default=100, help="time steps of 1 ms (default: %(default)s)")
     parser.add_argument("--stride", type=int, default=2, help="time steps from frame to frame (default: %(default)s)")
@@ -70,14 +75,13 @@ def film(options):
     images = images[: options.most]
 
     net = ncam.convert(
-        model, neurons=NEURONS[options.neurons](), calibrate_on=calibration, target_rate=options.target_rate
+        model, neurons=NEURONS[options.neurons], calibrate_on=calibration, target_rate=options.target_rate
     )
     spiking = ncam.spiking_cam(net, images, n_steps=options.steps, seed=0)
     rate = ncam.rate_cam(net, images)
 
-    answers = {name: result.logits.argmax("label").values.tolist()
-               for name, result in (("CNN", rate), ("spiking", spiking.mean("time")))}  # fmt: skip
-    print(f"labels: {answers['CNN']} by the CNN, {answers['spiking']} in spikes")
+    print(f"labels: {spiking.cnn_answer.values.tolist()} by the CNN, {spiking.answer.values.tolist()} in spikes")
+    # The mean from the start; where levels are held, the steps as they are.
     averaged = ncam.cumulative(spiking)
     ncam.animate(averaged, rate, images, image=range(len(images)), stride=options.stride).save(options.output)
     print(options.output)
