@@ -54,8 +54,8 @@ class Raster(NamedTuple):
     axes : list of matplotlib.axes.Axes
         The raster, in ms and rows of neurons, and the map.
     spikes : list of matplotlib.collections.EventCollection
-        The spikes of each neuron, the first on top. Those with a size reach up from the middle of their row if the
-        level rises, down if it falls.
+        The spikes of each neuron, the first on top. Those with a size or a sign reach up from the middle of their row
+        if the neuron sends more, down if it takes back.
     neurons : ndarray of shape (n, 3)
         Channel, row and column of each neuron, as positions in ``features``.
     image : matplotlib.image.AxesImage or None
@@ -98,10 +98,10 @@ def raster(
     A neuron has the color of the map's sign where it stands, for the label or against it, and its cell is framed.
 
     Unit spikes: a step with several spikes of a neuron has a tick for each, spread over the step, and the map is the
-    mean over the time shown. Where receivers hold a level (``attrs["readout"]`` "level"), spikes are the changes of the
-    features from step to step: a tick up where a neuron sends more, down where it takes back. Its length is the square
-    root of the change, as a part of the largest that is drawn, but at least a third: sizes may differ a
-    thousandfold. The map is then that of the last step.
+    mean over the time shown; where some take spikes back, ticks go up or down. Where receivers hold a level
+    (``attrs["readout"]`` "level"), spikes are the changes of the features from step to step: a tick up where a neuron
+    sends more, down where it takes back. Its length is the square root of the change, as a part of the largest that is
+    drawn, but at least a third: sizes may differ a thousandfold. The map is then that of the last step.
 
     Parameters
     ----------
@@ -170,11 +170,14 @@ def raster(
     sizes = _level_changes(features, scene.times, dt, spiking) if scene.held else _spike_counts(features)
     counts = np.sign(sizes).astype(int) if scene.held else sizes
     chosen = _choose(neurons, counts, shown)
+    sent = [sizes[:, k, row, column] for k, row, column in chosen]
+    # Ticks reach up and down where spikes have a sign.
+    both_ways = scene.held or any((of_neuron < 0).any() for of_neuron in sent)
     clim = color_limits(shown[None, None], scale=scale).spiking[0, 0]
     cmap = centered_colormap(cmap, *clim)
 
     if fig is None:
-        fig = new_figure(_HEIGHT_OF_SIZES if scene.held else _HEIGHT)
+        fig = new_figure(_HEIGHT_OF_SIZES if both_ways else _HEIGHT)
     raster_axes, map_axes = fig.subplots(1, 2, width_ratios=(1.45, 1))
     shades = [_shade(cmap, clim, shown[row, column]) for _, row, column in chosen]
     events = [_events(counts[:, k, row, column], scene.times, dt) for k, row, column in chosen]
@@ -184,8 +187,8 @@ def raster(
     dress(raster_axes)
     raster_axes.grid(visible=False)
     limits = 1000 * (float(scene.times[0]) - dt), 1000 * float(scene.times[-1])
-    if scene.held:
-        _show_sizes(spikes, [sizes[:, k, row, column] for k, row, column in chosen])
+    if both_ways:
+        _show_sizes(spikes, sent if scene.held else list(map(_single, sent)), len(scene.times))
         # From which the ticks go up and down.
         raster_axes.hlines(np.arange(len(chosen)), *limits, colors="0.85", linewidths=0.3, zorder=0)
     raster_axes.set(xlim=limits, ylim=(len(chosen) - 0.4, -0.6))
@@ -291,15 +294,20 @@ def _level_changes(features, times, dt, spiking):
     return np.where(np.abs(changes) > _UNCHANGED * np.abs(levels).max(axis=(0, 2, 3), keepdims=True), changes, 0)
 
 
-def _show_sizes(spikes, sizes):
+def _single(counts):
+    """Turn the counts of a neuron into the signs of its spikes, one after another."""
+    return np.repeat(np.sign(counts), np.abs(counts))
+
+
+def _show_sizes(spikes, sizes, n_steps):
     """Let ticks reach up or down from the middle of their row, by the square root of what was sent."""
-    largest = max(np.abs(of_neuron).max() for of_neuron in sizes)
+    largest = max(np.abs(of_neuron).max(initial=0) for of_neuron in sizes)
     for row, (artist, of_neuron) in enumerate(zip(spikes, sizes)):
         sent = of_neuron[of_neuron != 0]
         lengths = _REACH * np.maximum(np.sqrt(np.abs(sent) / largest), _SHORTEST) if len(sent) else sent
         # The first row is on top: up is towards smaller numbers.
         ends = row - np.sign(sent) * lengths
-        artist.set_linewidth(float(np.clip(_STEPS_WIDTH / len(of_neuron), _THINNEST, _WIDEST)))
+        artist.set_linewidth(float(np.clip(_STEPS_WIDTH / n_steps, _THINNEST, _WIDEST)))
         artist.set_segments([[(x, row), (x, end)] for x, end in zip(artist.get_positions(), ends)])
 
 

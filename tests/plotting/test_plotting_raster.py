@@ -3,6 +3,7 @@ import io
 import nengo
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -104,6 +105,22 @@ def test_spikes_of_either_sign_are_spikes(spiking, counts):
     for data in (spiking, flipped):
         drawn = raster(data, label="cat", neurons=[[1, 1, 2]])
         assert len(drawn.spikes[0].get_positions()) == counts[0, :, 1, 1, 2].sum()
+
+
+def test_ticks_of_spikes_taken_back_go_down(spiking, counts):
+    unsigned = raster(spiking, label="cat", neurons=[[0, 2, 3], [1, 2, 3]])
+    np.testing.assert_allclose([abs(start[1] - end[1]) for start, end in unsigned.spikes[0].get_segments()], 0.8)
+    # From the second half of the run on, the neuron takes back.
+    signs = np.where(np.arange(spiking.sizes["time"]) < spiking.sizes["time"] // 2, 1, -1)
+    changed = spiking.assign(features=spiking.features * xr.DataArray(signs, dims="time"))
+    drawn = raster(changed, label="cat", neurons=[[0, 2, 3], [1, 2, 3]])
+    for row, (artist, k) in enumerate(zip(drawn.spikes, (0, 1))):
+        expected = [sign for sign, n in zip(signs, counts[0, :, k, 2, 3]) for _ in range(n)]
+        # Rows are counted from the top.
+        ups = [np.sign(start[1] - end[1]) for start, end in artist.get_segments()]
+        assert ups == expected
+        assert all(start[1] == row for start, _ in artist.get_segments())
+    assert drawn.figure.get_figheight() > unsigned.figure.get_figheight()
 
 
 def test_later_steps_keep_their_times(spiking, counts):
