@@ -99,7 +99,7 @@ def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
-    parser.add_argument("--size", type=int, default=96, help="pixels of a side")
+    parser.add_argument("--size", type=int, default=128, help="pixels of a side; with few, a map has one cell")
     parser.add_argument("--steps", type=int, default=25, help="time steps of 1 ms")
     parser.add_argument("--photographs", nargs="+", help="pictures to look at, the first half to calibrate on")
     args = parser.parse_args()
