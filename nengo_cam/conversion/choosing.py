@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
+import numpy as np
 from nengo.neurons import NeuronType
+from numpy.typing import NDArray
 
+from .. import compat
+from ..checks.parameters import CNN_MINIBATCH
+from ..models.graph import inference_arguments, run_calls
 from ..models.outputs import activation_name
-from ..models.simplify import ReducedModel
+from ..models.simplify import ReducedModel, reduced_logits
 from ..models.simplify.clipping import max_value_of
 from ..neurons import SigmaDelta, SignedIntegrateAndFire
 
-__all__ = ["AUTO", "UNIT_LAYERS", "NeuronChoice", "choose_neurons", "count_rectified", "why_not_carried"]
+__all__ = [
+    "AUTO",
+    "UNIT_LAYERS",
+    "NeuronChoice",
+    "choose_neurons",
+    "count_rectified",
+    "rounded_agreement",
+    "why_not_carried",
+]
 
 #: What ``convert(neurons=)`` takes to choose by itself.
 AUTO = "auto"
@@ -19,6 +33,13 @@ AUTO = "auto"
 UNIT_LAYERS = 5
 #: Most rectified layers that spikes of one size and either sign carry at 200 Hz.
 SIGNED_LAYERS = 15
+#: Time [s] in which spikes of one size have to tell the answer, and the fraction of the sample images whose answer has
+#: to stay when activity is rounded to the levels that they tell in that time. It is half of the 100 steps of 1 ms that
+#: are usual, as the first of them belong to the transient.
+TELLING_TIME = 0.05
+STAYING_FRACTION = 0.98
+#: Most sample images that are tried.
+_MOST_SAMPLES = 200
 #: Quantum [Hz] of the levels that are chosen: at 200 Hz, strong activity is 2,000 of them. With 200 (a quantum of 1) a
 #: MobileNet answered otherwise than its CNN for one photograph in ten, for a quarter fewer spikes.
 HELD_QUANTUM = 0.1
@@ -44,23 +65,32 @@ class NeuronChoice:
     sentence: str
 
 
-def choose_neurons(reduced: ReducedModel) -> NeuronChoice:
-    """Choose the neurons that carry a model, from its layers alone.
+def choose_neurons(
+    reduced: ReducedModel, *, scales: Mapping[str, float] | None = None, images: NDArray[np.floating] | None = None
+) -> NeuronChoice:
+    """Choose the neurons that carry a model: by the number of its rectified layers, and by sample images.
 
     Spikes of one size tell apart as many levels as a neuron fires times, and every rectified layer adds to the error.
     So `SignedIntegrateAndFire` is chosen for up to `UNIT_LAYERS` rectified layers, and `SigmaDelta` for more. It is
     chosen too if a layer is neither linear nor a ReLU, such as max pooling: of neurons whose level is held such a layer
-    sees the activity, of others single spikes. docs/calibration.md has figures.
+    sees the activity, of others single spikes. And it is chosen if the answers to sample images hang on more levels
+    than equal spikes tell in `TELLING_TIME`: if they do not stay when the CNN's activity is rounded to those.
+    docs/calibration.md has figures.
 
     Parameters
     ----------
     reduced : nengo_cam.models.simplify.ReducedModel
         The model, reduced to what inference needs.
+    scales : dict of {str: float}, optional
+        Firing rate per unit of activity [Hz] of each rectified layer of ``reduced``; with ``images``.
+    images : ndarray of shape (N, Y, X, channels), optional
+        Sample images, checked by the caller; at most 200 of them, evenly spread, are tried. Without them, layers alone
+        decide.
 
     Returns
     -------
     NeuronChoice
-        The same for the same layers, whatever their weights.
+        The same for the same arguments; without images the same for the same layers, whatever their weights.
 
     Examples
     --------
@@ -70,18 +100,73 @@ def choose_neurons(reduced: ReducedModel) -> NeuronChoice:
     """
     n_layers, others = count_rectified(reduced), _other_nonlinear(reduced)
     layers = f"{n_layers} rectified layer{'' if n_layers == 1 else 's'}"
-    if n_layers <= UNIT_LAYERS and not others:
+    reason = ""
+    if n_layers > UNIT_LAYERS:
+        reason = f"spikes of one size do not carry {layers}, but at most {UNIT_LAYERS} for certain"
+    elif others:
+        reason = f"{', '.join(map(repr, others))} would see single spikes instead of activity"
+    elif scales is not None and images is not None:
+        samples = images[:: max(1, -(-len(images) // _MOST_SAMPLES))]
+        staying = rounded_agreement(reduced, scales, samples)
+        if staying < STAYING_FRACTION:
+            reason = (
+                f"rounded to what spikes of one size tell in {1000 * TELLING_TIME:g} ms, the CNN answers {staying:.2f} "
+                "of the sample images as before"
+            )
+    if not reason:
         neurons = "SignedIntegrateAndFire(negative_threshold=0.25)"
         return NeuronChoice(
             SignedIntegrateAndFire(negative_threshold=0.25),
             f"chosen: {neurons}, as spikes of one size carry {layers}",
         )
-    reason = f"spikes of one size do not carry {layers}, but at most {UNIT_LAYERS} for certain"
-    if n_layers <= UNIT_LAYERS:
-        reason = f"{', '.join(map(repr, others))} would see single spikes instead of activity"
     return NeuronChoice(
         SigmaDelta(bits=2, quantum=HELD_QUANTUM), f"chosen: SigmaDelta(bits=2, quantum={HELD_QUANTUM}), as {reason}"
     )
+
+
+def rounded_agreement(reduced: ReducedModel, scales: Mapping[str, float], images: NDArray[np.floating]) -> float:
+    """Say how many answers stay if activity is rounded to whole spikes of `TELLING_TIME`.
+
+    The count of the best neurons that send equal spikes is that rounding, so that no rate code does better than the
+    CNN does with it.
+
+    Parameters
+    ----------
+    reduced : nengo_cam.models.simplify.ReducedModel
+        The model, scaled as its spiking twin will be.
+    scales : dict of {str: float}
+        Firing rate per unit of activity [Hz] of each rectified layer.
+    images : ndarray of shape (N, Y, X, channels)
+        Sample images.
+
+    Returns
+    -------
+    float
+        Fraction of the images, from 0 to 1. A single logit answers by its sign.
+    """
+    tf = compat.import_tensorflow()
+
+    def apply(_, call, args, kwargs):
+        output = call.layer(*args, **inference_arguments(call.layer, kwargs))
+        if max_value_of(call.layer) is None:
+            return output
+        spikes_per_unit = scales[call.layer.name] * TELLING_TIME
+        return tf.round(output * spikes_per_unit) / spikes_per_unit
+
+    (logits_key,) = reduced.flat.outputs
+    rounded = []
+    for start in range(0, len(images), CNN_MINIBATCH):
+        for call, outputs in run_calls(
+            reduced.flat, tf.convert_to_tensor(images[start : start + CNN_MINIBATCH]), apply
+        ):
+            if logits_key in call.outputs:
+                rounded.append(outputs[call.outputs.index(logits_key)].numpy())
+    exact = reduced_logits(reduced.model, images, CNN_MINIBATCH)
+    return float((_winners(np.concatenate(rounded).reshape(exact.shape)) == _winners(exact)).mean())
+
+
+def _winners(logits):
+    return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(axis=1)
 
 
 def count_rectified(reduced: ReducedModel) -> int:

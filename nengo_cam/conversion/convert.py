@@ -67,7 +67,8 @@ def convert(
         is not read again for each of several conversions.
     neurons : nengo.neurons.NeuronType, "auto" or None
         What replaces ReLU units: any spiking or rate type. ``"auto"`` chooses by the number of rectified layers:
-        `SignedIntegrateAndFire` for up to five, `SigmaDelta` for more, or if there is max pooling or the like; see
+        `SignedIntegrateAndFire` for up to five, `SigmaDelta` for more, or if there is max pooling or the like, or if
+        the answers to ``calibrate_on`` hang on more levels than spikes of one size tell in 50 ms; see
         `nengo_cam.conversion.choosing.choose_neurons`. None keeps rectified-linear rate neurons. Clipped ReLU (ReLU6)
         becomes the clipped twin of `IntegrateAndFire`, `SignedIntegrateAndFire` or `SigmaDelta`, and clipped rate
         neurons if other neurons are asked for.
@@ -151,9 +152,6 @@ def convert(
     layers.check_layers(reduced.flat)
     head = reduced.head
     choice = ""
-    if isinstance(neurons, str):
-        chosen = choose_neurons(reduced)
-        neurons, choice = chosen.neurons, chosen.sentence
     images = calibration_range = None
     if calibrate_on is not None:
         images = check_images(calibrate_on, head.input_shape, name="calibrate_on")
@@ -162,6 +160,9 @@ def convert(
     scaled = scale_rates(
         reduced, scale_firing_rates, images, target_rate=target_rate, percentile=percentile, balance=balance
     )
+    if isinstance(neurons, str):
+        chosen = choose_neurons(scaled.reduced, scales=scaled.scales, images=images)
+        neurons, choice = chosen.neurons, chosen.sentence
     converter = _run_converter(scaled.reduced.model, neurons, scaled.scales, synapse, converter_options)
     differences = {"simplified": reduced.largest_difference, "scaled": scaled.largest_difference}
     net = CAMNetwork(

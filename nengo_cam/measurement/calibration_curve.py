@@ -20,7 +20,7 @@ from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
 from ..checks.parameters import RUN_MINIBATCH, check_count, check_positive, check_seed
 from ..checks.percentiles import check_percentile
-from ..conversion.choosing import AUTO, choose_neurons
+from ..conversion.choosing import AUTO
 from ..conversion.convert import CAMNetwork, convert
 from ..exceptions import (
     DepthWarning,
@@ -33,7 +33,6 @@ from ..exceptions import (
     UnsupportedModelError,
 )
 from ..models.head import CAMHead
-from ..models.simplify import reduce_model
 from ..models.source import SourceModel, read_model
 from ..scoring.agreement import check_burn_in, correlation, cumulative
 from ..simulator import Simulator
@@ -91,7 +90,7 @@ def calibration_curve(
         Number of time steps.
     neurons : nengo.neurons.NeuronType, sequence of them, dict of {str: nengo.neurons.NeuronType}, or "auto"
         Spiking neuron types to compare. In a sequence, the class names them; in a dict, its keys do. ``"auto"`` is the
-        type that `nengo_cam.convert` chooses.
+        type that `nengo_cam.convert` chooses at the first of the rates.
     classes : array_like of int of shape (N,), optional
         True classes, by index. Without them there is no accuracy.
     burn_in : int
@@ -171,9 +170,8 @@ def calibration_curve(
     # Read once for all conversions.
     source = read_model(model)
     head = source.head
-    if isinstance(neurons, str) and neurons == AUTO:
-        neurons = choose_neurons(reduce_model(source)).neurons
-    types = name_neurons(neurons)
+    chosen = isinstance(neurons, str) and neurons == AUTO
+    types = {} if chosen else name_neurons(neurons)
     rates = check_rates(target_rates)
     _check_conversion(percentile, converter_options)
     _check_run(n_steps, burn_in, simulator, minibatch_size, dt, seed)
@@ -186,6 +184,8 @@ def calibration_curve(
         "calibrate_on": calibrate_on, "synapse": synapse, "percentile": percentile, "balance": balance,
         **converter_options,
     }  # fmt: skip
+    if chosen:
+        types = name_neurons(_convert(source, AUTO, rates[0], conversion).neurons)
     run = {"n_steps": n_steps, "simulator": simulator, "minibatch_size": minibatch_size, "dt": dt, "seed": seed}
     reference: Any = None
     measured: list[Any] = []
@@ -270,7 +270,7 @@ def _warn_of_range_once(net: CAMNetwork, images: NDArray[np.float32]) -> None:
 
 
 def _convert(
-    source: SourceModel, neuron_type: nengo.neurons.NeuronType, rate: float, conversion: dict[str, Any]
+    source: SourceModel, neuron_type: nengo.neurons.NeuronType | str, rate: float, conversion: dict[str, Any]
 ) -> CAMNetwork:
     """Convert the model at a rate; refuse what does not spike."""
     net = convert(source, neurons=neuron_type, target_rate=rate, **conversion)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nengo_cam as ncam
-from nengo_cam.conversion.choosing import choose_neurons, count_rectified, why_not_carried
+from nengo_cam.conversion.choosing import choose_neurons, count_rectified, rounded_agreement, why_not_carried
 from nengo_cam.exceptions import DepthWarning, NonSpikingWarning, ParameterError
 from nengo_cam.models.simplify import reduce_model
 from nengo_cam.models.source import read_model
@@ -71,6 +71,61 @@ def test_a_layer_that_is_called_again_counts_again(tf):
     layers = tf.keras.layers
     shared = layers.Conv2D(4, 3, padding="same", activation="relu")
     assert count_rectified(reduced(with_layers(tf, shared, shared, shared))) == 5
+
+
+@pytest.fixture
+def undecided(make_model):
+    """Make a model whose answers to images of noise differ, by little, and such images."""
+
+    def make(n_labels, activation):
+        model = make_model(n_labels=n_labels, activation=activation)
+        images = np.random.default_rng(5).random((40, 8, 6, 2), dtype=np.float32)
+        kernel, bias = model.get_layer("readout").get_weights()
+        logits = reduced(model).model(images).numpy()
+        model.get_layer("readout").set_weights([kernel, bias - np.median(logits, axis=0)])
+        return model, images
+
+    return make
+
+
+def test_answers_that_hang_on_many_levels_take_held_ones(undecided):
+    """What is rounded is computed here layer by layer, by Keras's layers and NumPy's rounding."""
+    model, images = undecided(3, "softmax")
+    known = reduced(model)
+    exact = model(images).numpy().argmax(axis=1)
+    kept = {}
+    for rate in (20, 100, 500, 1e6):
+        scales = {"conv0": rate, "conv1": 2 * rate}
+        x = images
+        for name, scale in scales.items():
+            x = model.get_layer(name)(x).numpy()
+            # Whole spikes of 50 ms.
+            x = np.round(x * scale * 0.05) / (scale * 0.05)
+        probabilities = model.get_layer("readout")(x.mean(axis=(1, 2))).numpy()
+        kept[rate] = (probabilities.argmax(axis=1) == exact).mean()
+        assert rounded_agreement(known, scales, images) == pytest.approx(kept[rate])
+        choice = choose_neurons(known, scales=scales, images=images)
+        assert (type(choice.neurons) is ncam.SignedIntegrateAndFire) == (kept[rate] >= 0.98)
+        if kept[rate] < 0.98:
+            assert (type(choice.neurons), choice.neurons.quantum) == (ncam.SigmaDelta, 0.1)
+            assert f"tell in 50 ms, the CNN answers {kept[rate]:.2f} of the sample images as before" in choice.sentence
+    assert kept[20] < 0.9 < kept[1e6] == 1
+
+
+def test_convert_tries_the_images_that_it_calibrates_on(undecided):
+    model, images = undecided(3, "softmax")
+    coarse, fine = (ncam.convert(model, calibrate_on=images, target_rate=rate) for rate in (20, 1e6))
+    assert type(coarse.neurons) is ncam.SigmaDelta
+    assert type(fine.neurons) is ncam.SignedIntegrateAndFire
+    curve = ncam.calibration_curve(
+        model, images[:2], calibrate_on=images, target_rates=[20, 500], n_steps=2, progress_bar=False
+    )
+    assert curve.neurons.values.tolist() == ["SigmaDelta"]
+
+
+def test_a_single_logit_answers_by_its_sign(undecided):
+    model, images = undecided(1, "sigmoid")
+    assert 0.1 < rounded_agreement(reduced(model), {"conv0": 20, "conv1": 20}, images) < 1
 
 
 def test_auto_converts_as_the_chosen_type_does(make_model, images):
