@@ -93,7 +93,9 @@ def main():
     scenes, labels, boxes = ncam.datasets.scattered_digits(200)
     calibration = ncam.datasets.scattered_digits(200, split="train", seed=9)[0]
     model = ncam.datasets.scattered_digits_model()
-    network = ncam.convert(model, calibrate_on=calibration, target_rate=options.target_rate)
+    network = ncam.convert(
+        model, calibrate_on=calibration, neurons=ncam.IntegrateAndFire(), target_rate=options.target_rate
+    )
     rate = ncam.rate_cam(model, scenes)
     averaged = ncam.cumulative(ncam.spiking_cam(network, scenes, n_steps=100, seed=0))
     spiking = averaged.isel(time=-1)
