@@ -39,6 +39,7 @@ KINDS = {
     "SigmaDelta(bits=1)": ncam.SigmaDelta(bits=1),
     "SigmaDelta()": ncam.SigmaDelta(),
     "SigmaDelta(bits=None)": ncam.SigmaDelta(bits=None),
+    "SigmaDelta(bits=None, quantum=0.2, threshold=5)": ncam.SigmaDelta(bits=None, quantum=0.2, threshold=5),
 }
 
 #: Steps that unit spikes are averaged over. Fewer hold too few spikes, more remember for longer.
