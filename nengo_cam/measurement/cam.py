@@ -428,7 +428,7 @@ class CamRecorder(Recorder):
             return dataset
         answers = self._answers.result()
         warn_of_answers(
-            net, answers, self._names, n_steps=run.n_steps, dt=run.dt, trained=self._trained,
+            net, answers, self._names, n_steps=run.n_steps, dt=run.dt, trained=self._trained, moving=run.images.moving,
             # `warn_of_answers` is a call more.
             stacklevel=user_stacklevel() + 1,
         )  # fmt: skip
