@@ -253,13 +253,10 @@ class Explanation:
         if is_whole(position) and 0 <= position < len(self.images) and self._answers_in_maps():
             # The settled answer, which is what is said; the last step may have another, and a third would be shown.
             options.setdefault("label", self.spiking["answer"].values.tolist()[position])
-        rate = self.rate.isel(time=slice(shown.sizes["time"])) if self._moves else self.rate
-        return animate(shown, rate, self.images, image=image, **options)
+        return animate(shown, self._rate_of(shown), self.images, image=image, **options)
 
     def player(self, **options: Any) -> Player:
         """Make a player of the maps of all images.
-
-        The CNN's maps are beside them, unless the images move: `film` shows those, too.
 
         Parameters
         ----------
@@ -278,8 +275,8 @@ class Explanation:
         LabelError, ImageError, ParameterError
             As `nengo_cam.player` does.
         """
-        rate = None if self._moves else self.rate
-        return player(self._until_settled(self.spiking), rate, self.images, **options)
+        shown = self._until_settled(self.spiking)
+        return player(shown, self._rate_of(shown), self.images, **options)
 
     def _answers_in_maps(self) -> bool:
         """Whether the map of every answer is there: not if there is a single label, or others were asked for."""
@@ -298,6 +295,10 @@ class Explanation:
     def _moves(self) -> bool:
         """Whether images move: the CNN has a map for each step then."""
         return "time" in self.rate.dims
+
+    def _rate_of(self, shown: xr.Dataset) -> xr.Dataset:
+        """Select the CNN's maps of the steps shown, if it has one for each."""
+        return self.rate.isel(time=slice(shown.sizes["time"])) if self._moves else self.rate
 
     def _until_settled(self, result: xr.Dataset) -> xr.Dataset:
         """Leave out the steps at the end in which nothing moves; there are none unless levels are held."""
