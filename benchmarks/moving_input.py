@@ -10,9 +10,9 @@ to calibrate on are training images.
     python benchmarks/moving_input.py
     python benchmarks/moving_input.py --network residual --trained mnist_residual.h5 --pairs 30
 
-With a saved model and photographs it is a camera that pans over them instead: at each step the frame has moved on by
-some part of a pixel. Counted are the frames that are answered as the CNN answers them. Photographs to calibrate on have
-to be others.
+With a saved model and photographs one photograph is followed by another, and then a camera pans over each: at each step
+the frame has moved on by some part of a pixel. Counted are the frames that are answered as the CNN answers them.
+Photographs to calibrate on have to be others.
 
     python benchmarks/moving_input.py --model mobilenet.h5 --images owl.jpg parrot.jpg --calibrate cat.png coffee.png
 """
@@ -120,15 +120,25 @@ def measure_changes(args):
     )
     pairs = [(a, b) for a, b in zip(right, right[1:]) if classes[a] != classes[b]][: args.pairs]
     before, after = (images[list(side)] for side in zip(*pairs))
-    print(f"{len(pairs)} pairs of images, {args.steps} steps each, {args.target_rate:g} Hz\n")
-    print("| Neurons | right before | answer: median, 90th percentile | map | events in 100 steps from the change |")
+    print_changes(model, before, after, train[:200], args)
+
+
+def print_changes(model, before, after, calibration, args):
+    """Print the table of changes from some images to others."""
+    print(f"{len(before)} pairs of images, {args.steps} steps each, {args.target_rate:g} Hz\n")
+    print("| Neurons | right before | answer: median, 90th percentile | map | events from the change on |")
     print("|" + "---|" * 5)
     for name, neurons in KINDS.items():
-        net = convert(model, neurons, train[:200], args.target_rate)
+        net = convert(model, neurons, calibration, args.target_rate)
         kept, answered, mapped, events = follow_changes(net, before, after, args.steps)
-        told = [", ".join(quantile(late[kept], q) for q in (0.5, 0.9)) for late in (answered, mapped)]
+        # None may be left of a network that never answers as the CNN does.
+        told = (
+            ["none"] * 2
+            if not kept.any()
+            else [", ".join(quantile(late[kept], q) for q in (0.5, 0.9)) for late in (answered, mapped)]
+        )
         print(
-            f"| `{name}` | {kept.mean():.2f} | {told[0]} | {told[1]} | {events[:, :100].sum(axis=1).mean():,.0f} |",
+            f"| `{name}` | {kept.mean():.2f} | {told[0]} | {told[1]} | {events.sum(axis=1).mean():,.0f} |",
             flush=True,
         )
 
@@ -169,8 +179,14 @@ def measure_pans(args):
     # Two crops of each, and their mirror images.
     calibration = np.concatenate([pan(path, shape, 2, 20, args.range) for path in args.calibrate])
     calibration = np.concatenate([calibration, calibration[:, :, ::-1]])
+    crops = np.concatenate([pan(path, shape, 2, 20, args.range) for path in args.images])
+    answers = ncam.rate_cam(model, crops).logits.values.argmax(axis=-1)
+    # A crop is followed by one of the next photograph.
+    pairs = [(i, i + 2) for i in range(len(crops) - 2) if answers[i] != answers[i + 2]]
+    before, after = (crops[list(side)] for side in zip(*pairs))
+    print_changes(model, before, after, calibration, args)
     late = slice(args.skip, None)
-    print(f"{len(args.images)} photographs, {args.frames} frames each, without the first {args.skip}\n")
+    print(f"\n{len(args.images)} photographs, {args.frames} frames each, without the first {args.skip}\n")
     print("| Pixels per step | Neurons | frames answered as the CNN | map: median, 5th percentile | events per step |")
     print("|" + "---|" * 5)
     for speed in args.speeds:
