@@ -30,7 +30,7 @@ from ..models.head import CAMHead
 from ..models.source import SourceModel, read_model
 from ..plotting import animate
 from ..plotting.text import plain
-from ..scoring.agreement import compare, cumulative
+from ..scoring.agreement import compare, cumulative, smooth
 from ..simulator import Simulator
 from ..widgets import player
 
@@ -49,6 +49,8 @@ _VERIFIED = 8
 _BRIGHTEST = 255
 # Letters of a name, and images that are named.
 _LONGEST, _NAMED = 80, 20
+# Time constant that spikes of one size are smoothed by where images move [s]: longer than the time between two of them.
+_FORGETTING = 0.01
 # Frames that a film of held levels goes on after nothing moves any more, and per second, as there are few.
 _STILL_FRAMES, _FEW_FRAMES, _SLOW = 4, 40, 5.0
 
@@ -251,7 +253,7 @@ class Explanation:
         if is_whole(position) and 0 <= position < len(self.images) and self._answers_in_maps():
             # The settled answer, which is what is said; the last step may have another, and a third would be shown.
             options.setdefault("label", self.spiking["answer"].values.tolist()[position])
-        return animate(shown, self.rate, self.images, image=image, **options)
+        return animate(shown, self._rate_of(shown), self.images, image=image, **options)
 
     def player(self, **options: Any) -> Player:
         """Make a player of the maps of all images.
@@ -273,7 +275,8 @@ class Explanation:
         LabelError, ImageError, ParameterError
             As `nengo_cam.player` does.
         """
-        return player(self._until_settled(self.spiking), self.rate, self.images, **options)
+        shown = self._until_settled(self.spiking)
+        return player(shown, self._rate_of(shown), self.images, **options)
 
     def _answers_in_maps(self) -> bool:
         """Whether the map of every answer is there: not if there is a single label, or others were asked for."""
@@ -282,8 +285,20 @@ class Explanation:
 
     @functools.cached_property
     def _readout(self) -> xr.Dataset:
-        """Maps and logits as they are read at each time: averaged, or as they are where levels are held."""
+        """Maps and logits as read at each time: averaged, of moving images smoothed, or as they are for levels."""
+        if self._moves and self.spiking.attrs.get("readout") != "level":
+            # A running mean remembers what was shown at first for as long as the run takes.
+            return smooth(self.spiking, _FORGETTING)
         return cumulative(self.spiking)
+
+    @property
+    def _moves(self) -> bool:
+        """Whether images move: the CNN has a map for each step then."""
+        return "time" in self.rate.dims
+
+    def _rate_of(self, shown: xr.Dataset) -> xr.Dataset:
+        """Select the CNN's maps of the steps shown, if it has one for each."""
+        return self.rate.isel(time=slice(shown.sizes["time"])) if self._moves else self.rate
 
     def _until_settled(self, result: xr.Dataset) -> xr.Dataset:
         """Leave out the steps at the end in which nothing moves; there are none unless levels are held."""

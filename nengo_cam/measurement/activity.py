@@ -182,7 +182,7 @@ class ActivityRecorder(Recorder):
             "n_images": len(run.images),
             "n_differing": len(differing),
         }
-        cause = likely_cause(run.net, n_steps=run.n_steps, dt=run.dt)
+        cause = likely_cause(run.net, n_steps=run.n_steps, dt=run.dt, moving=run.images.moving)
         return _extend(run.net, {name: layer.summary() for name, layer in self._layers.items()}, attrs, cause)
 
 

@@ -130,6 +130,7 @@ def warn_of_answers(
     n_steps: int,
     dt: float,
     trained: bool = False,
+    moving: bool = False,
     stacklevel: int = 3,
 ) -> None:
     """Warn if a network answers otherwise than its CNN for more than `DIFFERING_SHARE` of the images.
@@ -148,6 +149,8 @@ def warn_of_answers(
         Time step [s].
     trained : bool
         Whether its readout has other weights than its CNN's.
+    moving : bool
+        Whether it was shown another frame at each step.
     stacklevel : int
         Which caller the warning is for, as for `warnings.warn`.
 
@@ -164,7 +167,7 @@ def warn_of_answers(
         f"image {image}: {valid[spiking[image]]!s} instead of {valid[cnn[image]]!s}" for image in differing[:_NAMED]
     )
     more = f"; and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
-    cause = likely_cause(net, n_steps=n_steps, dt=dt, trained=trained)
+    cause = likely_cause(net, n_steps=n_steps, dt=dt, trained=trained, moving=moving)
     by = settled_by(network_readout(net), n_steps)
     warnings.warn(
         f"network of {net.model.name!r}: it answers otherwise than its CNN for {len(differing)} of "
@@ -203,7 +206,7 @@ class Cause:
         return f"Convert with {', '.join(written)}"
 
 
-def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = False) -> Cause:
+def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = False, moving: bool = False) -> Cause:
     """Guess why a network answers otherwise than its CNN, from how it was converted.
 
     Parameters
@@ -216,6 +219,8 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         Time step [s].
     trained : bool
         Whether its readout has other weights than its CNN's.
+    moving : bool
+        Whether it was shown another frame at each step.
 
     Returns
     -------
@@ -234,7 +239,7 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
     if net.rectifies_without_synapse:
         return Cause(f"{kind} rectifies its input at every step", {"neurons": AUTO})
     if isinstance(net.neurons, SigmaDelta):
-        return _cause_of_levels(net, net.neurons, n_steps)
+        return _cause_of_levels(net, net.neurons, n_steps, moving)
     if net.target_rate is None:
         return Cause("its firing rates were not calibrated", {"calibrate_on": "images"})
     if net.tensor_nodes and net.synapse is None:
@@ -244,6 +249,13 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         return Cause(f"the TensorNodes {list(net.tensor_nodes)} see single spikes", options)
     if not isinstance(net.neurons, (IntegrateAndFire, nengo.SpikingRectifiedLinear)):
         return Cause(f"the rates of {kind} are not those of a ReLU", {"neurons": AUTO})
+    if moving:
+        # However long it runs: what was shown before weighs as much as what is shown now.
+        return Cause(
+            f"its input moves, and {kind} neurons and the mean of their spikes remember what was shown before",
+            {},
+            instead="Convert with neurons=nengo_cam.SigmaDelta()",
+        )
     levels = net.target_rate * n_steps * dt
     told = f"strong activity makes {levels:.3g} spikes in {n_steps} steps, so that no more levels can be told apart"
     if n_layers > UNIT_LAYERS:
@@ -252,10 +264,16 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
     return Cause(told, {"target_rate": round(max(1000, 2 * net.target_rate))})
 
 
-def _cause_of_levels(net: CAMNetwork, neurons: SigmaDelta, n_steps: int) -> Cause:
+def _cause_of_levels(net: CAMNetwork, neurons: SigmaDelta, n_steps: int, moving: bool) -> Cause:
     """Guess why a network of held levels answers otherwise: they are not told yet, or not fine enough."""
     if net.target_rate is None:
         return Cause("what strong activity is in quanta was not calibrated", {"calibrate_on": "images"})
+    if neurons.bits is not None and moving:
+        return Cause(
+            f"its input moves, and levels told in spikes of {neurons.bits} significant bits are some steps late",
+            {},
+            instead="Convert with neurons=nengo_cam.SigmaDelta(bits=None)",
+        )
     if neurons.bits is not None and n_steps < _STEPS_OF_ONE_BIT / neurons.bits:
         return Cause(
             f"levels that are told in spikes of {neurons.bits} significant bits do not settle in {n_steps} steps",

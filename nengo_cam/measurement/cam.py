@@ -110,8 +110,9 @@ def spiking_cam(
     net : CAMNetwork
         Made by `nengo_cam.convert`.
     images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
-        Still images, or moving ones with one frame per time step, in the range that the model was trained on. Or a
-        source of this shape, which is read a minibatch at a time; see `nengo_cam.checks.sources.ImageSource`.
+        Still images, or moving ones with one frame per time step, in the range that the model was trained on. For
+        moving ones convert with `nengo_cam.SigmaDelta`: spikes of one size lag behind by tens of steps. Or a source of
+        this shape, which is read a minibatch at a time; see `nengo_cam.checks.sources.ImageSource`.
     n_steps : int
         Number of time steps.
     labels : int, str or sequence of them, optional
@@ -428,7 +429,7 @@ class CamRecorder(Recorder):
             return dataset
         answers = self._answers.result()
         warn_of_answers(
-            net, answers, self._names, n_steps=run.n_steps, dt=run.dt, trained=self._trained,
+            net, answers, self._names, n_steps=run.n_steps, dt=run.dt, trained=self._trained, moving=run.images.moving,
             # `warn_of_answers` is a call more.
             stacklevel=user_stacklevel() + 1,
         )  # fmt: skip

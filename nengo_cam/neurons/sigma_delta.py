@@ -48,6 +48,10 @@ class SigmaDelta(RectifiedLinear):
     levels. Here a spike is worth as much as the activity has moved. The firing rate that a network is scaled to becomes
     a resolution: strong activity of 200 Hz is 200 quanta of 1 Hz.
 
+    Where the input moves, a level forgets what it told as soon as that is wrong, and a network follows without a lag: a
+    graded one in the step that shows a change, one of :math:`p` bits within as many steps as a level takes to be told,
+    which in deep networks is some. Where nothing moves, nothing is sent. docs/calibration.md has figures.
+
     Parameters
     ----------
     bits : int or None

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..scoring.readout import holds_level
+from ..scoring.readout import holds_level, reduction_of
 from .text import literal, plain
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
 
-__all__ = ["answers_of", "say_answer"]
+__all__ = ["answers_by_step", "answers_of", "say_answer", "say_answers_at_steps"]
 
 # Neither red nor blue, which mean the sign of a map.
 _BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#fff3b0", "edgecolor": "0.4", "linewidth": 0.6}
@@ -54,16 +55,72 @@ def answers_of(spiking: xr.Dataset, rate: xr.Dataset | None, position: int, name
     return found if found is not None and found[0] != found[1] else None
 
 
-def _answers_by_logits(spiking, rate, position, name):
-    if rate is None or "logits" not in spiking or "logits" not in rate:
+def answers_by_step(
+    spiking: xr.Dataset, rate: xr.Dataset | None, position: int, name: object
+) -> list[tuple[Any, Any] | None] | None:
+    """Find what a spiking network and its CNN answer at each step of moving input, where they differ.
+
+    Parameters
+    ----------
+    spiking, rate, position, name
+        As for `answers_of`. What the CNN answers stands in ``rate``, or else in ``cnn_logits``, if these were not
+        smoothed over time with the rest.
+
+    Returns
+    -------
+    list of (label, label) or None, or None
+        For each step the answers of the spiking network and of the CNN, None where they are the same. None of all if
+        the input does not move, labels are missing, or a step of ``spiking`` is no answer: of unit spikes that are not
+        averaged.
+
+    Raises
+    ------
+    ResultError
+        If the readout of ``spiking`` is not known.
+    """
+    if rate is not None and "logits" in rate:
+        cnn = rate["logits"].isel(image=rate["image"].values.tolist().index(name))
+    # What was smoothed over time is no answer to a frame any more.
+    elif "cnn_logits" in spiking and not reduction_of(spiking):
+        cnn = spiking["cnn_logits"].isel(image=position)
+    else:
+        return None
+    labels = _labels_of_all(spiking)
+    if "time" not in cnn.dims or labels is None or not _answers_at_steps(spiking):
+        return None
+    own = spiking["logits"].isel(image=position).transpose("time", "label").values
+    expected = cnn.transpose("time", "label").values
+    # A burn-in has no logits, and so no answer.
+    known = np.isfinite(own).all(axis=1) & np.isfinite(expected).all(axis=1)
+    differ = known & (own.argmax(axis=1) != expected.argmax(axis=1))
+    return [
+        (labels[int(own[step].argmax())], labels[int(expected[step].argmax())]) if differs else None
+        for step, differs in enumerate(differ.tolist())
+    ]
+
+
+def _labels_of_all(spiking):
+    """Return the labels of the logits, None if there is no choice, or some are left out."""
+    if "logits" not in spiking:
         return None
     labels = spiking["label"].values.tolist()
-    if len(labels) < max(2, int(spiking.attrs.get("n_labels", 0))):
+    return None if len(labels) < max(2, int(spiking.attrs.get("n_labels", 0))) else labels
+
+
+def _answers_at_steps(spiking):
+    """Whether logits of a step are an answer: of levels, and of spikes once they are averaged."""
+    return bool(spiking.attrs.get("time_reduction")) or holds_level(spiking)
+
+
+def _answers_by_logits(spiking, rate, position, name):
+    labels = _labels_of_all(spiking)
+    if rate is None or "logits" not in rate or labels is None:
         return None
     logits = spiking["logits"].isel(image=position).transpose("time", "label").values
-    at_last = bool(spiking.attrs.get("time_reduction")) or holds_level(spiking)
-    first = len(logits) - 1 if at_last else len(logits) // 2
-    expected = rate["logits"].isel(image=rate["image"].values.tolist().index(name)).values
+    first = len(logits) - 1 if _answers_at_steps(spiking) else len(logits) // 2
+    expected = rate["logits"].isel(image=rate["image"].values.tolist().index(name)).transpose(..., "label").values
+    # Of input that moves, over the same steps as of the network.
+    expected = expected[first:].mean(axis=0) if expected.ndim == 2 else expected
     settled = logits[first:].mean(axis=0)
     if not (np.isfinite(settled).all() and np.isfinite(expected).all()):
         return None
@@ -86,3 +143,27 @@ def say_answer(ax: Axes, *answers: tuple[str, Any], longest: int = _LONGEST, fon
     """
     text = "\n".join(f"{who}: {plain(label, longest)}" for who, label in answers)
     literal(ax.set_xlabel(text, fontsize=fontsize, bbox=_BOX, labelpad=5))
+
+
+def say_answers_at_steps(ax: Axes, fontsize: str | float = "small") -> Annotation:
+    """Make room below a map of moving input for what is said there at some steps.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The map's axes.
+    fontsize : str or float
+        Size of the text.
+
+    Returns
+    -------
+    matplotlib.text.Annotation
+        Without a text, and not visible.
+    """
+    # Not the label of an axis, which is drawn with the axis: what changes is drawn by itself.
+    said = ax.annotate(
+        "", (0.5, 0), xytext=(0, -7), xycoords="axes fraction", textcoords="offset points", ha="center", va="top",
+        fontsize=fontsize, bbox=_BOX, visible=False, annotation_clip=False,
+    )  # fmt: skip
+    literal(said)
+    return said

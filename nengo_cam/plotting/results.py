@@ -49,7 +49,11 @@ def check_spiking(spiking: xr.Dataset, variables: Sequence[str] = ("cam", "logit
     _check_time(spiking["time"])
 
 
-def check_rate(rate: xr.Dataset, variables: Sequence[str] = ("cam", "logits")) -> None:
+#: What `nengo_cam.rate_cam` says in ``attrs["simulator"]``.
+_NOT_SIMULATED = "none"
+
+
+def check_rate(rate: xr.Dataset, variables: Sequence[str] = ("cam", "logits"), *, moving: bool = False) -> None:
     """Check the Dataset of a rate network.
 
     Parameters
@@ -58,19 +62,26 @@ def check_rate(rate: xr.Dataset, variables: Sequence[str] = ("cam", "logits")) -
         Result of `nengo_cam.rate_cam`.
     variables : sequence of str
         Those that are needed.
+    moving : bool
+        Whether it may be that of moving images, with a map for each step.
 
     Raises
     ------
     ResultError
-        If it is not a Dataset, has time steps, a variable or dim is missing, or a dim is too many or empty.
+        If it is not a Dataset, has time steps that are not asked for, a variable or dim is missing, or a dim is too
+        many or empty.
     """
     _check_variables("rate", rate, variables)
-    if "time" in rate["cam"].dims:
+    with_time = "time" in rate["cam"].dims
+    # A spiking result in its place has time too.
+    if with_time and not (moving and str(rate.attrs.get("simulator")).startswith(_NOT_SIMULATED)):
         raise ResultError(
             f"rate: has a dim 'time'; expected maps without time, got {rate['cam'].dims}. "
             "Pass the result of rate_cam for still images, or one step of it with .isel(time=-1, drop=True)."
         )
-    _check_dims("rate", rate, {name: tuple(dim for dim in _DIMS[name] if dim != "time") for name in variables})
+    _check_dims(
+        "rate", rate, {name: tuple(dim for dim in _DIMS[name] if dim != "time" or with_time) for name in variables}
+    )
 
 
 def check_pair(spiking: xr.Dataset, rate: xr.Dataset) -> None:
@@ -84,8 +95,15 @@ def check_pair(spiking: xr.Dataset, rate: xr.Dataset) -> None:
     Raises
     ------
     ResultError
-        If labels, y or x differ, or an image of ``spiking`` is not in ``rate``.
+        If labels, y or x differ, the times of a rate Dataset that has some, or an image of ``spiking`` is not in
+        ``rate``.
     """
+    if "time" in rate["cam"].dims and not _close(spiking["time"].values, rate["time"].values):
+        raise ResultError(
+            f"rate: its 'time' differs from that of spiking; expected {_brief(spiking['time'].values)}, got "
+            f"{_brief(rate['time'].values)}. Select the same steps of both, e.g. "
+            "rate.sel(time=spiking.time, method='nearest')."
+        )
     for dim in ("label", "y", "x"):
         ours, theirs = spiking[dim].values, rate[dim].values
         # Lists, because NumPy warns when names are compared with numbers.

@@ -30,7 +30,7 @@ class Limits(NamedTuple):
     ----------
     spiking : ndarray of shape (N, T, 2)
         ``(vmin, vmax)`` of each spiking map [logit].
-    rate : ndarray of shape (N, 2)
+    rate : ndarray of shape (N, 2) or (N, T, 2)
         ``(vmin, vmax)`` of each rate map [logit].
     """
 
@@ -94,8 +94,8 @@ def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Sca
     ----------
     spiking : ndarray of shape (N, T, Y, X)
         Maps of N images at T steps, signed [logit].
-    rate : ndarray of shape (N, Y, X), optional
-        Rate maps of the same images [logit].
+    rate : ndarray of shape (N, Y, X) or (N, T, Y, X), optional
+        Rate maps of the same images [logit], for moving input at each step.
     scale : {"shared", "image", "frame"} or (float, float)
         The rule, or limits ``(vmin, vmax)`` for all maps [logit].
 
@@ -114,11 +114,12 @@ def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Sca
     if isinstance(rule, tuple):
         vmin, vmax = rule
         pair = np.array([vmin, vmax])
-        return Limits(np.tile(pair, (n_images, n_steps, 1)), np.tile(pair, (n_images, 1)))
+        steps_of_rates = () if rate is None else rate.shape[1:-2]
+        return Limits(np.tile(pair, (n_images, n_steps, 1)), np.tile(pair, (n_images, *steps_of_rates, 1)))
 
     if rule == "frame":
-        of_steps = np.array([[_peak(frame) for frame in film] for film in spiking])
-        of_rates = of_steps[:, -1] if rate is None else np.array([_peak(frame) for frame in rate])
+        of_steps = _peaks(spiking)
+        of_rates = of_steps[:, -1] if rate is None else _peaks(rate)
     else:
         if rule == "shared":
             settled = np.full(n_images, _settled_peak(spiking, rate))
@@ -126,6 +127,8 @@ def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Sca
             rates: Any = [None] * n_images if rate is None else rate
             settled = np.array([_settled_peak(spiking[i][None], rates[i]) for i in range(n_images)])
         of_steps, of_rates = np.repeat(settled[:, None], n_steps, axis=1), settled
+        if rate is not None and rate.ndim == 4:
+            of_rates = of_steps
     return Limits(_symmetric(of_steps), _symmetric(of_rates))
 
 
@@ -188,6 +191,12 @@ def centered_colormap(cmap: str | Colormap, vmin: float, vmax: float) -> Colorma
 def _settled_peak(spiking, rate):
     settled = _peak(spiking[:, -1] if rate is None else rate)
     return settled if settled > 0 else _peak(spiking)
+
+
+def _peaks(maps):
+    """Largest magnitude of each map, of shape (...) for maps (..., Y, X)."""
+    flat = maps.reshape(-1, *maps.shape[-2:])
+    return np.array([_peak(frame) for frame in flat]).reshape(maps.shape[:-2])
 
 
 def _peak(maps):

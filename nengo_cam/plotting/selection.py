@@ -10,7 +10,7 @@ import numpy as np
 
 from ..exceptions import LabelError, ParameterError
 from ..scoring.readout import holds_level, reduction_of, spike_kind_of
-from .answers import answers_of
+from .answers import answers_by_step, answers_of
 from .displayed import as_images, check_cover, displayed, frame_indices, image_index, map_extent
 from .results import check_pair, check_rate, check_spiking
 
@@ -39,12 +39,12 @@ class Scene:
         Times of the steps [s].
     spiking : ndarray of shape (T, Y, X)
         Spiking maps [logit].
-    rate : ndarray of shape (Y, X) or None
-        Rate map [logit].
+    rate : ndarray of shape (Y, X) or (T, Y, X), or None
+        Rate map [logit], for moving input at each step.
     logits : ndarray of shape (T, L) or None
         Logits of the spiking network.
-    rate_logits : ndarray of shape (L,) or None
-        Logits of the rate network.
+    rate_logits : ndarray of shape (L,) or (T, L), or None
+        Logits of the rate network, for moving input at each step.
     extent : tuple of float
         ``(left, right, bottom, top)`` of the maps [pixel].
     film : ndarray of shape (F, Y, X) or (F, Y, X, 3), or None
@@ -61,6 +61,8 @@ class Scene:
         Whether receivers hold the level of each neuron, so that the map of a step is an estimate by itself.
     spike_kind : str
         What a spike is, see `nengo_cam.scoring.readout.spike_kind_of`.
+    answers_by_step : list of (label, label) or None, or None
+        The same as ``answers`` for each step of moving input, in place of them.
     """
 
     image: Any
@@ -79,10 +81,15 @@ class Scene:
     answers: tuple | None = None
     held: bool = False
     spike_kind: str = ""
+    answers_by_step: list | None = None
 
     def picture(self, step: int) -> Any:
         """Return the displayed input at a time step, or None without images."""
         return None if self.film is None or self.frames is None else self.film[self.frames[step]]
+
+    def rate_at(self, step: int) -> Any:
+        """Return the rate map at a time step, which is always the same for a still image, or None without."""
+        return self.rate if self.rate is None or self.rate.ndim == 2 else self.rate[step]
 
     @property
     def kind(self) -> str:
@@ -109,6 +116,8 @@ def select_scenes(
     positions: int | Sequence[int],
     label: int | str | None,
     variables: Sequence[str] = ("cam", "logits"),
+    *,
+    moving: bool = False,
 ) -> list[Scene]:
     """Check all input of a figure and cut out what it shows.
 
@@ -126,6 +135,8 @@ def select_scenes(
         Label shown; None is the one with the largest logit at the last step, for each image.
     variables : sequence of str
         Variables needed of the Datasets.
+    moving : bool
+        Whether the figure can follow moving input: rate maps of each step, and answers that change.
 
     Returns
     -------
@@ -139,13 +150,13 @@ def select_scenes(
     """
     check_spiking(spiking, variables)
     if rate is not None:
-        check_rate(rate, variables)
+        check_rate(rate, variables, moving=moving)
         check_pair(spiking, rate)
     chosen = _positions(positions, spiking.sizes["image"])
     labels = _positions_of_labels(spiking, chosen, label)
     if images is not None:
         images = as_images(images, spiking.attrs.get("input_shape"))
-    return [_scene(spiking, rate, images, position, shown) for position, shown in zip(chosen, labels)]
+    return [_scene(spiking, rate, images, position, shown, moving) for position, shown in zip(chosen, labels)]
 
 
 def nearest_steps(times: np.ndarray, wanted: float | Sequence[float]) -> list[int]:
@@ -184,7 +195,7 @@ def milliseconds(seconds: float) -> str:
     return np.format_float_positional(round(1000 * float(seconds), 3), trim="-") + " ms"
 
 
-def _scene(spiking, rate, images, position, chosen):
+def _scene(spiking, rate, images, position, chosen, moving):
     name = spiking["image"].values.tolist()[position]
     here = spiking.isel(image=position)
     times = here["time"].values.astype(float)
@@ -193,13 +204,14 @@ def _scene(spiking, rate, images, position, chosen):
     rate_map = rate_logits = film = frames = None
     if rate is not None:
         there = rate.isel(image=rate["image"].values.tolist().index(name))
-        rate_map = there["cam"].isel(label=chosen).transpose("y", "x").values
-        rate_logits = there["logits"].values if "logits" in there else None
+        rate_map = there["cam"].isel(label=chosen).transpose(..., "y", "x").values
+        rate_logits = there["logits"].transpose(..., "label").values if "logits" in there else None
     if images is not None:
         index = image_index(len(images), spiking.sizes["image"], position, name)
         check_cover(extent, images.shape[2:], maps.shape[1:])
         film = displayed(images[index])
         frames = frame_indices(len(film), times, float(spiking.attrs.get("dt") or _step(times)))
+    by_step = answers_by_step(spiking, rate, position, name) if moving else None
     return Scene(
         image=name,
         label=here["label"].values.tolist()[chosen],
@@ -214,7 +226,8 @@ def _scene(spiking, rate, images, position, chosen):
         frames=frames,
         reduction=reduction_of(spiking),
         units=str(spiking["cam"].attrs.get("units") or "logit"),
-        answers=answers_of(spiking, rate, position, name),
+        answers=answers_of(spiking, rate, position, name) if by_step is None else None,
+        answers_by_step=by_step,
         held=holds_level(spiking),
         spike_kind=spike_kind_of(spiking),
     )

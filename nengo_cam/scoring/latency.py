@@ -47,7 +47,7 @@ def settling_time(holds: ArrayLike, times: ArrayLike) -> np.ndarray:
     return np.where(n_last > 0, times[-np.maximum(n_last, 1)], np.nan)
 
 
-def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None) -> xr.Dataset:
+def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None, since: float = 0.0) -> xr.Dataset:
     """Find the first time from which the answer of a network stays the same, or right, to the end.
 
     The answer is the label with the largest logit. A step decides nothing if several labels share the largest logit,
@@ -61,12 +61,16 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None) -
         Made by `nengo_cam.spiking_cam`: ``logits`` (image, time, label), and ``bias`` (label) if there is one.
     classes : array_like of shape (N,), optional
         True classes, as values of the coordinate ``label``. With them the answer has to stay right.
+    since : float
+        When the input changed [s]: only later steps count, and latencies are counted from there. The first step that
+        shows the new input is at ``since + dt``, so a network that answers it at once has a latency of one step.
 
     Returns
     -------
     xarray.Dataset
         ``latency`` (image) [s], NaN where it never settles; ``settled`` (image), whether it does; ``answer`` (image),
-        the label answered at the last step. ``attrs`` hold the ``criterion``, and the ``duration`` of the run [s].
+        the label answered at the last step. ``attrs`` hold the ``criterion``, and the ``duration`` of the run [s], both
+        from ``since`` on.
 
     Raises
     ------
@@ -74,6 +78,8 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None) -
         If there are no logits, or their dims are not image, time and label.
     LabelError
         If ``classes`` is not one label of the Dataset for each image.
+    ParameterError
+        If ``since`` is not a time before the last step.
 
     Examples
     --------
@@ -103,9 +109,10 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None) -
         with np.errstate(invalid="ignore"):
             decided &= (np.abs(known - spiking["bias"].values) > slack).any(axis=-1)
     wanted = answers[:, -1] if classes is None else _positions_of(classes, labels, len(answers))
-    latency = settling_time(decided & (answers == wanted[:, None]), logits["time"].values)
+    late, times = _steps_since(since, logits["time"])
+    latency = settling_time((decided & (answers == wanted[:, None]))[:, late], times)
     criterion = "the answer stays the same" if classes is None else "the answer stays right"
-    result = _dataset(latency, logits.isel(time=0, label=0, drop=True), logits["time"], "decision latency", criterion)
+    result = _dataset(latency, logits.isel(time=0, label=0, drop=True), times, "decision latency", criterion)
     return result.assign(answer=("image", labels[answers[:, -1]], {"long_name": "answer at the last step"}))
 
 
@@ -115,6 +122,7 @@ def explanation_latency(
     threshold: float = 0.9,
     *,
     label: int | str | xr.DataArray | None = None,
+    since: float = 0.0,
 ) -> xr.Dataset:
     """Find the first time from which the map of a label agrees with the rate network's to the end.
 
@@ -132,19 +140,23 @@ def explanation_latency(
     label : label, or xarray.DataArray of labels, optional
         Whose map: one label for all images; one for each, as ``scores.rate_answer``; or all, by ``scores.label``.
         Default: what the spiking network answers at the last step, ``scores.spiking_answer``.
+    since : float
+        When the input changed [s], as for `decision_latency`.
 
     Returns
     -------
     xarray.Dataset
         ``latency`` (image) [s], NaN where it never settles, and ``settled`` (image), whether it does; over image and
-        label if all labels are asked for. ``attrs`` hold the ``criterion``, and the ``duration`` of the run [s].
+        label if all labels are asked for. ``attrs`` hold the ``criterion``, and the ``duration`` of the run [s], both
+        from ``since`` on.
 
     Raises
     ------
     ResultError
         If the metric was not measured, has no time dimension, or ``label`` is left out and no answer is known.
     ParameterError
-        If it is not known which way the metric is better, or ``threshold`` is not a number.
+        If it is not known which way the metric is better, ``threshold`` is not a number, or ``since`` is not a time
+        before the last step.
     LabelError
         If a label is not in ``scores``.
 
@@ -176,10 +188,11 @@ def explanation_latency(
     values = measured.transpose(..., "time").values
     # Comparisons with NaN are false.
     holds = values >= threshold if better == "higher" else values <= threshold
-    latency = settling_time(holds, measured["time"].values)
+    late, times = _steps_since(since, measured["time"])
+    latency = settling_time(holds[..., late], times)
     criterion = f"{metric} {'>=' if better == 'higher' else '<='} {threshold:g}"
     template = measured.isel(time=0, drop=True)
-    return _dataset(latency, template, measured["time"], "explanation latency", criterion)
+    return _dataset(latency, template, times, "explanation latency", criterion)
 
 
 def latency_summary(decision: xr.Dataset, explanation: xr.Dataset) -> xr.Dataset:
@@ -285,9 +298,21 @@ def _quantiles(late, quantiles):
     return below + (above - below) * (at % 1)
 
 
+def _steps_since(since, time):
+    """Find the steps after a change, and their times from there on [s]."""
+    times = time.values.astype(float)
+    if not is_real(since) or not 0 <= since < times[-1]:
+        raise ParameterError(
+            f"since: expected seconds from 0 to before the last step at {times[-1]:g}, got {since!r}. Give the time of "
+            "the last step that shows the old input."
+        )
+    # Times are products of whole numbers and dt, perhaps rounded by a file: the step at the change is an old one.
+    late = times > since + 1e-6 * times[-1]
+    return late, times[late] - since
+
+
 def _dataset(latency, template, times, long_name, criterion):
     """Put latencies over the dims and coordinates of a template."""
-    times = times.values
     coords = {name: template.coords[name] for name in template.dims if name in template.coords}
     if "label" in template.coords:
         coords["label"] = template.coords["label"].variable

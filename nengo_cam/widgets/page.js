@@ -40,7 +40,10 @@
   // What is chosen, as positions in the arrays.
   const film = () => (state.smoothing * N + state.image) * L + shownLabel();
   const logit = (step, label) => data.logits[((state.smoothing * N + state.image) * T + step) * L + label];
-  const rateLogit = (label) => data["rate-logits"][state.image * L + label];
+  // One for all steps, or of moving images one for each.
+  const R = facts.rate_steps;
+  const rateStep = (step) => (R > 1 ? step : 0);
+  const rateLogit = (step, label) => data["rate-logits"][(state.image * R + rateStep(step)) * L + label];
   const score = (step) => data.scores[(state.image * T + step) * L + shownLabel()];
   function ranked(step) {
     const value = (l) => (Number.isNaN(logit(step, l)) ? -Infinity : logit(step, l));
@@ -233,7 +236,7 @@
     const entries = [{ text: `label ${labels[shown]}`, color: SHOWN, line: "3px solid" }];
     if (second !== undefined) curves.push(curve([second], RUNNER_UP, 1.5));
     if (facts.rate) {
-      curves.push({ lines: [steps.map(() => rateLogit(shown))], color: SHOWN, width: 1.5, dashes: "6 4" });
+      curves.push({ lines: [steps.map((step) => rateLogit(step, shown))], color: SHOWN, width: 1.5, dashes: "6 4" });
       entries.push({ text: `label ${labels[shown]}, rate`, color: SHOWN, line: "2px dashed" });
     }
     if (second !== undefined)
@@ -266,7 +269,7 @@
     caption(byId("spiking"), `${kind}, label ${label}, ${level ? "at " : ""}${timeText(step)}`,
       `Spiking map of label ${label} at ${timeText(step)}, largest magnitude ${number(peak)} ${facts.units}`);
     if (facts.rate) {
-      const index = state.image * L + shown;
+      const index = (state.image * L + shown) * R + rateStep(step);
       paintMap(byId("rate"), data["rate-cells"], index * size, data["rate-peaks"][index], step);
       caption(byId("rate"), `rate, label ${label}`, `Map of label ${label} of the rate network`);
     }
@@ -274,7 +277,8 @@
       paintPicture(byId("input"), step, false);
       caption(byId("input"), `image ${images[state.image]}`, `Input image ${images[state.image]}`);
     }
-    const answers = facts.answers[state.image];
+    const moving = facts.answers_by_step[state.smoothing][state.image];
+    const answers = moving ? moving[step] : facts.answers[state.image];
     byId("answers").hidden = !answers;
     if (answers) byId("answers").textContent = `The spiking network answers ${answers[0]}, the CNN ${answers[1]}.`;
     drawBar(peak);

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..exceptions import ResultError
-from ..plotting.answers import answers_of
+from ..plotting.answers import answers_by_step, answers_of
 from ..plotting.displayed import displayed, frame_indices, image_index, map_extent
 from ..plotting.scale import SCALES
 from ..plotting.score_curve import align_scores, score_limits, score_name, score_note
@@ -70,6 +70,10 @@ def write_page(player: Player, smoothings: Sequence[str], *, most: int | None = 
         images=[str(name) for name in show.names],
         labels=[str(label) for label in show.labels],
         answers=[_answers(show, position, name) for position, name in enumerate(show.names)],
+        answers_by_step=[
+            [_answers_by_step(show, position, name, smoothing) for position, name in enumerate(show.names)]
+            for smoothing in smoothings
+        ],
         times=np.round(1000 * show.times, 3).tolist(),
         smoothings=[_smoothing(show, name) for name in smoothings],
         scales=[{"name": name, "text": SCALE_NAMES[name]} for name in SCALES],
@@ -164,6 +168,8 @@ def _film(show, smoothings):
         "extent": (left, right, bottom, top),
         "shared": [show.shared_limits(smoothing)[1] for smoothing in smoothings],
         "rate": show.rate is not None,
+        # Of each map, or of each step of moving images.
+        "rate_steps": 1 if show.rate is None or "time" not in show.rate.dims else len(show.times),
     }
     if show.rate is not None:
         arrays["rate-cells"], arrays["rate-peaks"] = quantize(_upright(show.rate_maps(), flips))
@@ -212,6 +218,12 @@ def _answers(show, position, name):
     # Without smoothing, or with the only one there is.
     found = answers_of(show.spiking, show.rate, position, name)
     return None if found is None else [str(answer) for answer in found]
+
+
+def _answers_by_step(show, position, name, smoothing):
+    """Return what both answer at each step of moving images, None if it is not known."""
+    found = answers_by_step(show.smoothed(smoothing), show.rate, position, name)
+    return found and [None if pair is None else [str(answer) for answer in pair] for pair in found]
 
 
 def _packed(array):

@@ -64,7 +64,8 @@ def player(
         Result of `nengo_cam.spiking_cam`: ``cam`` (image, time, label, y, x) and ``logits`` (image, time, label)
         [logit], time [s], y and x [pixel]. If it was smoothed already, nothing else can be chosen.
     rate : xarray.Dataset, optional
-        Result of `nengo_cam.rate_cam`: the same without time.
+        Result of `nengo_cam.rate_cam`: the same without time, or for moving images with the times of ``spiking``. Its
+        maps then play along, and what both networks answer is said at the steps at which they differ.
     images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
         Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in.
     scores : xarray.Dataset, optional
@@ -83,9 +84,9 @@ def player(
         there is no rate map. ``"shared"``: the largest of these, the same for all images and labels. ``"frame"``:
         each map its own. Or ``(vmin, vmax)`` [logit].
     smoothing : {"running mean", "lowpass", "none"}, optional
-        How maps and logits are smoothed, to begin with; by default the running mean. The lowpass needs the variable
-        ``bias`` and even time steps. A level that receivers hold (``attrs["readout"]`` "level") is shown as it is at
-        each step, "none", and cannot be averaged.
+        How maps and logits are smoothed, to begin with; by default the running mean, and of moving images the lowpass,
+        which forgets. The lowpass needs the variable ``bias`` and even time steps. A level that receivers hold
+        (``attrs["readout"]`` "level") is shown as it is at each step, "none", and cannot be averaged.
     synapse : nengo.synapses.Synapse or float
         What the lowpass filters by: a time constant [s], or a synapse of Nengo's.
     fps : float

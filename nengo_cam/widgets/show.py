@@ -79,7 +79,7 @@ class Show:
     ):
         self.scores = check_scores(scores, metric)
         # Checks maps, and the first image.
-        (scene,) = select_scenes(spiking, rate, images, [0], None)
+        (scene,) = select_scenes(spiking, rate, images, [0], None, moving=True)
         self.spiking, self.rate = spiking, rate
         self.images = None if images is None else as_images(images, spiking.attrs.get("input_shape"))
         self.times, self.labels = scene.times, scene.labels
@@ -87,6 +87,9 @@ class Show:
         self._synapse, self._cache = synapse, {}
         # The mean of a level with those of earlier steps is a worse estimate than the level itself.
         choices = ("none", "lowpass") if holds_level(spiking) else SMOOTHINGS
+        if self._moves() and not holds_level(spiking):
+            # A running mean remembers what was shown at first for as long as the run takes.
+            choices = ("lowpass", "running mean", "none")
         self.smoothings: tuple[str, ...] = tuple(c for c in choices if c != "lowpass" or self._can_filter())
         if scene.reduction:
             self.smoothings = (scene.reduction,)
@@ -135,7 +138,7 @@ class Show:
         LabelError, ImageError
             If there is no such label, or no such image among the images.
         """
-        return select_scenes(self.smoothed(smoothing), self.rate, self.images, [image], label)[0]
+        return select_scenes(self.smoothed(smoothing), self.rate, self.images, [image], label, moving=True)[0]
 
     def n_bytes(self, n_smoothings: int) -> tuple[int, int]:
         """Count cells of maps and pixels of images.
@@ -150,9 +153,11 @@ class Show:
         maps, images : int
             How many bytes they take in a page.
         """
-        return self.spiking["cam"].size * n_smoothings, 0 if self.images is None else self.images[0].size * len(
-            self.names
-        )
+        maps = self.spiking["cam"].size * n_smoothings
+        # A rate map that stands still is a step of the film.
+        if self.rate is not None and "time" in self.rate.dims:
+            maps += self.spiking["cam"].size
+        return maps, 0 if self.images is None else self.images[0].size * len(self.names)
 
     def limits(self, scale: Scale, smoothing: str) -> tuple[np.ndarray, np.ndarray]:
         """Find the color limits of all maps of all labels.
@@ -168,7 +173,7 @@ class Show:
         -------
         spiking : ndarray of shape (N, L, T, 2)
             Limits ``(vmin, vmax)`` of spiking maps [logit].
-        rate : ndarray of shape (N, L, 2)
+        rate : ndarray of shape (N, L, 2) or (N, L, T, 2)
             Limits of rate maps [logit].
         """
         maps, rates = self.maps(smoothing), self.rate_maps()
@@ -187,20 +192,28 @@ class Show:
         return self.smoothed(smoothing)["cam"].transpose("image", "label", "time", "y", "x").values
 
     def rate_maps(self) -> np.ndarray | None:
-        """Return rate maps of shape (N, L, Y, X) [logit], in the order of the spiking ones, or None."""
+        """Return rate maps of shape (N, L, Y, X) [logit], in the order of the spiking ones, or None.
+
+        Those of moving images have the shape (N, L, T, Y, X).
+        """
         if self.rate is None:
             return None
-        return self._rate_of_images()["cam"].transpose("image", "label", "y", "x").values
+        return self._rate_of_images()["cam"].transpose("image", "label", ..., "y", "x").values
 
     def logits(self, smoothing: str) -> np.ndarray:
         """Return logits of shape (N, T, L)."""
         return self.smoothed(smoothing)["logits"].transpose("image", "time", "label").values
 
     def rate_logits(self) -> np.ndarray | None:
-        """Return logits of the rate network of shape (N, L), or None."""
+        """Return logits of the rate network of shape (N, L), of moving images (N, T, L), or None."""
         if self.rate is None:
             return None
-        return self._rate_of_images()["logits"].transpose("image", "label").values
+        return self._rate_of_images()["logits"].transpose("image", ..., "label").values
+
+    def _moves(self):
+        """Whether the input is known to move: the CNN answers at each step then."""
+        known = [self.spiking.get("cnn_logits")] if self.rate is None else [self.rate["cam"]]
+        return any(values is not None and "time" in values.dims for values in known)
 
     def _rate_of_images(self):
         known = self.rate["image"].values.tolist()

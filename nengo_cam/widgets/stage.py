@@ -52,8 +52,9 @@ class Stage:
         self.figure, (self.panel,), self.colorbars = lay_out(
             [scene], curves, steps=steps, scale=scale, cmap=cmap, alpha=alpha, with_input=True
         )
-        # Bars that stay the same, as that of the rate map does, belong to the background.
-        self._bars = [self.colorbars[0].ax] if scale == "frame" else []
+        # Bars that stay the same, as that of the rate map of a still image does, belong to the background.
+        changing = 2 if scene.rate is not None and scene.rate.ndim == 3 else 1
+        self._bars = [bar.ax for bar in self.colorbars[:changing]] if scale == "frame" else []
         # Frames of axes lie above the maps in them.
         with_images = list(self.panel.map_axes) + ([] if self.panel.input is None else [self.panel.input.axes])
         self._above = [spine for ax in with_images for spine in ax.spines.values()]

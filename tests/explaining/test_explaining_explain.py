@@ -140,6 +140,27 @@ def test_moving_images(small_model, images):
     assert len(found.sentences) == 2
 
 
+@pytest.mark.parametrize("neurons", [ncam.SigmaDelta(None), ncam.IntegrateAndFire()], ids=["levels", "unit spikes"])
+def test_a_film_of_moving_images_follows_the_cnn(small_model, images, neurons):
+    moving = np.repeat(images[:2, None], 30, axis=1)
+    moving[:, 10:] = images[2]
+    found = ncam.explain(small_model, moving, calibrate_on=images, neurons=neurons, n_steps=30, progress_bar=False)
+    film = found.film(1, progress_bar=False)
+    (panel,) = film.panels
+    label = panel.scene.label
+    # A running mean would hold a third of the first image in the end, a lowpass an eighth.
+    held = found.spiking.attrs["readout"] == "level"
+    shown = found.spiking if held else ncam.smooth(found.spiking, 0.01)
+    for step in (9, 10, film.steps[-1]):
+        film.draw(step)
+        np.testing.assert_allclose(panel.maps[1].get_array(), found.rate.cam.sel(label=label)[1, step])
+        np.testing.assert_allclose(panel.maps[0].get_array(), shown.cam.sel(label=label)[1, step])
+    # Of levels until nothing moves any more.
+    assert film.steps[-1] == (14 if held else 29)
+    np.testing.assert_allclose(found.agreement.pearson, ncam.compare(shown, found.rate).pearson)
+    assert "<iframe" in found._repr_html_()
+
+
 def test_maps_without_a_picture_are_said_in_words(tf):
     layers = tf.keras.layers
     model = tf.keras.Sequential(

@@ -190,6 +190,37 @@ def test_levels_take_steps_to_be_told(small_model, images, bits, n_steps):
         assert early.remedy == "Raise n_steps, or convert with neurons=nengo_cam.SigmaDelta(bits=None)"
 
 
+@pytest.mark.parametrize(
+    ("neurons", "cause", "remedy"),
+    [
+        (ncam.IntegrateAndFire(), "remember what was shown before", "Convert with neurons=nengo_cam.SigmaDelta()"),
+        (
+            ncam.SigmaDelta(2),
+            "levels told in spikes of 2 significant bits are some steps late",
+            "with neurons=nengo_cam.SigmaDelta(bits=None)",
+        ),
+        # No memory, so that what helps for still images helps.
+        (ncam.SigmaDelta(None), "activity is told to 0.6 Hz", "target_rate=400"),
+    ],
+)
+def test_of_moving_input_the_cause_is_what_neurons_remember(small_model, images, neurons, cause, remedy):
+    net = ncam.convert(small_model, calibrate_on=images, neurons=neurons)
+    found = answers.likely_cause(net, n_steps=100, dt=0.001, moving=True)
+    assert cause in found.clause
+    assert remedy in found.remedy
+    still = answers.likely_cause(net, n_steps=100, dt=0.001)
+    assert "moves" not in still.clause
+
+
+def test_a_run_of_moving_input_says_so(digits_model, digits):
+    """Half a run of one digit, half of another: unit spikes are late, and more of them would not help."""
+    (train, _), (test, _) = digits
+    net = ncam.convert(digits_model, calibrate_on=train[:100], neurons=ncam.IntegrateAndFire())
+    film = test[:2][None].repeat(20, axis=1)
+    with pytest.warns(AnswerWarning, match=r"its input moves, and .* Convert with neurons=nengo_cam\.SigmaDelta\(\)"):
+        ncam.spiking_cam(net, film, n_steps=40, seed=0, progress_bar=False)
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("chunk_steps", [None, 2])
 def test_of_levels_the_last_step_answers(make_model, images, simulator, chunk_steps):

@@ -37,6 +37,12 @@ def rate(rng):
 
 
 @pytest.fixture
+def moving_rate(rng):
+    """Maps of the CNN at each step, as `rate_cam` gives them for moving images."""
+    return build(rng, with_time=True).assign_attrs(simulator="none, the Keras model")
+
+
+@pytest.fixture
 def scores(rng):
     """Two metrics as `nengo_cam.compare` gives them, undefined in the first step."""
     values = rng.uniform(-0.2, 1, size=(N_IMAGES, N_STEPS, N_LABELS))

@@ -264,3 +264,85 @@ def test_pair_that_does_not_fit(spiking, rate):
         animate(spiking, spiking)
     with pytest.raises(ResultError, match="rate: its 'y' differs"):
         animate(spiking, rate.isel(y=[0, 1]))
+
+
+@pytest.mark.parametrize("scale", ["shared", "image", "frame", (-2.0, 3.0)])
+def test_rate_maps_of_moving_input_play_along(spiking, moving_rate, images, scale):
+    shuffled = moving_rate.transpose("x", "label", "y", "time", "image")
+    film = animate(spiking, shuffled, images, image=[2, 1], label="dog", scale=scale)
+    theirs = moving_rate.cam.sel(label="dog")
+    for step in (0, 7, 3):
+        film.draw(step)
+        for panel, image in zip(film.panels, (2, 1)):
+            np.testing.assert_array_equal(panel.maps[1].get_array(), theirs[image, step])
+            peak = {
+                "shared": np.abs(theirs[[2, 1]]).max(),
+                "image": np.abs(theirs[image]).max(),
+                "frame": np.abs(theirs[image, step]).max(),
+            }
+            expected = scale if isinstance(scale, tuple) else (-peak[scale], peak[scale])
+            np.testing.assert_allclose(panel.maps[1].get_clim(), expected)
+            np.testing.assert_allclose(panel.reference.get_xdata(), np.arange(1, step + 2))
+            logits = moving_rate.logits.sel(label="dog")[image]
+            np.testing.assert_array_equal(panel.reference.get_ydata(), logits[: step + 1])
+            low, high = panel.logit_axes.get_ylim()
+            assert low < logits.min() and logits.max() < high
+
+
+def test_steps_of_moving_input_have_to_be_the_same(spiking, moving_rate):
+    late = moving_rate.assign_coords(time=moving_rate.time + 0.001)
+    with pytest.raises(ResultError, match=r"rate: its 'time' differs .* Select the same steps of both"):
+        animate(spiking, late)
+    animate(spiking.isel(time=[3, 6]), moving_rate.isel(time=[3, 6]))
+    # Only a film can follow.
+    with pytest.raises(ResultError, match="rate: has a dim 'time'"):
+        nengo_cam.timeline(spiking, moving_rate)
+
+
+def test_answers_to_moving_input_are_said_at_each_step(spiking, moving_rate):
+    """A network that is late by three steps says so while it is."""
+    logits = np.zeros((3, 10, 4), np.float32)
+    logits[:, :5, 0] = logits[:, 5:, 1] = 1
+    moving_rate = moving_rate.assign(logits=(("image", "time", "label"), logits))
+    own = np.concatenate([logits[:, :1].repeat(3, axis=1), logits[:, :-3]], axis=1)
+    late = spiking.assign(logits=(("image", "time", "label"), own)).assign_attrs(readout="level")
+    same, differ = ["", ""], ["network: cat", "CNN: dog"]
+
+    def said(panel):
+        return [text.get_text() if text.get_visible() else "" for text in panel.said]
+
+    film = animate(late, moving_rate, image=1, label="dog")
+    for step in (4, 5, 7, 8, 4):
+        film.draw(step)
+        assert said(film.panels[0]) == (differ if 5 <= step <= 7 else same)
+        # Each step says it by itself, whatever the Dataset says of the last one.
+        assert [ax.get_xlabel() for ax in film.panels[0].map_axes] == same
+    alone = animate(late.assign(cnn_logits=moving_rate.logits), image=1, label="dog")
+    alone.draw(6)
+    assert said(alone.panels[0]) == ["network: cat\nCNN: dog"]
+    # Single steps of unit spikes are no answers, and the CNN's logits are none once they were smoothed.
+    assert animate(late.assign_attrs(readout="mean"), moving_rate).panels[0].said == []
+    smoothed = late.assign(cnn_logits=moving_rate.logits).assign_attrs(time_reduction="smoothed by Lowpass(tau=0.01)")
+    assert animate(smoothed).panels[0].said == []
+    assert len(animate(smoothed, moving_rate).panels[0].said) == 2
+
+
+def test_there_is_room_for_answers_that_differ_for_a_while(spiking, moving_rate):
+    """What is said only in the middle of a film covers neither the legend nor another map."""
+    logits = np.zeros((3, 10, 4), np.float32)
+    logits[..., 0] = 1
+    own = logits.copy()
+    own[:, 4, 2] = 2
+    moving_rate = moving_rate.assign(logits=(("image", "time", "label"), logits))
+    held = spiking.assign(logits=(("image", "time", "label"), own)).assign_attrs(readout="level")
+    film = animate(held, moving_rate)
+    # The first drawing of a figure starts the film.
+    film.figure.draw_without_rendering()
+    film.draw(4)
+    film.figure.draw_without_rendering()
+    (panel,) = film.panels
+    legend = panel.logit_axes.get_legend().get_window_extent()
+    for text, ax in zip(panel.said, panel.map_axes):
+        box = text.get_window_extent()
+        assert text.get_visible()
+        assert legend.y1 < box.y0 < box.y1 < ax.get_window_extent().y0 + 1

@@ -260,3 +260,36 @@ def test_errors_of_explanations(change, options, error, message):
 def test_errors_of_summaries(decision, explanation, message):
     with pytest.raises(ResultError, match=message):
         latency_summary(decision, explanation)
+
+
+def test_latency_of_a_change_counts_from_the_change():
+    """Four steps of one image, then four of another: at once, after three steps, never, and right by chance before."""
+    spiking = run([[0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 2, 1, 1], [0] * 8, [0, 0, 1, 1, 1, 1, 1, 1]])
+    since = 4 * DT
+    result = decision_latency(spiking, classes=[1] * 4, since=since)
+    np.testing.assert_allclose(result.latency, [DT, 3 * DT, np.nan, DT])
+    assert result.attrs["duration"] == pytest.approx(4 * DT)
+    # The same as of a run that begins there, whatever rounding does to its times.
+    late = spiking.isel(time=slice(4, None)).assign_coords(time=times(4))
+    xr.testing.assert_allclose(result, decision_latency(late, classes=[1] * 4))
+    rounded = spiking.assign_coords(time=spiking.time.astype("f4"))
+    np.testing.assert_allclose(
+        decision_latency(rounded, classes=[1] * 4, since=since).latency, result.latency, rtol=1e-5
+    )
+    scores = scores_of([[1, 1, 1, 1, 0, 0, 1, 1], [1] * 8], answers=[0, 0])
+    explained = explanation_latency(scores, since=since)
+    np.testing.assert_allclose(explained.latency, [3 * DT, DT])
+    assert explained.attrs["duration"] == pytest.approx(4 * DT)
+
+
+@pytest.mark.parametrize("since", [-DT, 8 * DT, 1.0, np.nan, "change", True])
+def test_a_change_lies_within_the_run(since):
+    spiking = run([[0, 0, 0, 0, 1, 1, 1, 1]])
+    for latency in (
+        lambda: decision_latency(spiking, since=since),
+        lambda: explanation_latency(scores_of([[1] * 8], answers=[0]), since=since),
+    ):
+        with pytest.raises(
+            ParameterError, match=r"since: expected seconds from 0 to before the last step at 0\.016, got"
+        ):
+            latency()

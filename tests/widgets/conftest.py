@@ -42,6 +42,12 @@ def rate(rng):
 
 
 @pytest.fixture
+def moving_rate(rng):
+    """Maps of the CNN at each step, as `rate_cam` gives them for moving images."""
+    return build(rng, with_time=True).assign_attrs(simulator="none, the Keras model")
+
+
+@pytest.fixture
 def images(rng):
     return rng.uniform(50, 200, size=(N_IMAGES, *PIXELS, 1))
 

@@ -60,6 +60,68 @@ def test_answers_that_differ_are_in_the_page(spiking, rate):
     assert facts["answers"] == [None, [str(labels[1]), str(labels[0])], [str(labels[0]), str(labels[2])]]
 
 
+def test_data_hold_the_rate_maps_of_moving_images(spiking, moving_rate):
+    held = spiking.assign_attrs(readout="level")
+    made = player(held, moving_rate.transpose("x", "time", "y", "label", "image"))
+    text = made.to_html()
+    facts = facts_of(text)
+    cells = array(text, "rate-cells", np.int8, (3, 3, 12, 4, 5))
+    peaks = array(text, "rate-peaks", "<f4", (3, 3, 12))
+    expected = moving_rate.cam.transpose("image", "label", "time", "y", "x").values
+    np.testing.assert_allclose(cells * peaks[..., None, None] / 127, expected, atol=0.004 * np.abs(expected).max())
+    np.testing.assert_array_equal(array(text, "rate-logits", "<f4", (3, 12, 3)), moving_rate.logits)
+    assert facts["rate_steps"] == 12
+    # Both answer by their largest logit at each step.
+    for position in range(3):
+        own, cnn = (result.logits.values[position].argmax(axis=-1) for result in (held, moving_rate))
+        names = held.label.values
+        wanted = [None if a == b else [names[a], names[b]] for a, b in zip(own, cnn)]
+        assert facts["answers_by_step"][0][position] == wanted
+    # Unit spikes are no answers as they are; and what forgets comes first.
+    facts = facts_of(player(spiking, moving_rate).to_html())
+    assert [smoothing["name"] for smoothing in facts["smoothings"]] == ["lowpass", "running mean", "none"]
+    assert [answers[0] is None for answers in facts["answers_by_step"]] == [False, False, True]
+    by_logits = spiking.assign(cnn_logits=moving_rate.logits)
+    assert player(by_logits).smoothing == "lowpass"
+    with pytest.raises(ResultError, match="rate: its 'time' differs"):
+        player(spiking, moving_rate.assign_coords(time=moving_rate.time * 2))
+
+
+@pytest.mark.parametrize("scale", ["frame", "image"])
+def test_the_stage_draws_rate_maps_of_moving_images(spiking, moving_rate, images, scale):
+    """Drawn over a kept background, a step looks as in a figure that knows no other."""
+    held = spiking.assign_attrs(readout="level")
+    made = player(held, moving_rate, images, scale=scale, label="dog")
+    made.draw(2)
+    made.draw(7)
+    (rate_map,) = made.stage.panel.maps[1:]
+    np.testing.assert_array_equal(rate_map.get_array(), moving_rate.cam.sel(label="dog")[0, 7])
+    fresh = player(held, moving_rate, images, scale=scale, label="dog")
+    assert made.draw(7) == fresh.draw(7)
+    assert made.draw(2) != fresh.draw(7)
+
+
+@pytest.mark.browser
+def test_rate_maps_of_moving_images_play_along(opened, spiking, moving_rate):
+    held = spiking.assign_attrs(readout="level")
+    shown = opened(player(held, moving_rate, label="dog", scale="frame"))
+    pictures = {}
+    for step in (3, 8, 3):
+        shown.move(step)
+        pictures.setdefault(step, shown.canvas("rate"))
+        assert shown.canvas("rate") == pictures[step]
+        own, cnn = (str(held.label.values[r.logits.values[0, step].argmax()]) for r in (held, moving_rate))
+        assert shown.run("return document.getElementById('answers').hidden") is (own == cnn)
+        if own != cnn:
+            assert shown.text("#answers") == f"The spiking network answers {own}, the CNN {cnn}."
+        # The strongest cell of the map has the outermost color: red where it is positive, otherwise blue.
+        cells, values = shown.cells(4, 5, "rate"), moving_rate.cam.sel(label="dog").values[0, step]
+        strongest = np.unravel_index(np.abs(values).argmax(), values.shape)
+        red, _, blue = cells[strongest].astype(int)
+        assert (red > blue) == (values[strongest] > 0)
+    assert pictures[3] != pictures[8]
+
+
 def test_quantized_maps_and_what_is_missing():
     maps = np.zeros((3, 2, 2))
     maps[1] = [[1, -4], [np.nan, 2]]

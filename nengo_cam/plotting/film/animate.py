@@ -54,7 +54,8 @@ def animate(
         Result of `nengo_cam.spiking_cam`: ``cam`` (image, time, label, y, x) and ``logits`` (image, time, label)
         [logit], time [s], y and x [pixel].
     rate : xarray.Dataset, optional
-        Result of `nengo_cam.rate_cam`: the same without time.
+        Result of `nengo_cam.rate_cam`: the same without time. That of moving images has the times of ``spiking``; its
+        maps play along, and what both networks answer is said below them at the steps at which they differ.
     images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
         Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in. A film
         plays along with the maps.
@@ -112,7 +113,7 @@ def animate(
     check_scale(scale)
     check_alpha(alpha)
     check_fps(fps)
-    scenes = select_scenes(spiking, rate, images, image, label)
+    scenes = select_scenes(spiking, rate, images, image, label, moving=True)
     chosen = check_scores(scores, metric)
     curves = None if chosen is None else [score_curve(chosen, scene) for scene in scenes]
     steps = _frame_steps(len(scenes[0].times), stride)

@@ -100,7 +100,7 @@ def lay_out(
     bars = _add_colorbars(fig, panels, steps, scale)
     # Laid out once, on the longest titles: laid out anew for each frame, the axes would tremble and saving be slower.
     for panel in panels:
-        panel.draw(steps[-1])
+        panel.draw(panel.tallest(steps))
     if own_figure:
         # Twice, because the room for titles depends on the shape of the axes, which the first pass decides.
         for _ in range(2):
@@ -133,7 +133,8 @@ def _add_colorbars(fig, panels, steps, scale):
 
     def reach(panels):
         shown = [panel.scene.spiking[steps] for panel in panels]
-        shown += [panel.scene.rate[None] for panel in panels if panel.scene.rate is not None]
+        rates = [panel.scene.rate for panel in panels if panel.scene.rate is not None]
+        shown += [rate.reshape(-1, *rate.shape[-2:]) for rate in rates]
         return extends(np.concatenate(shown), *panels[0].clims[0])
 
     if scale == "frame":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..answers import say_answer
+from ..answers import say_answer, say_answers_at_steps
 from ..displayed import gray
 from ..overlay import draw_map
 from ..text import literal, plain
@@ -47,8 +47,8 @@ class Panel:
         Scores to show.
     clims : ndarray of shape (T, 2)
         Color limits of each spiking map [logit].
-    rate_clim : ndarray of shape (2,)
-        Color limits of the rate map [logit].
+    rate_clim : ndarray of shape (2,) or (T, 2)
+        Color limits of the rate map [logit], of moving input at each step.
     cmap : matplotlib.colors.Colormap
         Color map for these limits.
     alpha : float
@@ -63,6 +63,8 @@ class Panel:
     others, runner_up, shown, reference, marker : matplotlib.lines.Line2D or None
         Logits of all other labels (gaps between them), of the strongest of these, of the label shown, its rate logit,
         and the line at the current time.
+    said : list of matplotlib.text.Annotation
+        What is said below each map of moving input, while the answers differ.
     input : matplotlib.image.AxesImage or None
         The input image by itself.
     score, score_marker : matplotlib.lines.Line2D or None
@@ -83,10 +85,11 @@ class Panel:
     ):
         self.scene, self.clims = scene, clims
         self.map_axes, self.logit_axes, self.score_axes = map_axes, logit_axes, score_axes
-        values = [scene.spiking[0]] + ([] if scene.rate is None else [scene.rate])
+        self._rate_clims = np.broadcast_to(rate_clim, clims.shape)
+        values = [scene.spiking[0]] + ([] if scene.rate is None else [scene.rate_at(0)])
         drawn = [
             draw_map(ax, value, scene.extent, scene.picture(0), clim=clim, cmap=cmap, alpha=alpha)
-            for ax, value, clim in zip(self.map_axes, values, (clims[0], rate_clim))
+            for ax, value, clim in zip(self.map_axes, values, (clims[0], self._rate_clims[0]))
         ]
         self.pictures = [picture for picture, _ in drawn if picture is not None]
         self.maps = [artist for _, artist in drawn]
@@ -102,6 +105,7 @@ class Panel:
             # Each below its own map; both below the only one.
             for ax, answers in zip(self.map_axes, [said] if scene.rate is None else [said[:1], said[1:]]):
                 say_answer(ax, *answers)
+        self.said = [] if scene.answers_by_step is None else [say_answers_at_steps(ax) for ax in self.map_axes]
         self._add_logits()
         self.input: AxesImage | None = None
         self.score = self.score_marker = None
@@ -139,6 +143,9 @@ class Panel:
         scene = self.scene
         self.maps[0].set_data(scene.spiking[step])
         self.maps[0].set_clim(*self.clims[step])
+        if scene.rate is not None and scene.rate.ndim == 3:
+            self.maps[1].set_data(scene.rate_at(step))
+            self.maps[1].set_clim(*self._rate_clims[step])
         for picture in self.pictures:
             picture.set_data(gray(scene.picture(step)))
         pictures = self.pictures
@@ -150,14 +157,50 @@ class Panel:
         for line, labels in self._curves:
             line.set_data(*_joined(self._milliseconds[: step + 1], self._logits[: step + 1, labels]))
         lines = [line for line, _ in self._curves] + [self.marker]
+        if self._reference_logits is not None:
+            self.reference.set_data(self._milliseconds[: step + 1], self._reference_logits[: step + 1])
+            lines.insert(-1, self.reference)
         if self.score is not None:
             self.score.set_data(self._milliseconds[: step + 1], self._scores[: step + 1])
             lines += [self.score, self.score_marker]
         for marker in (self.marker, self.score_marker):
             if marker is not None:
                 marker.set_xdata([self._milliseconds[step]] * 2)
+        self._say(step)
         # In the order in which they lie on each other.
-        return pictures + self.maps + [self.map_axes[0].title] + lines
+        return pictures + self.maps + [self.map_axes[0].title, *self.said] + lines
+
+    def tallest(self, steps: Sequence[int]) -> int:
+        """Find a step that takes as much room as any.
+
+        Parameters
+        ----------
+        steps : sequence of int
+            Steps that are shown.
+
+        Returns
+        -------
+        int
+            The last one with differing answers, or simply the last one.
+        """
+        answers = self.scene.answers_by_step
+        return max((step for step in steps if answers is not None and answers[step]), default=steps[-1])
+
+    def _say(self, step):
+        """Say below the maps of moving input what is answered at a step, if the two networks differ."""
+        if not self.said:
+            return
+        answers = self.scene.answers_by_step[step]
+        said = (
+            []
+            if answers is None
+            else [f"{who}: {plain(label, _LONGEST)}" for who, label in zip(("network", "CNN"), answers)]
+        )
+        # Each below its own map; both below the only one.
+        texts = ["\n".join(said)] if len(self.said) == 1 else said or ["", ""]
+        for annotation, text in zip(self.said, texts):
+            annotation.set_text(text)
+            annotation.set_visible(bool(text))
 
     def _add_logits(self):
         scene, ax = self.scene, self.logit_axes
@@ -176,13 +219,16 @@ class Panel:
             self._curves.append((self.runner_up, others[:1]))
         (self.shown,) = ax.plot([], [], color=SHOWN, linewidth=2, label=f"label {self._label}")
         self._curves.append((self.shown, [chosen]))
-        values = scene.logits
+        values, self._reference_logits = scene.logits, None
         if scene.rate_logits is not None:
-            rate_logit = float(scene.rate_logits[chosen])
-            self.reference = ax.axhline(
-                rate_logit, color=SHOWN, linewidth=1.2, linestyle="--", label=f"label {self._label}, rate"
-            )
-            values = np.append(values, rate_logit)
+            rate_logits = scene.rate_logits[..., chosen]
+            style = {"color": SHOWN, "linewidth": 1.2, "linestyle": "--", "label": f"label {self._label}, rate"}
+            if rate_logits.ndim:
+                self._reference_logits = rate_logits
+                (self.reference,) = ax.plot([], [], **style)
+            else:
+                self.reference = ax.axhline(float(rate_logits), **style)
+            values = np.append(values, rate_logits)
         self.marker = ax.axvline(self._milliseconds[0], color="black", linewidth=0.8)
         ax.set(xlabel="time [ms]", ylabel="logit", xlim=_time_limits(self._milliseconds), ylim=_padded(values))
         ax.spines[["top", "right"]].set_visible(False)
