@@ -1,16 +1,11 @@
 """Accuracy of a converted MNIST network, and how its maps agree with those of the CNN.
 
-Trains a CNN once, keeps it in a file, converts it with each kind of neuron and runs test images. Calibration images are
-training images.
+Trains a CNN of networks.py once, keeps it in a file, converts it with each kind of neuron and runs test images, by
+windows of time and, if asked for, layer by layer. Calibration images are training images. agreement.py compares more
+kinds over time.
 
     python benchmarks/mnist_agreement.py
     python benchmarks/mnist_agreement.py --network residual --epochs 2 --model mnist_residual.h5 --by-layer
-
-five
-    Five 3x3 convolutions of 16-16-16-16-256 channels, GAP, Dense.
-residual
-    A convolution, then six blocks of two convolutions beside a shortcut (16-16-32-32-64-64 channels, the third and the
-    fifth with stride 2), BatchNorm after every convolution, GAP, Dense: fifteen convolutions, thirteen in a row.
 """
 
 import argparse
@@ -19,11 +14,13 @@ import warnings
 
 import nengo
 import numpy as np
+from networks import five, residual, trained_model
 
 import nengo_cam as ncam
 
 ncam.compat.quiet_tensorflow()
-tf = ncam.compat.import_tensorflow()
+
+NETWORKS = {"five": five, "residual": residual}
 
 NEURONS = {
     "IntegrateAndFire": ncam.IntegrateAndFire(),
@@ -37,61 +34,6 @@ WINDOWS = [(0, 10), (0, 25), (8, 25), (0, 50), (0, 100), (25, 100)]
 
 #: Step from which maps are averaged.
 SETTLED = 25
-
-
-def five():
-    """Build the plain CNN, untrained."""
-    layers = tf.keras.layers
-    return tf.keras.Sequential(
-        [
-            tf.keras.Input((28, 28, 1)),
-            *(
-                layers.Conv2D(
-                    channels, 3, padding="same", activation="relu", kernel_initializer="he_normal", name=f"conv{i}"
-                )
-                for i, channels in enumerate((16, 16, 16, 16, 256))
-            ),
-            layers.GlobalAveragePooling2D(name="gap"),
-            layers.Dense(10, activation="softmax", name="readout"),
-        ],
-        name="mnist_gap",
-    )
-
-
-def residual():
-    """Build the residual CNN, untrained."""
-    layers = tf.keras.layers
-
-    def convolution(x, channels, name, size=3, strides=1):
-        x = layers.Conv2D(channels, size, strides, padding="same", use_bias=False, name=name)(x)
-        return layers.BatchNormalization(name=f"{name}_norm")(x)
-
-    inputs = tf.keras.Input((28, 28, 1))
-    x = layers.ReLU(name="stem_relu")(convolution(inputs, 16, "stem"))
-    for i, channels in enumerate((16, 16, 32, 32, 64, 64)):
-        strides = 2 if channels != x.shape[-1] else 1
-        short = x if strides == 1 else convolution(x, channels, f"block{i}_short", 1, strides)
-        x = layers.ReLU(name=f"block{i}_relu0")(convolution(x, channels, f"block{i}_conv0", strides=strides))
-        x = layers.Add(name=f"block{i}_add")([convolution(x, channels, f"block{i}_conv1"), short])
-        x = layers.ReLU(name=f"block{i}_relu1")(x)
-    x = layers.GlobalAveragePooling2D(name="gap")(x)
-    return tf.keras.Model(inputs, layers.Dense(10, activation="softmax", name="readout")(x), name="mnist_residual")
-
-
-NETWORKS = {"five": five, "residual": residual}
-
-
-def trained_model(build, path, train, epochs):
-    """Load the CNN, or train and save it."""
-    if path.exists():
-        return tf.keras.models.load_model(path)
-    tf.keras.utils.set_random_seed(0)
-    model = build()
-    schedule = tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(train[0]) // 64)
-    model.compile(tf.keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", ["accuracy"])
-    model.fit(*train, batch_size=64, epochs=epochs, verbose=2)
-    model.save(path)
-    return model
 
 
 def measure(net, images, classes, n_steps):

@@ -1,6 +1,6 @@
 """What each firing rate is worth on MNIST, by neuron type: the figure and the table of docs/calibration.md.
 
-Calibration images are training images. The CNN is that of mnist_agreement.py, trained once and kept in a file. The
+Calibration images are training images. The CNN is `five` of networks.py, trained once and kept in a file. The
 curve is kept in a file too; if that exists, it is drawn as it is, whatever the options say. Takes about ten minutes on
 two cores.
 
@@ -13,7 +13,7 @@ import pathlib
 import nengo
 import numpy as np
 import xarray as xr
-from mnist_agreement import five, trained_model
+from networks import five, trained_model
 
 import nengo_cam as ncam
 
