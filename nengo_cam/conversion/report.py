@@ -150,7 +150,8 @@ class Report:
                 )
                 lines.append(f"  {'  '.join(padded)}".rstrip())
             lines.append("")
-        lines += [*filter(None, [self.exactness, self._neurons]), ""]
+        lines += filter(None, [self.exactness])
+        lines += [*textwrap.wrap(self._neurons, _TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False), ""]
         lines.append("Warnings" if self.warnings else "No warnings")
         for sentence in self.warnings:
             lines += textwrap.wrap(
