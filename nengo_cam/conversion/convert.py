@@ -30,12 +30,13 @@ from ..models.replay import Replay
 from ..models.simplify import ReducedModel, is_half_precision, rectified_layers, reduce_model, reduced_logits
 from ..models.source import SourceModel, read_model
 from ..neurons import clipped
+from ..simulator import Simulator
 from . import layers
 from .calibrate import scale_rates
 from .choosing import AUTO, choose_neurons, count_rectified, why_not_carried
 from .layer_weights import layer_weights
 from .report import Report, call_name, network_report, non_spiking_layers
-from .verify import Verification, verify
+from .verify import Verification, check_simulator, verify
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
 
@@ -481,7 +482,13 @@ class CAMNetwork:
             )
 
     def verify(
-        self, images: ArrayLike, *, n_steps: int = 10, atol: float = 1e-4, completeness_tol: float = 1e-5
+        self,
+        images: ArrayLike,
+        *,
+        n_steps: int = 10,
+        atol: float = 1e-4,
+        completeness_tol: float = 1e-5,
+        simulator: type = Simulator,
     ) -> Verification:
         """Check the conversion on images, and state the largest differences.
 
@@ -500,6 +507,9 @@ class CAMNetwork:
             fraction of the largest magnitude.
         completeness_tol : float
             Largest difference allowed in the identity, as a fraction of the largest logit.
+        simulator : type
+            What runs both, beside Keras: `nengo_cam.Simulator` or ``nengo_dl.Simulator``, which takes several times as
+            long for compiling, and runs networks to which feedback or learning was added.
 
         Returns
         -------
@@ -512,6 +522,8 @@ class CAMNetwork:
             If a difference is larger than allowed. The differences are in its ``verification``.
         ImageError, ParameterError
             If an argument is out of its range.
+        SimulatorError
+            If `nengo_cam.Simulator` cannot run the network.
 
         Notes
         -----
@@ -521,10 +533,11 @@ class CAMNetwork:
         # Before the second conversion.
         check_count("n_steps", n_steps)
         check_images(images, self.head.input_shape)
+        check_simulator(simulator)
         rate_form = convert(
             self.converter.model, neurons=None, scale_firing_rates=self.firing_rate_scales, **self.converter_options
         )
-        result = verify(self, rate_form, images, n_steps=n_steps)
+        result = verify(self, rate_form, images, n_steps=n_steps, simulator=simulator)
         failed = result.failures(atol=atol, completeness_tol=completeness_tol)
         if failed:
             raise VerificationError(

@@ -10,15 +10,17 @@ import numpy as np
 from .. import compat
 from ..checks.images import check_images
 from ..checks.parameters import check_count
+from ..exceptions import ParameterError
 from ..models.outputs import apply_activation, relative_difference
 from ..models.simplify import features_and_logits, reduce_model
+from ..simulator import Simulator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .convert import CAMNetwork
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Verification", "check_simulator", "verify"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Verification:
         )
 
 
-def verify(net: CAMNetwork, rate_form: CAMNetwork, images: ArrayLike, *, n_steps: int) -> Verification:
+def verify(net: CAMNetwork, rate_form: CAMNetwork, images: ArrayLike, *, n_steps: int, simulator: type) -> Verification:
     """Measure the differences; the working part of `nengo_cam.CAMNetwork.verify`.
 
     Parameters
@@ -103,6 +105,8 @@ def verify(net: CAMNetwork, rate_form: CAMNetwork, images: ArrayLike, *, n_steps
         Images, as fed to the model.
     n_steps : int
         Time steps for the completeness check.
+    simulator : type
+        `nengo_cam.Simulator`, ``nengo_dl.Simulator`` or a subclass.
 
     Returns
     -------
@@ -113,15 +117,17 @@ def verify(net: CAMNetwork, rate_form: CAMNetwork, images: ArrayLike, *, n_steps
     ------
     ImageError, ParameterError
         If an argument is out of its range.
+    SimulatorError
+        If `nengo_cam.Simulator` cannot run the network.
     """
     check_count("n_steps", n_steps)
     images = check_images(images, net.head.input_shape)
     images = images.reshape((-1, *net.head.input_shape))
     keras_features, keras_logits, keras_kernel = _run_keras(net, images)
-    rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, n_steps=1)
+    rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, simulator, n_steps=1)
     rate_output = apply_activation(net.head.activation, rate_logits[:, 0])
     model_output = np.reshape(net.model(images, training=False), rate_output.shape)
-    features, logits, own_kernel, bias = _run_nengo(net, images, n_steps=n_steps)
+    features, logits, own_kernel, bias = _run_nengo(net, images, simulator, n_steps=n_steps)
     completed = features.mean(axis=2) @ own_kernel + bias
     cnn_maps, cnn_bias = _run_rate_cam(net, images)
     return Verification(
@@ -153,15 +159,46 @@ def _run_rate_cam(net, images):
     return maps, head.bias.astype(float)
 
 
-def _run_nengo(net, images, *, n_steps):
-    """Return features (N, T, P, K), logits (N, T, L), kernel and bias, in NengoDL."""
-    nengo_dl = compat.import_nengo_dl()
-    data = np.repeat(images.reshape(len(images), 1, -1), n_steps, axis=1)
+def check_simulator(simulator: type) -> None:
+    """Check the class that networks are to be verified with.
+
+    Parameters
+    ----------
+    simulator : type
+        What a user gave.
+
+    Raises
+    ------
+    ParameterError
+        If it is not one that takes several images at a time.
+    """
+    valid = (Simulator, compat.import_nengo_dl().Simulator)
+    if not (isinstance(simulator, type) and issubclass(simulator, valid)):
+        raise ParameterError(
+            f"simulator: expected the class nengo_cam.Simulator or nengo_dl.Simulator, got {simulator!r}. Pass one of "
+            "these, not an open simulator."
+        )
+
+
+def _run_nengo(net, images, simulator, *, n_steps):
+    """Return features (N, T, P, K), logits (N, T, L), kernel and bias of a network that runs.
+
+    What does not fit into numbers is NaN, which no comparison lets pass.
+    """
+    # NengoDL takes a frame for every step. Here one frame says that it stands still.
+    n_frames = 1 if issubclass(simulator, Simulator) else n_steps
+    data = {net.input: np.repeat(images.reshape(len(images), 1, -1), n_frames, axis=1)}
     with (
         compat.without_gpu_advice(),
-        nengo_dl.Simulator(net.net, minibatch_size=len(images), progress_bar=False) as sim,
+        simulator(net.net, minibatch_size=len(images), progress_bar=False) as sim,
     ):
-        values = sim.predict_on_batch({net.input: data})
         kernel, bias = net.readout_parameters(sim)
-    features = values[net.features].reshape(len(images), n_steps, -1, net.head.n_channels)
-    return features.astype(float), values[net.logits].astype(float), kernel.astype(float), bias.astype(float)
+        try:
+            sim.run_steps(n_steps, data=data)
+            features, logits = sim.data[net.features], sim.data[net.logits]
+        except FloatingPointError:
+            features, logits = (
+                np.full((len(images), n_steps, probe.size_in), np.nan) for probe in (net.features, net.logits)
+            )
+    features = features.reshape(len(images), n_steps, -1, net.head.n_channels)
+    return features.astype(float), logits.astype(float), kernel.astype(float), bias.astype(float)

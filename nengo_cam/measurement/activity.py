@@ -165,7 +165,8 @@ class ActivityRecorder(Recorder):
     def add(self, rows: slice, chunk: Chunk) -> None:
         """Record a chunk; see `Recorder.add`."""
         self._answers.add(rows, chunk)
-        for name, layer in self._layers.items():
+        # Where nothing changes any more, there are no spikes to count.
+        for name, layer in () if chunk.settled else self._layers.items():
             layer.add(chunk.steps, chunk.observed[name])
         if chunk.steps.stop == self._run.n_steps:
             activities = _cnn_activities(self._cnn, self._run.frames(rows))

@@ -68,6 +68,9 @@ class Chunk:
         Output.
     observed : dict of {str: ndarray of shape (N, steps, neurons)}
         Output of the layers that were asked for, by name.
+    settled : bool
+        Whether all its steps are copies of the last one of the chunk before: nothing was sent in them. They may come
+        as one step that is repeated without memory; see `nengo_cam.measurement.decoding.distinct_steps`.
     """
 
     def __init__(
@@ -76,11 +79,13 @@ class Chunk:
         features: NDArray[np.floating],
         logits: NDArray[np.floating],
         observed: dict[str, NDArray[np.floating]],
+        settled: bool = False,
     ) -> None:
         self.start = start
         self.features = features
         self.logits = logits
         self.observed = observed
+        self.settled = settled
 
     @property
     def steps(self) -> slice:
@@ -91,7 +96,7 @@ class Chunk:
         """Return the same of the first images."""
         first = slice(n_images)
         observed = {name: output[first] for name, output in self.observed.items()}
-        return Chunk(self.start, self.features[first], self.logits[first], observed)
+        return Chunk(self.start, self.features[first], self.logits[first], observed, self.settled)
 
 
 class Backend(abc.ABC):
@@ -181,10 +186,10 @@ class Backend(abc.ABC):
                 progress_bar=False,
             )
 
-    def _chunk(self, start: int, values: Mapping[nengo.Probe, NDArray[np.floating]]) -> Chunk:
+    def _chunk(self, start: int, values: Mapping[nengo.Probe, NDArray[np.floating]], *, settled: bool = False) -> Chunk:
         """Make a chunk from what the probes saw, by probe."""
         observed = {name: values[probe] for name, probe in self.observe.items()}
-        return Chunk(start, values[self.net.features], values[self.net.logits], observed)
+        return Chunk(start, values[self.net.features], values[self.net.logits], observed, settled)
 
     def run_rows(
         self, rows: slice, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None
@@ -220,7 +225,8 @@ class Backend(abc.ABC):
         """Pass chunks on as long as they hold numbers: what overflows is nowhere near what it stands for."""
         try:
             for chunk in chunks:
-                arrays = (chunk.features, chunk.logits, *chunk.observed.values())
+                # Of copies the original was looked at.
+                arrays = () if chunk.settled else (chunk.features, chunk.logits, *chunk.observed.values())
                 if not all(np.isfinite(distinct_steps(array)).all() for array in arrays):
                     # Caught below, as NumPy's own is.
                     raise FloatingPointError(f"in steps {chunk.start + 1} to {chunk.steps.stop}")
@@ -289,7 +295,7 @@ class AllStepsBackend(Backend):
         self._reset()
         start = 0
         for values in self.sim.iter_steps(n_steps, {self.net.input: images}, chunk_steps):
-            chunk = self._chunk(start, values)
+            chunk = self._chunk(start, values, settled=self.sim.has_settled)
             yield chunk
             start = chunk.steps.stop
 

@@ -403,7 +403,8 @@ class CamRecorder(Recorder):
         if self._count_spikes:
             # Of shape also where no layer spikes.
             totals = np.zeros((2, *chunk.logits.shape[:2], len(self._readers)))
-            for i, (name, reader) in enumerate(self._readers.items()):
+            # Where nothing changes any more, nothing was sent.
+            for i, (name, reader) in enumerate(() if chunk.settled else self._readers.items()):
                 totals[..., i] = reader.totals(chunk.steps, chunk.observed[name])
             events, sizes = totals
             self._kept.put("spike_count", rows, chunk.steps, whole_counts(events))

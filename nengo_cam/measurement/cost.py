@@ -129,6 +129,9 @@ class CostRecorder(Recorder):
 
     def add(self, rows: slice, chunk: Chunk) -> None:
         """Record a chunk; see `Recorder.add`."""
+        if chunk.settled:
+            # Nothing was sent, and counts start from zero.
+            return
         for i, (name, fan) in enumerate(self._fans.items()):
             reader = self._readers[name]
             for row, sizes in enumerate(reader.sizes(chunk.steps, chunk.observed[name]), start=rows.start):

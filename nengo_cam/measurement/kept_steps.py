@@ -69,6 +69,9 @@ class KeptSteps:
             # In the simulator's own precision, which the first chunk tells; means of counts are no counts.
             dtype = values.dtype if not self._means or values.dtype.kind == "f" else float
             self.arrays[name] = np.empty((*self._leading, *self._shapes[name]), dtype)
+        if values.shape[1] == 1:
+            # Channels may come last in memory: put into order once, not for each step that it is repeated for.
+            values = np.ascontiguousarray(values)
         if self._steps is None:
             self.arrays[name][rows, steps] = values
             return

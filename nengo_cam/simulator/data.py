@@ -31,16 +31,33 @@ class SimulationData(collections.abc.Mapping):
     def __init__(self, params: MutableMapping[Any, Any], probes: Iterable[nengo.Probe], squeeze: bool):
         self._params = params
         self._recorded: dict[nengo.Probe, list[np.ndarray]] = {probe: [] for probe in probes}
+        self._copies: dict[nengo.Probe, list[tuple[np.ndarray, np.ndarray]]] = {probe: [] for probe in probes}
         self._squeeze = squeeze
 
-    def record(self, probe: nengo.Probe, array: np.ndarray) -> None:
-        """Add an array of shape (batch, steps, size) to the data of a probe."""
+    def record(
+        self, probe: nengo.Probe, array: np.ndarray, copies: Iterable[tuple[np.ndarray, np.ndarray]] = ()
+    ) -> None:
+        """Add to the data of a probe.
+
+        Parameters
+        ----------
+        probe : nengo.Probe
+            The probe.
+        array : ndarray of shape (batch, steps, size)
+            What it saw.
+        copies : iterable of (ndarray, ndarray)
+            Parts of ``array`` that are not written yet, as views of it, and what belongs there. They are written when
+            somebody looks at the data.
+        """
+        # Views keep the permission that they were made with.
         array.setflags(write=False)
         self._recorded[probe].append(array)
+        self._copies[probe].extend(copies)
 
     def clear(self) -> None:
         """Forget the data of all probes."""
         self._recorded = {probe: [] for probe in self._recorded}
+        self._copies = {probe: [] for probe in self._recorded}
 
     def __getitem__(self, obj: Any) -> Any:
         if obj not in self._recorded:
@@ -52,6 +69,9 @@ class SimulationData(collections.abc.Mapping):
         pieces = self._recorded[obj]
         if not pieces:
             return np.zeros((0,))
+        for place, values in self._copies[obj]:
+            place[...] = values
+        self._copies[obj].clear()
         if len(pieces) > 1:
             # When somebody looks: joined after every run, many short ones would copy everything again and again.
             joined = np.concatenate(pieces, axis=1)

@@ -183,6 +183,11 @@ class Simulator:
         """Simulated time [s]."""
         return self._n_steps * self.dt
 
+    @property
+    def has_settled(self) -> bool:
+        """Whether the last steps that ran were copied from the one before them; see ``skips_settled_steps``."""
+        return self._has_settled
+
     def reset(self, seed: int | None = None, *, include_probes: bool = True) -> None:
         """Go back to the initial state, and forget recorded data.
 
@@ -202,6 +207,7 @@ class Simulator:
         if seed is not None:
             self.seed = int(seed)
         self._n_steps = 0
+        self._has_settled = False
         self._engine.reset(self.seed)
         if include_probes:
             self.clear_probes()
@@ -303,6 +309,7 @@ class Simulator:
         show = self.progress_bar if progress_bar is None else progress_bar
         steps = np.arange(self._n_steps + 1, self._n_steps + n_steps + 1)
         recorded, filled = {}, dict.fromkeys(self.model.probes, 0)
+        copies: dict[nengo.Probe, list] = {probe: [] for probe in self.model.probes}
         for probe in self.model.probes:
             size = np.count_nonzero(self._sampled(steps, probe.sample_every))
             shape = (self.minibatch_size or 1, size, *self.model.sig[probe]["in"].shape)
@@ -312,11 +319,14 @@ class Simulator:
                 for probe, array in values.items():
                     place = recorded[probe][:, filled[probe] : filled[probe] + array.shape[1]]
                     filled[probe] += array.shape[1]
-                    if not np.shares_memory(place, array):
+                    if self.has_settled:
+                        # Most of them nobody reads, and writing them takes as long as the steps before.
+                        copies[probe].append((place, array))
+                    elif not np.shares_memory(place, array):
                         place[...] = array
                 progress.update(self._n_steps - steps[0] + 1 - progress.n)
         for probe, array in recorded.items():
-            self.data.record(probe, array)
+            self.data.record(probe, array, copies[probe])
 
     def iter_steps(
         self, n_steps: int, data: Mapping[nengo.Node, ArrayLike] | None = None, chunk_steps: int | None = None
@@ -364,7 +374,7 @@ class Simulator:
             at_most = -(-n_steps // -(-n_steps // at_most))
         wanted = {probe: self.model.sig[probe]["in"] for probe in self.model.probes}
         keys = {probe: signal_key(signal) for probe, signal in wanted.items()}
-        start, values = 0, {}
+        start, values, were_copied = 0, {}, False
         while start < n_steps:
             self._check_open("run")
             # Asked anew for each chunk: between two of them the state may be reset.
@@ -378,13 +388,18 @@ class Simulator:
                 if rule is not None and probe.sample_every is None and array.ndim == 3:
                     places[id(rule)] = array[:, start:stop]
             chunk = StepRange(self._n_steps, stop - start, self.dt, places)
-            if settled and self.skips_settled_steps:
+            copied = settled and self.skips_settled_steps
+            if copied and not were_copied:
                 # Copied: what was recorded in place is not to be kept alive, nor to be taken for this place.
                 values = {key: array[:, -1:].copy() for key, array in values.items()}
-            else:
+                for array in values.values():
+                    # All chunks that follow share it.
+                    array.setflags(write=False)
+            elif not copied:
                 part = {signal: array if array.shape[1] == 1 else array[:, start:stop] for signal, array in fed.items()}
                 values = engine.advance(chunk, part, keys.values())
             self._n_steps = chunk.stop
+            self._has_settled = were_copied = copied
             yield {probe: self._probed(probe, values[key], wanted[probe].shape, chunk) for probe, key in keys.items()}
             start = stop
 

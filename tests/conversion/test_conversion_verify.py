@@ -1,11 +1,13 @@
 import dataclasses
 
+import nengo
+import nengo_dl
 import numpy as np
 import pytest
 
 import nengo_cam as ncam
 from nengo_cam.conversion.verify import Verification
-from nengo_cam.exceptions import ImageError, ParameterError, VerificationError
+from nengo_cam.exceptions import ImageError, ParameterError, SimulatorError, VerificationError
 from nengo_cam.models.outputs import apply_activation
 
 
@@ -87,3 +89,62 @@ def test_wrong_arguments(small_model, images):
         net.verify(images, n_steps=0)
     with pytest.raises(ImageError, match="Add the batch axis"):
         net.verify(images[0])
+
+
+@pytest.mark.parametrize("simulator", [ncam.Simulator, nengo_dl.Simulator])
+def test_a_network_that_is_not_what_it_was_converted_to_is_found(make_model, images, simulator):
+    """Something else is added to the logits, as much as Nengo itself says."""
+    net = ncam.convert(make_model(), calibrate_on=images, neurons=ncam.SigmaDelta(2))
+    assert net.verify(images, simulator=simulator).completeness_error < 1e-6
+    with net.net:
+        nengo.Connection(net.features.obj, net.logits.obj, transform=np.ones((3, net.features.size_in)), synapse=None)
+    with pytest.raises(VerificationError, match="mean of the map . bias differs from the logits") as caught:
+        net.verify(images, simulator=simulator)
+    added, logits = [], []
+    for image in images:
+        net.input.output = np.asarray(image, float).ravel()
+        with nengo.Simulator(net.net, progress_bar=False) as sim:
+            sim.run_steps(10)
+            added.append(sim.data[net.features].sum(axis=1))
+            logits.append(sim.data[net.logits])
+    expected = np.abs(added).max() / np.abs(logits).max()
+    assert caught.value.verification.completeness_error == pytest.approx(expected, rel=1e-5)
+
+
+def test_both_simulators_find_the_same(make_model, images):
+    net = ncam.convert(make_model(), calibrate_on=images)
+    readout = net.converter.model.get_layer("readout")
+    kernel, bias = readout.get_weights()
+    readout.set_weights([kernel, bias + 0.5])
+    found = []
+    for simulator in (ncam.Simulator, nengo_dl.Simulator):
+        with pytest.raises(VerificationError, match="the logits of its rate form differ") as caught:
+            net.verify(images, simulator=simulator)
+        found.append(dataclasses.astuple(caught.value.verification))
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=2e-6)
+
+
+def test_what_does_not_fit_into_numbers_is_no_network(make_model, images):
+    model = make_model()
+    net = ncam.convert(model, neurons=ncam.SigmaDelta(2))
+    layer = net.net.all_ensembles[0]
+    layer.bias = np.full(layer.n_neurons, 1e38)
+    layer.gain = np.full(layer.n_neurons, 1e38)
+    with np.errstate(over="ignore"), pytest.raises(VerificationError, match="differs from the logits.*got nan"):
+        net.verify(images)
+
+
+def test_a_network_to_which_feedback_was_added(make_model, images):
+    net = ncam.convert(make_model(), calibrate_on=images)
+    with net.net:
+        node = nengo.Node(size_in=1)
+        nengo.Connection(node, node, synapse=0.01)
+    with pytest.raises(SimulatorError, match="nengo_dl.Simulator"):
+        net.verify(images)
+    assert net.verify(images, simulator=nengo_dl.Simulator).completeness_error < 1e-5
+
+
+@pytest.mark.parametrize("simulator", [nengo.Simulator, "nengo_dl", None])
+def test_simulators_that_cannot_verify(small_model, images, simulator):
+    with pytest.raises(ParameterError, match="simulator: expected the class nengo_cam.Simulator or nengo_dl.Simulator"):
+        ncam.convert(small_model).verify(images, simulator=simulator)

@@ -147,3 +147,19 @@ def test_unrolled_simulators_run_whole_rolls(net, images):
         with pytest.raises(SimulatorError, match="got 12 and 5"):
             run(net, images[:1], sim, n_steps=12, chunk_steps=5, seed=None)
         assert len(run(net, images[:1], sim, n_steps=12, chunk_steps=4, seed=None)) == 3
+
+
+def test_chunks_say_what_is_a_copy(small_model, images):
+    net = ncam.convert(small_model, neurons=ncam.SigmaDelta(2), calibrate_on=images)
+    chunks = run(net, images, ncam.Simulator, n_steps=40, chunk_steps=3, minibatch_size=len(images))
+    levels = np.concatenate([chunk.features for chunk in chunks], axis=1)
+    moves = np.diff(levels, axis=1, prepend=0).any(axis=(0, 2))
+    settled = [chunk.settled for chunk in chunks]
+    assert settled == sorted(settled)
+    assert {False, True} == set(settled)
+    for chunk in chunks:
+        assert not (chunk.settled and moves[chunk.steps].any())
+        assert chunk.of_images(2).settled == chunk.settled
+    frames = np.random.default_rng(0).uniform(size=(1, 40, 96)).astype(np.float32)
+    with open_backend(net, ncam.Simulator, minibatch_size=1, dt=0.001, seed=3) as backend:
+        assert not any(chunk.settled for chunk in backend.run(frames, 40, 3))

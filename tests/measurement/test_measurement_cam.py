@@ -516,6 +516,13 @@ def test_steps_that_are_copied_give_the_same_result(small_model, images, bits, c
         spiking_cam(net, images, simulator=simulator, **options) for simulator in (ncam.Simulator, Plain)
     )
     xr.testing.assert_identical(copied, computed)
+    # Some of the times are those of copies.
+    options["times"] = [0.001, 0.004, 0.012, 0.02]
+    copied, computed = (
+        spiking_cam(net, images, simulator=simulator, **options) for simulator in (ncam.Simulator, Plain)
+    )
+    xr.testing.assert_identical(copied, computed)
+    assert (copied.spike_count.sum(("image", "layer")) == 0).any()
     recorders = [ncam.measurement.cost.CostRecorder(), ncam.measurement.activity.ActivityRecorder()]
     (cost, report), (other_cost, other_report) = (
         ncam.measurement.record(net, images, recorders, n_steps=20, simulator=simulator, seed=0, progress_bar=False)

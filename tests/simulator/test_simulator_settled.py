@@ -254,3 +254,62 @@ def test_converted_networks(tf, make_model, images, bits, pooling):
         expected, _ = run(net.net, data, skips=False, minibatch_size=5, dtype=dtype)
         assert_same(found, expected)
         assert sum(lengths) <= 12
+
+
+@pytest.mark.parametrize("n_copied", [1, N_STEPS])
+def test_a_simulator_says_that_it_has_settled(n_copied):
+    net = layered(7, 2)
+    still, moving = np.full((2, 1, 3), 2.0), np.random.default_rng(0).uniform(0, 3, size=(2, N_STEPS, 3))
+    with ncam.Simulator(net, minibatch_size=2, dtype="float64", progress_bar=False) as sim:
+        assert not sim.has_settled
+        said = []
+        for chunk in sim.iter_steps(N_STEPS + n_copied, {net.image: still}, chunk_steps=N_STEPS):
+            said.append((sim.has_settled, np.ptp(chunk[net.all_probes[1]], axis=1).any()))
+        assert said == [(False, True), (True, False)]
+        sim.run_steps(N_STEPS, data={net.image: moving})
+        assert not sim.has_settled
+        sim.run_steps(N_STEPS, data={net.image: still})
+        assert sim.has_settled
+        sim.reset()
+        assert not sim.has_settled
+        sim.skips_settled_steps = False
+        sim.run_steps(N_STEPS, data={net.image: still})
+        assert not sim.has_settled
+
+
+@pytest.mark.parametrize("look", ["never", "between", "after each"])
+def test_copies_are_written_whenever_somebody_looks(look):
+    net = layered(11, 2)
+    with net:
+        thin = nengo.Probe(net.out, sample_every=0.004)
+    images = np.random.default_rng(1).uniform(0, 3, size=(3, 2, 1, 3))
+    results = []
+    for skips in (True, False):
+        with ncam.Simulator(net, minibatch_size=2, dtype="float64", progress_bar=False) as sim:
+            sim.skips_settled_steps = skips
+            kept = []
+            for number, image in enumerate(images):
+                sim.run_steps(N_STEPS + 1, data={net.image: image})
+                if look == "after each" or (look == "between" and number == 1):
+                    kept.append({probe: sim.data[probe] for probe in net.all_probes})
+            kept.append({probe: sim.data[probe] for probe in net.all_probes})
+            sim.clear_probes()
+            sim.run_steps(N_STEPS, data={net.image: images[0]})
+        # A simulator that is closed is still looked at.
+        kept.append({probe: sim.data[probe] for probe in net.all_probes})
+        results.append(kept)
+    for found, expected in zip(*results):
+        assert_same(found, expected)
+    assert results[0][-2][thin].shape == (2, 3 * (N_STEPS + 1) // 4, 2)
+    assert not any(array.flags.writeable for array in results[0][-1].values())
+
+
+def test_chunks_of_copies_cannot_be_written_to():
+    net = layered(7, 2)
+    with ncam.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
+        chunks = [chunk[net.logits] for chunk in sim.iter_steps(N_STEPS, {net.image: np.full((2, 1, 3), 2.0)}, 1)]
+        assert sim.has_settled
+    # They share their memory.
+    with pytest.raises(ValueError, match="read-only"):
+        chunks[-2][...] = 0
+    assert_same({0: chunks[-1]}, {0: chunks[-2]})
