@@ -29,7 +29,7 @@ def film_digits():
     net = ncam.convert(ncam.datasets.digits_model(), calibrate_on=train[:200])
     spiking = ncam.cumulative(ncam.spiking_cam(net, images, n_steps=100, seed=0))
     rate = ncam.rate_cam(net, images)
-    ncam.animate(spiking, rate, images, image=range(3), stride=4, fps=8).save(IMAGES / "digits.gif", dpi=56)
+    ncam.animate(spiking, rate, images, image=range(3), stride=4, fps=8).save(IMAGES / "digits.gif", dpi=64)
     ncam.timeline(spiking, rate, images, image=1).figure.savefig(IMAGES / "timeline.png", dpi=100)
 
 
