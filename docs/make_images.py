@@ -13,6 +13,15 @@ import nengo_cam as ncam
 IMAGES = pathlib.Path(__file__).parent / "images"
 
 
+def film_photographs():
+    """Film two photographs, calibrated on others: what `nengo-cam demo` does."""
+    (samples, _), (images, _) = ncam.datasets.photographs()
+    options = {"label_names": ncam.datasets.imagenet_labels(), "n_steps": 20, "seed": 0}
+    result = ncam.explain(ncam.datasets.mobilenet(), images, calibrate_on=samples, **options)
+    # Few steps decide: slow enough to see each, and maps through which the photograph is seen.
+    result.film(image=[0, 1], fps=3, alpha=0.5).save(IMAGES / "demo.gif", dpi=80)
+
+
 def film_digits():
     """Film three digits, none of them trained on."""
     (train, _), (images, _) = ncam.datasets.digits()
@@ -20,7 +29,7 @@ def film_digits():
     net = ncam.convert(ncam.datasets.digits_model(), calibrate_on=train[:200])
     spiking = ncam.cumulative(ncam.spiking_cam(net, images, n_steps=100, seed=0))
     rate = ncam.rate_cam(net, images)
-    ncam.animate(spiking, rate, images, image=range(3), stride=2, fps=12).save(IMAGES / "demo.gif", dpi=64)
+    ncam.animate(spiking, rate, images, image=range(3), stride=4, fps=8).save(IMAGES / "digits.gif", dpi=64)
     ncam.timeline(spiking, rate, images, image=1).figure.savefig(IMAGES / "timeline.png", dpi=100)
 
 
@@ -54,5 +63,6 @@ def compare_scenes():
 
 if __name__ == "__main__":
     ncam.compat.quiet_tensorflow()
+    film_photographs()
     film_digits()
     compare_scenes()

@@ -36,7 +36,9 @@ def run(monkeypatch):
 
 
 def test_demo_writes_its_files_and_says_what_it_found(run, tmp_path, digits):
-    text = run("demo", "--out", tmp_path / "demo", "--images", 4, "--steps", 40, "--quiet", "--seed", 3)
+    text = run(
+        "demo", "--network", "digits", "--out", tmp_path / "demo", "--images", 4, "--steps", 40, "--quiet", "--seed", 3
+    )
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["cam.gif", "cam.nc", "timeline.png"]
     with Image.open(tmp_path / "demo" / "cam.gif") as film:
         assert film.n_frames == 40
@@ -53,6 +55,58 @@ def test_demo_writes_its_files_and_says_what_it_found(run, tmp_path, digits):
     assert f"{float(closeness):.3f} (median)" in text
     assert float(re.search(r"completeness error +(\S+)", text)[1]) < 1e-5
     assert str(tmp_path / "demo" / "timeline.png") in text
+
+
+@pytest.mark.slow
+def test_the_demo_shows_photographs(run, tmp_path):
+    text = run("demo", "--out", tmp_path / "demo", "--quiet")
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["cam.gif", "cam.nc", "timeline.png"]
+    saved = xr.load_dataset(tmp_path / "demo" / "cam.nc", engine="h5netcdf")
+    assert {name: saved.sizes[name] for name in ("image", "time", "y", "x")} == {"image": 2, "time": 20, "y": 6, "x": 9}
+    assert saved.attrs["readout"] == "level"
+    # What Keras itself answers.
+    (_, _), (images, names) = ncam.datasets.photographs()
+    labels = ncam.datasets.imagenet_labels()
+    keras = ncam.datasets.mobilenet().predict(images, verbose=0)
+    for name, answer in zip(names, keras.argmax(axis=1)):
+        assert re.search(rf"^  {name} +both networks answer {labels[answer]}$", text, flags=re.MULTILINE)
+    assert {labels[label] for row in np.argsort(keras)[:, -5:] for label in row} == set(saved.label.values)
+    # When the last answer changed, in a loop.
+    answers = saved.logits.argmax("label").values
+    last = max(max((t for t in range(20) if row[t] != row[-1]), default=-1) for row in answers)
+    assert f"answers stay the same                         from {last + 2} ms on\n" in text
+    assert "settled answers that are the CNN's            1.000\n" in text
+    own = saved.cam.isel(time=-1).sel(label=xr.DataArray([labels[i] for i in keras.argmax(axis=1)], dims="image"))
+    rate = ncam.rate_cam(ncam.datasets.mobilenet(), images, label_names=labels).cam.sel(label=own.label)
+    expected = np.median([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(own.values, rate.values)])
+    assert f"correlation of last spiking map and rate map  {expected:.3f} (median)" in text
+    moving = 1 + max(t for t in range(1, 20) if (saved.cam[:, t] != saved.cam[:, t - 1]).any())
+    with Image.open(tmp_path / "demo" / "cam.gif") as film:
+        assert film.n_frames == moving + 4 < 20
+
+
+def test_the_demo_says_where_answers_differ(run, tmp_path, monkeypatch):
+    """Of neurons that do not carry the network, and before all is settled."""
+    original = ncam.spiking_cam
+
+    def other(*args, **options):
+        result = original(*args, **options)
+        return result.assign(answer=("image", ["tabby", "espresso"]))
+
+    monkeypatch.setattr(ncam, "spiking_cam", other)
+    text = run("demo", "--out", tmp_path / "demo", "--steps", 2, "--quiet")
+    assert (
+        "  cat                                           the spiking network answers tabby, but the CNN Egyptian cat\n"
+        in text
+    )
+    assert "settled answers that are the CNN's            0.500\n" in text
+    assert "answers stay the same                         " in text
+
+
+def test_the_demo_has_two_photographs(run, tmp_path):
+    text = run("demo", "--out", tmp_path / "demo", "--images", 3, code=1)
+    assert "Error: --images: there are two photographs" in text
+    assert "Add --network digits" in text
 
 
 def test_demo_finds_an_unwritable_folder_first(run, tmp_path):
@@ -198,7 +252,8 @@ def test_ctrl_c_in_the_demo_leaves_no_half_file(run, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(xr.Dataset, "to_netcdf", interrupted)
-    text = run("demo", "--out", tmp_path / "demo", "--images", 3, "--steps", 8, "--quiet", code=130)
+    options = ("--network", "digits", "--images", 3, "--steps", 8, "--quiet")
+    text = run("demo", "--out", tmp_path / "demo", *options, code=130)
     assert "nothing half-written was left behind" in text
     assert list((tmp_path / "demo").iterdir()) == []
 
@@ -674,7 +729,8 @@ def test_a_comparison_of_a_level_averages_nothing(run, tmp_path, saved_model, im
 
 def test_the_demo_says_how_spikes_are_read(run, tmp_path, attributed):
     attributed(readout="level", spike_kind="graded")
-    text = run("demo", "--out", tmp_path / "demo", "--images", 3, "--steps", 8, "--seed", 3, "--quiet")
+    options = ("--network", "digits", "--images", 3, "--steps", 8, "--seed", 3, "--quiet")
+    text = run("demo", "--out", tmp_path / "demo", *options)
     with xr.open_dataset(tmp_path / "demo" / "cam.nc", engine="h5netcdf") as saved:
         (_, _), (images, classes) = ncam.datasets.digits()
         last = saved.logits.isel(time=-1).argmax("label")

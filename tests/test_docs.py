@@ -227,7 +227,7 @@ def test_figures_of_the_gallery_are_described():
     text = (DOCS / "gallery.md").read_text(encoding="utf-8")
     cells = re.findall(r"^```\{code-cell\}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
     figures = [cell for cell in cells if re.search(r"\bfigure$", cell)]
-    assert len(figures) == 7
+    assert len(figures) == 8
     for cell in figures:
         (alt,) = re.findall(r'^mystnb:\n  image:\n    alt: "(.+)"$', cell, flags=re.MULTILINE)
         assert len(alt) > 60

@@ -18,7 +18,10 @@ def test_the_session_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     found = {}
     exec(session, found)
-    assert "Rate form against Keras" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Rate form against Keras" in text
+    for number, answer in enumerate(("Egyptian cat", "espresso")):
+        assert f"image {number}: both networks answer {answer}\n" in text
     assert found["result"].spiking.cam.dims == ("image", "time", "label", "y", "x")
     assert found["result"].rate.cam.dims == ("image", "label", "y", "x")
     assert (tmp_path / "cam.gif").stat().st_size > 10_000

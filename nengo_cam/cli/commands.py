@@ -17,8 +17,9 @@ from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning,
 from ..plotting.results import check_rate
 from ..reports import comparison_report
 from ..scoring import agreement
-from ..scoring.readout import holds_level
+from ..scoring.readout import holds_level, moving_steps
 from ..version import __version__
+from .demonstrations import NETWORKS, STEPS, load_demonstration
 from .inputs import check_run_options, prepare
 from .options import (
     convert_options,
@@ -29,12 +30,23 @@ from .options import (
     run_options,
     scale_option,
     simulation,
+    simulation_options,
 )
-from .terminal import describe_readout, say_answers, say_readout, say_replaced, table
+from .terminal import (
+    describe_answers,
+    describe_latency,
+    describe_readout,
+    say_answers,
+    say_readout,
+    say_replaced,
+    table,
+)
 
 __all__ = ["main"]
 
 _TABLES = (".nc", ".csv")
+# Frames that the demo's film goes on after nothing moves any more.
+_STILL_FRAMES = 4
 
 
 class _Interrupted(click.ClickException):
@@ -85,11 +97,28 @@ def main() -> None:
 @click.option(
     "--out", type=click.Path(path_type=pathlib.Path), default="nengo_cam_demo", show_default=True, help="Output folder."
 )
-@click.option("--images", "n_images", default=20, show_default=True, type=click.IntRange(3, 360), help="Digits to run.")
+@click.option(
+    "--network",
+    type=click.Choice(NETWORKS),
+    default=NETWORKS[0],
+    show_default=True,
+    help="A MobileNet on photographs, or a small CNN on handwritten digits.",
+)
+@click.option(
+    "--images", "n_images", type=click.IntRange(3, 360), show_default="20", help="Digits to run, with --network digits."
+)
+@click.option(
+    "--steps",
+    "n_steps",
+    type=click.IntRange(1),
+    show_default=", ".join(f"{steps} with {network}" for network, steps in STEPS.items()),
+    help="Time steps.",
+)
 @neurons_option
-@run_options
-def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
-    """Convert the CNN that ships with the package and film it deciding on handwritten digits."""
+@simulation_options
+def demo(out: pathlib.Path, network: str, n_images: int | None, **run: Any) -> None:
+    """Convert a CNN that ships with the package and film it deciding on images that ship, too."""
+    run["n_steps"] = run["n_steps"] or STEPS[network]
     check_run_options(run)
     make_folder(out)
     paths = {name: check_writable(out / name) for name in ("cam.gif", "timeline.png", "cam.nc")}
@@ -97,13 +126,19 @@ def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
     began = time.perf_counter()
     import nengo_cam as ncam
 
-    (train, _), (images, classes) = ncam.datasets.digits()
-    images, classes = images[:n_images], classes[:n_images]
-    net = ncam.convert(ncam.datasets.digits_model(), calibrate_on=train[:200], **convert_options(run))
+    shown = load_demonstration(network, n_images)
+    images = shown.images
+    net = ncam.convert(shown.model, calibrate_on=shown.samples, **convert_options(run))
     ran = time.perf_counter()
-    spiking = ncam.spiking_cam(net, images, **simulation(run))
+    spiking = ncam.spiking_cam(net, images, label_names=shown.label_names, **simulation(run))
     finished = time.perf_counter()
-    rate = ncam.rate_cam(net, images)
+    rate = ncam.rate_cam(net, images, label_names=shown.label_names)
+    if shown.best is not None:
+        # With Nengo, which the command does without until it has something to run.
+        from ..measurement.labels import important_labels
+
+        kept = important_labels(spiking, rate, shown.best)
+        spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
     averaged = ncam.cumulative(spiking)
     settled = averaged.isel(time=-1)
     predicted = settled.logits.argmax("label")
@@ -114,14 +149,23 @@ def demo(out: pathlib.Path, n_images: int, **run: Any) -> None:
     with atomic_path(paths["timeline.png"]) as path:
         figure: Any = plotting.timeline(averaged, rate, images, image=0).figure
         figure.savefig(path, dpi=150)
-    film = plotting.animate(averaged, rate, images, image=_three_kinds(classes), progress_bar=progress_bar(run))
+    # A level that is held stays as it is once all have settled.
+    moving = averaged.isel(time=slice(moving_steps(spiking) + _STILL_FRAMES))
+    film = plotting.animate(moving, rate, images, image=shown.filmed, fps=shown.fps, progress_bar=progress_bar(run))
     film.save(paths["cam.gif"])
 
     which = "last" if holds_level(spiking) else "mean"
+    if shown.classes is None:
+        # Nobody wrote down the one right label of a photograph.
+        own = [*zip(shown.names, describe_answers(spiking)), ("answers stay the same", describe_latency(averaged))]
+    else:
+        own = [
+            ("accuracy of the CNN", f"{float((rate.logits.argmax('label') == shown.classes).mean()):.3f}"),
+            ("accuracy of the spiking network", f"{float((predicted == shown.classes).mean()):.3f}"),
+        ]
     table(
-        ("digits, none of them trained on", f"{n_images}"),
-        ("accuracy of the CNN", f"{float((rate.logits.argmax('label') == classes).mean()):.3f}"),
-        ("accuracy of the spiking network", f"{float((predicted == classes).mean()):.3f}"),
+        (shown.title, f"{len(images)}"),
+        *own,
         ("settled answers that are the CNN's", f"{float((spiking.answer == spiking.cnn_answer).mean()):.3f}"),
         (f"correlation of {which} spiking map and rate map", f"{float(closeness.median()):.3f} (median)"),
         ("largest completeness error", f"{agreement.completeness_error(spiking):.1e} of the largest logit"),
@@ -348,11 +392,3 @@ def _write_table(dataset, path):
         dataset.to_dataframe().to_csv(path)
     else:
         dataset.to_netcdf(path, engine="h5netcdf")
-
-
-def _three_kinds(classes):
-    """Positions of the first three digits that differ."""
-    found = {}
-    for position, value in enumerate(classes):
-        found.setdefault(int(value), position)
-    return list(found.values())[:3]

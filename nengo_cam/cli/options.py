@@ -22,6 +22,7 @@ __all__ = [
     "run_options",
     "scale_option",
     "simulation",
+    "simulation_options",
 ]
 
 _SIMULATORS = ("nengo_cam", "nengo_dl", "nengo")
@@ -51,8 +52,16 @@ def neurons_option(command: Callable) -> Callable:
 
 def run_options(command: Callable) -> Callable:
     """Add the options that every run has."""
+    return simulation_options(
+        click.option("--steps", "n_steps", default=100, show_default=True, type=click.IntRange(1), help="Time steps.")(
+            command
+        )
+    )
+
+
+def simulation_options(command: Callable) -> Callable:
+    """Add the options that every run has, but for the number of steps."""
     for option in (
-        click.option("--steps", "n_steps", default=100, show_default=True, type=click.IntRange(1), help="Time steps."),
         click.option("--dt", default=0.001, show_default=True, help="Time step [s]."),
         click.option(
             "--synapse", type=float, help="Time constant of a lowpass filter on all spikes [s]. Default: none."

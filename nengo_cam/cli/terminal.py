@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from ..scoring.latency import decision_latency
 from ..scoring.readout import holds_level, spike_kind_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from ..conversion.convert import CAMNetwork
     from .inputs import Job
 
-__all__ = ["describe_readout", "say_answers", "say_readout", "say_replaced", "table"]
+__all__ = [
+    "describe_answers",
+    "describe_latency",
+    "describe_readout",
+    "say_answers",
+    "say_readout",
+    "say_replaced",
+    "table",
+]
 
 # Letters of a name.
 _LONGEST = 80
@@ -29,13 +38,9 @@ def say_answers(job: Job, net: CAMNetwork, spiking: xr.Dataset, positions: Itera
         return
     from ..plotting.text import plain
 
-    answers, expected = (spiking[name].values.tolist() for name in ("answer", "cnn_answer"))
-    for position, own, cnn in zip(positions, answers, expected):
-        # Names come from files, and could otherwise be commands to the terminal.
-        own, cnn = plain(own, _LONGEST), plain(cnn, _LONGEST)
-        where = f"image {position} ({plain(job.sources[position])})"
-        same = "both networks answer" if own == cnn else f"the spiking network answers {own}, but the CNN"
-        click.echo(f"{where}: {same} {cnn}", err=True)
+    answers = describe_answers(spiking)
+    for position, answer in zip(positions, answers):
+        click.echo(f"image {position} ({plain(job.sources[position])}): {answer}", err=True)
     n_differing = int(np.sum(spiking["answer"].values != spiking["cnn_answer"].values))
     if not n_differing:
         return
@@ -53,6 +58,25 @@ def say_answers(job: Job, net: CAMNetwork, spiking: xr.Dataset, positions: Itera
         f"{f' Try {options}.' if options else ''}",
         err=True,
     )
+
+
+def describe_answers(spiking: xr.Dataset) -> list[str]:
+    """Say for each image what the spiking network answers, and the CNN."""
+    from ..plotting.text import plain
+
+    sentences = []
+    for own, cnn in zip(*(spiking[name].values.tolist() for name in ("answer", "cnn_answer"))):
+        # Names come from files, and could otherwise be commands to the terminal.
+        own, cnn = plain(own, _LONGEST), plain(cnn, _LONGEST)
+        same = "both networks answer" if own == cnn else f"the spiking network answers {own}, but the CNN"
+        sentences.append(f"{same} {cnn}")
+    return sentences
+
+
+def describe_latency(shown: xr.Dataset) -> str:
+    """Say from when on no image is answered otherwise any more."""
+    latency = float(decision_latency(shown).latency.max(skipna=False))
+    return "not by the last step" if np.isnan(latency) else f"from {1000 * latency:g} ms on"
 
 
 def describe_readout(spiking: xr.Dataset) -> str:

@@ -24,13 +24,14 @@ from ..conversion.convert import CAMNetwork, Verification, convert
 from ..exceptions import AnswerWarning, InputFileError, ParameterError, ResultError
 from ..measurement.answers import DIFFERING_SHARE
 from ..measurement.cam import rate_cam, spiking_cam
-from ..measurement.labels import choose_labels, name_labels
+from ..measurement.labels import choose_labels, important_labels, name_labels
 from ..models import files
 from ..models.head import CAMHead
 from ..models.source import SourceModel, read_model
 from ..plotting import animate
 from ..plotting.text import plain
 from ..scoring.agreement import compare, cumulative, smooth
+from ..scoring.readout import moving_steps
 from ..simulator import Simulator
 from ..widgets import player
 
@@ -158,7 +159,7 @@ def explain(
         minibatch_size=minibatch_size, dt=dt, seed=seed, progress_bar=progress_bar,
     )  # fmt: skip
     if labels is None and head.n_labels > ALL_LABELS:
-        kept = _most_important(spiking, rate)
+        kept = important_labels(spiking, rate, BEST_LABELS)
         spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
     result = Explanation(spiking, rate, net, images, verification)
     differing = result.differing
@@ -302,12 +303,7 @@ class Explanation:
 
     def _until_settled(self, result: xr.Dataset) -> xr.Dataset:
         """Leave out the steps at the end in which nothing moves; there are none unless levels are held."""
-        if self.spiking.attrs.get("readout") != "level":
-            return result
-        maps = self.spiking["cam"].transpose("time", ...).values
-        moved = np.flatnonzero((maps[1:] != maps[:-1]).reshape(len(maps) - 1, -1).any(axis=1))
-        last = int(moved[-1]) + 1 if len(moved) else 0
-        return result.isel(time=slice(last + 1 + _STILL_FRAMES))
+        return result.isel(time=slice(moving_steps(self.spiking) + _STILL_FRAMES))
 
     def __str__(self):
         lines = list(self.sentences[:_NAMED])
@@ -393,12 +389,3 @@ def _load(paths: list[Any], head: CAMHead, scale: tuple[float, float] | None) ->
     if len(shapes) > 1:
         raise InputFileError(f"images: expected one shape in all files, got {shapes}. Resize them.")
     return np.concatenate(arrays)
-
-
-def _most_important(spiking: xr.Dataset, rate: xr.Dataset) -> list[int]:
-    """Find the labels that either network answers, and the best few of the CNN for each image."""
-    logits = rate["logits"].transpose(..., "label").values.reshape(-1, rate.sizes["label"])
-    best = set(np.argsort(logits, axis=-1)[:, -BEST_LABELS:].ravel().tolist())
-    values = spiking["label"].values.tolist()
-    answers = spiking["answer"].values.tolist() if "answer" in spiking else []
-    return sorted(best | {values.index(answer) for answer in answers})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from ..checks.parameters import is_whole, number_twins
 from ..exceptions import LabelError
 from ..models.head import CAMHead
 
-__all__ = ["choose_labels", "name_labels"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["choose_labels", "important_labels", "name_labels"]
 
 # Names that a message lists.
 _LISTED = 20
@@ -101,6 +104,28 @@ def choose_labels(head: CAMHead, labels: Any, names: NDArray[Any], *, named: boo
     if not chosen or len(set(chosen)) != len(chosen):
         raise LabelError(f"labels: expected at least one label, each once, got {wanted!r}. Leave it out for all.")
     return np.array(chosen)
+
+
+def important_labels(spiking: xr.Dataset, rate: xr.Dataset, n_best: int) -> list[int]:
+    """Find the labels that either network answers, and the best few of the CNN for each image.
+
+    Parameters
+    ----------
+    spiking, rate : xarray.Dataset
+        As `nengo_cam.spiking_cam` and `nengo_cam.rate_cam` give them, with all labels.
+    n_best : int
+        How many of the CNN's best labels of each image count.
+
+    Returns
+    -------
+    list of int
+        Positions of the labels, in the order of the readout.
+    """
+    logits = rate["logits"].transpose(..., "label").values.reshape(-1, rate.sizes["label"])
+    best = set(np.argsort(logits, axis=-1)[:, -n_best:].ravel().tolist())
+    values = spiking["label"].values.tolist()
+    answers = spiking["answer"].values.tolist() if "answer" in spiking else []
+    return sorted(best | {values.index(answer) for answer in answers})
 
 
 def _brief(names: list[Any]) -> str:

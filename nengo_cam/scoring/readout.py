@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..exceptions import ResultError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["LEVEL_AT_STEP", "holds_level", "reduction_of", "spike_kind_of"]
+__all__ = ["LEVEL_AT_STEP", "holds_level", "moving_steps", "reduction_of", "spike_kind_of"]
 
 #: What `nengo_cam.cumulative` makes of levels, in ``attrs["time_reduction"]``: nothing else.
 LEVEL_AT_STEP = "level at each step"
@@ -49,6 +51,37 @@ def holds_level(result: xr.Dataset | xr.DataArray) -> bool:
             f"got {readout!r}. Assign what its network has, e.g. .assign_attrs(readout='mean')."
         )
     return readout == "level"
+
+
+def moving_steps(spiking: xr.Dataset) -> int:
+    """Count the steps up to the last one in which a map changes.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Made by `nengo_cam.spiking_cam`.
+
+    Returns
+    -------
+    int
+        Their number, at least 1. All steps unless levels are held: unit spikes that are averaged go on for ever.
+
+    Raises
+    ------
+    ResultError
+        If its readout is not known.
+
+    Examples
+    --------
+    >>> from nengo_cam.scoring.readout import moving_steps
+    >>> moving_steps(spiking) == spiking.sizes["time"]
+    True
+    """
+    if not holds_level(spiking):
+        return spiking.sizes["time"]
+    maps = spiking["cam"].transpose("time", ...).values
+    moved = np.flatnonzero((maps[1:] != maps[:-1]).reshape(len(maps) - 1, -1).any(axis=1))
+    return int(moved[-1]) + 2 if len(moved) else 1
 
 
 def reduction_of(result: xr.Dataset | xr.DataArray) -> str:
