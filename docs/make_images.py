@@ -37,7 +37,8 @@ def compare_scenes():
     """Compare networks on scenes of two digits, none of them trained on: the setting of docs/comparing.md."""
     scenes, labels, boxes = ncam.datasets.scattered_digits(200)
     samples = ncam.datasets.scattered_digits(200, split="train", seed=9)[0]
-    net = ncam.convert(ncam.datasets.scattered_digits_model(), calibrate_on=samples)
+    # Of spikes of one size, which take their time.
+    net = ncam.convert(ncam.datasets.scattered_digits_model(), calibrate_on=samples, neurons=ncam.IntegrateAndFire())
     averaged = ncam.cumulative(ncam.spiking_cam(net, scenes, n_steps=100, seed=0))
     rate = ncam.rate_cam(net, scenes)
     scores = ncam.compare(averaged, rate)
