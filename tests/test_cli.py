@@ -714,6 +714,32 @@ def test_a_film_goes_by_the_readout(run, tmp_path, saved_model, images, monkeypa
     np.testing.assert_allclose(drawn["film"].panels[0].scene.spiking, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_film_of_many_labels_and_held_levels_shows_what_matters(run, tmp_path, make_model, images, monkeypatch):
+    make_model(channels=(3,) * 6, n_labels=30).save(tmp_path / "deep.keras")
+    np.save(tmp_path / "images.npy", images)
+    drawn = {}
+    original = ncam.plotting.animate
+
+    def spy(spiking, rate, shown, **options):
+        drawn.update(spiking=spiking, rate=rate, fps=options.get("fps"))
+        return original(spiking, rate, shown, **options)
+
+    monkeypatch.setattr("nengo_cam.plotting.animate", spy)
+    out = ("--out", tmp_path / "a.gif", "--steps", 40, "--quiet")
+    run("animate", tmp_path / "deep.keras", tmp_path / "images.npy", *out)
+    net = ncam.convert(ncam.models.files.load_keras_model(tmp_path / "deep.keras"), calibrate_on=images)
+    logits = net.cnn_logits(images[:1])[0]
+    best = set(np.argsort(logits)[-5:].tolist())
+    # The CNN's best, and what the spiking network answers, which may be another.
+    assert best <= set(drawn["spiking"].label.values.tolist()) <= best | {int(drawn["spiking"].answer[0])}
+    assert drawn["rate"].label.values.tolist() == drawn["spiking"].label.values.tolist()
+    # It ends four steps after the last change, and is slow enough to see each step.
+    maps = drawn["spiking"].cam.values[0]
+    changes = np.flatnonzero((maps[1:] != maps[:-1]).any(axis=(1, 2, 3)))
+    assert len(maps) == changes[-1] + 2 + 4 < 40
+    assert drawn["fps"] == 5
+
+
 def test_a_comparison_of_a_level_averages_nothing(run, tmp_path, saved_model, images, attributed):
     np.save(tmp_path / "images.npy", images)
     files, options = (saved_model, tmp_path / "images.npy"), ("--steps", 12, "--seed", 3, "--quiet")

@@ -45,8 +45,10 @@ from .terminal import (
 __all__ = ["main"]
 
 _TABLES = (".nc", ".csv")
-# Frames that the demo's film goes on after nothing moves any more.
-_STILL_FRAMES = 4
+# Frames that a film goes on after nothing moves any more, and per second, as there are few then.
+_STILL_FRAMES, _SLOW = 4, 5
+# Most labels whose logits a film draws, all of them. Of more, those that win, and the best few of the CNN.
+_ALL_LABELS, _BEST_LABELS = 20, 5
 
 
 class _Interrupted(click.ClickException):
@@ -217,13 +219,23 @@ def animate(
     # Under its own number.
     spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
     rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
+    if label is None and spiking.sizes["label"] > _ALL_LABELS:
+        # With Nengo, which the command does without until it has something to run.
+        from ..measurement.labels import important_labels
+
+        kept = important_labels(spiking, rate, _BEST_LABELS)
+        spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
     say_readout(spiking)
     say_answers(job, net, spiking, [image])
     # A level that receivers hold is given back as it is.
     maps = spiking if raw else agreement.cumulative(spiking)
+    n_shown = min(moving_steps(spiking) + _STILL_FRAMES, spiking.sizes["time"])
+    pace: dict[str, Any] = {"fps": _SLOW} if n_shown < spiking.sizes["time"] else {}
     # The settled answer, which is what was said; a single step may have another, and a third would be in the title.
     settled = spiking["answer"].values.tolist()[0] if len(spiking["label"]) > 1 else None
-    film = plotting.animate(maps, rate, shown, label=settled, progress_bar=progress_bar(options))
+    film = plotting.animate(
+        maps.isel(time=slice(n_shown)), rate, shown, label=settled, progress_bar=progress_bar(options), **pace
+    )
     film.save(out)
     click.echo(out)
     say_replaced([out], existed)
