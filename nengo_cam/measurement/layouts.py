@@ -59,9 +59,16 @@ def layout_of_head(shape: Shape, kernel: NDArray[Any], map_shape: Shape, *, time
     """
     n_channels, n_labels = kernel.shape
     leading = _leading(shape, n_channels, map_shape, timed)
-    if leading is None:
-        raise _misfit(shape, n_channels, n_labels, map_shape, timed)
-    return Layout(leading, map_shape, kernel)
+    if leading is not None:
+        return Layout(leading, map_shape, kernel)
+    if _leading(shape, n_labels, map_shape, timed) is not None:
+        # Nengo has weights the other way round than Keras, so this is what putting them into a head leads to.
+        raise LayoutError(
+            f"head_or_kernel: the kernel of the head is transposed; expected ({n_labels}, {n_channels}) as (K, L), got "
+            f"{kernel.shape}. Put it in as dataclasses.replace(head, kernel=weights.T).",
+            layout="transposed kernel",
+        )
+    raise _misfit(shape, n_channels, n_labels, map_shape, timed)
 
 
 def layout_of_kernel(
@@ -105,7 +112,8 @@ def layout_of_kernel(
             leading = _leading(shape, kernel.shape[0], map_shape, timed)
             if leading is not None:
                 return Layout(leading, map_shape, kernel)
-        raise _misfit(shape, *kernels[0].shape, map_shape, timed)
+        n_channels, labels = kernels[0].shape
+        raise _misfit(shape, n_channels, labels, map_shape, timed)
     if n_leading is None and (not timed or len(shape) > 4):
         # Of one image with three axes of the map too, if nothing else is said: far rarer than images with two.
         n_leading = 2 if timed else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import nengo
 import numpy as np
@@ -138,7 +138,55 @@ def cam_dataset(
     """
     _check_options(dt, synapse, readout, spike_kind)
     through = as_synapse(synapse)
-    timed = dt is not None
+    given = _read(features, head_or_kernel, logits, bias, map_shape, input_shape, timed=dt is not None)
+    head = given.head
+    names = name_labels(head, label_names)
+    chosen = choose_labels(head, labels, names, named=label_names is not None)
+    if given.logits is not None:
+        check_logits(Evidence(given.features, head.kernel, given.bias, given.logits, dt or 1.0, through, given.leading))
+    arrays = _map(given, chosen, keep_features)
+    how: dict[str, Any] = {"logits_from": "maps" if given.logits is None else "probe"}
+    coords: dict[str, Any] = {}
+    if dt is None:
+        arrays = {name: values[:, 0] for name, values in arrays.items()}
+    else:
+        n_steps = arrays["cam"].shape[1]
+        coords["time"] = time_axis(n_steps, dt)
+        how.update(dt=float(dt), readout=readout, n_steps=n_steps, synapse=str(through))
+        if spike_kind is not None:
+            how["spike_kind"] = spike_kind
+    about = (arrays, given.bias[chosen], names[chosen], coords)
+    if isinstance(head_or_kernel, CAMHead):
+        return maps_dataset(head, *about, how)
+    # What a kernel does not know is left out, not made up: readers take it as unknown.
+    place = {"input_shape": list(head.input_shape), "cell_centers": "image divided evenly"} if head.input_shape else {}
+    dataset = label_maps(head, *about, place="pixel" if place else "cell")
+    return dataset.assign_attrs(place, n_labels=int(head.n_labels), **how, **compat.package_versions())
+
+
+class _Given(NamedTuple):
+    """What a user gave, with an axis for images and one for time, of length 1 where the user's arrays have none.
+
+    Attributes
+    ----------
+    head : CAMHead
+        The user's, or what a kernel tells of one.
+    features : ndarray of shape (N, T, [[Z,] Y,] X, K)
+    logits : ndarray of shape (N, T, L) or None
+    bias : ndarray of shape (L,)
+    leading : tuple of int
+        Of (N, T), the axes that the user's arrays have.
+    """
+
+    head: CAMHead
+    features: NDArray[Any]
+    logits: NDArray[Any] | None
+    bias: NDArray[Any]
+    leading: tuple[int, ...]
+
+
+def _read(features, head_or_kernel, logits, bias, map_shape, input_shape, *, timed):
+    """Check all arrays by themselves and by their shapes, and bring them into one form."""
     array = _numbers("features", features)
     outputs = None if logits is None else _numbers("logits", logits)
     offsets = None if bias is None else _numbers("bias", bias)
@@ -153,40 +201,29 @@ def cam_dataset(
             _matrix(head_or_kernel),
             None if map_shape is None else _shape("map_shape", map_shape, (1, 2, 3)),
             n_labels=_n_labels(outputs, offsets),
-            n_leading=None if outputs is None else outputs.ndim - 1,
+            n_leading=outputs.ndim - 1 if timed and outputs is not None and outputs.ndim in (2, 3) else None,
             timed=timed,
         )
         leading, head = layout.leading, _head_of_kernel(layout, input_shape)
-    biases = _bias(head.bias if offsets is None else offsets, head.n_labels)
-    names = name_labels(head, label_names)
-    chosen = choose_labels(head, labels, names, named=label_names is not None)
-
-    # Every array has images and time from here on, of length 1 where the user's has none.
     rows = (leading[0], 1) if not timed else leading if len(leading) == 2 else (1, *leading)
-    pooled = array.reshape((*rows, *head.map_shape, head.n_channels))
     if outputs is not None:
-        check_logits_shape(outputs.shape, rows if timed else rows[:1], head.n_labels)
+        check_logits_shape(outputs.shape, rows if timed else leading, head.n_labels)
         outputs = outputs.reshape((*rows, head.n_labels))
-        check_logits(Evidence(pooled, head.kernel, biases, outputs, dt or 1.0, through, leading))
-    maps = _project(pooled, head.kernel[:, chosen])
-    arrays = {"cam": maps, "logits": _logits_of(maps, biases[chosen]) if outputs is None else outputs[..., chosen]}
-    arrays["logits"] = arrays["logits"].astype(_floating(arrays["logits"]), copy=False)
-    if keep_features:
-        arrays["features"] = np.moveaxis(pooled.astype(maps.dtype, copy=False), -1, 2)
-    how: dict[str, Any] = {"logits_from": "maps" if outputs is None else "probe"}
-    coords: dict[str, Any] = {}
-    if dt is None:
-        arrays = {name: values[:, 0] for name, values in arrays.items()}
+    array = array.reshape((*rows, *head.map_shape, head.n_channels))
+    return _Given(head, array, outputs, _bias(head.bias if offsets is None else offsets, head.n_labels), leading)
+
+
+def _map(given, chosen, keep_features):
+    """Make what the Dataset holds of the labels that were chosen."""
+    maps = _project(given.features, given.head.kernel[:, chosen])
+    if given.logits is None:
+        logits = maps.mean(axis=tuple(range(3, maps.ndim)), dtype=float) + given.bias[chosen]
+        arrays = {"cam": maps, "logits": logits.astype(maps.dtype)}
     else:
-        coords["time"] = time_axis(pooled.shape[1], dt)
-        kind = {} if spike_kind is None else {"spike_kind": spike_kind}
-        how.update(dt=float(dt), readout=readout, n_steps=pooled.shape[1], synapse=str(through), **kind)
-    if head is head_or_kernel:
-        return maps_dataset(head, arrays, biases[chosen], names[chosen], coords, how)
-    dataset = label_maps(
-        head, arrays, biases[chosen], names[chosen], coords, place="pixel" if head.input_shape else "cell"
-    )
-    return dataset.assign_attrs(_known_of_kernel(head), **how, **compat.package_versions())
+        arrays = {"cam": maps, "logits": given.logits[..., chosen].astype(_floating(given.logits), copy=False)}
+    if keep_features:
+        arrays["features"] = np.moveaxis(given.features.astype(maps.dtype, copy=False), -1, 2)
+    return arrays
 
 
 def _check_options(dt, synapse, readout, spike_kind):
@@ -317,11 +354,6 @@ def _head_of_kernel(layout, input_shape):
     )
 
 
-def _known_of_kernel(head):
-    place = {"input_shape": list(head.input_shape), "cell_centers": "image divided evenly"} if head.input_shape else {}
-    return {**place, "n_labels": int(head.n_labels)}
-
-
 def _project(features, kernel):
     """Project features (N, T, ..., K) onto labels, image by image: nothing of their size is made a second time."""
     dtype = _floating(features)
@@ -351,9 +383,3 @@ def _project(features, kernel):
             stacklevel=user_stacklevel(),
         )
     return maps
-
-
-def _logits_of(maps, bias):
-    """Take the mean of maps (N, T, L, ...) and add the bias."""
-    logits = maps.mean(axis=tuple(range(3, maps.ndim)), dtype=float) + bias
-    return logits.astype(maps.dtype)

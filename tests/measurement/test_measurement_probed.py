@@ -701,6 +701,7 @@ def test_silence_is_told():
         ({"input_shape": (8, 12)}, ParameterError, r"input_shape: expected 3 whole numbers .*and the channels"),
         ({"labels": 3}, LabelError, "labels: 3 does not exist"),
         ({"label_names": ["a", "b"]}, LabelError, "label_names: expected 3 names"),
+        ({"logits": 1.0, "map_shape": None}, LayoutError, r"logits: the shape does not fit .*got \(\)"),
         ({"logits": 1.0}, LayoutError, r"logits: the shape does not fit .*got \(\)"),
     ],
 )
@@ -718,6 +719,13 @@ def test_a_head_knows_better(small_model, name, given):
     with pytest.raises(LayoutError, match=f"{name}: the head knows another; expected .* or None, got") as caught:
         ncam.cam_dataset(features, head, **{name: given})
     assert caught.value.layout == f"another {name}"
+
+
+def test_weights_of_nengo_in_a_head_are_transposed(small_model):
+    head = ncam.find_head(small_model)
+    head = dataclasses.replace(head, kernel=head.kernel.T)
+    with pytest.raises(LayoutError, match=r"expected \(5, 3\) as \(K, L\), got \(3, 5\)\. Put it in as .*weights\.T"):
+        ncam.cam_dataset(np.ones((1, 2, 240)), head)
 
 
 def test_names_readout_and_kind_are_written_down():
