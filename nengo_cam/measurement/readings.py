@@ -276,9 +276,7 @@ def _shift(evidence, drive, tolerance):
         if n_steps - late < _FEWEST_STEPS:
             continue
         earlier, later = (drive, evidence.caused) if shift > 0 else (evidence.caused, drive)
-        # What stands still fits at any shift.
-        moves = np.ptp(earlier, axis=1).max() > 100 * tolerance * _largest(earlier)
-        if moves and _same(earlier[:, :-late], later[:, late:], tolerance):
+        if _same(earlier[:, :-late], later[:, late:], tolerance):
             who, other = ("logits", "features") if shift > 0 else ("features", "logits")
             steps = f"{late} step{'s' if late > 1 else ''}"
             return Relation(
