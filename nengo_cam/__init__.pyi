@@ -29,6 +29,7 @@ from .measurement.calibration_curve import calibration_curve
 from .measurement.cam import class_activation_map, rate_cam, spiking_cam
 from .measurement.cost import cost_until, energy, measure_cost
 from .measurement.predict import rate_predict, spiking_predict
+from .measurement.probed import cam_dataset
 from .measurement.randomization import cascading_randomization, randomize
 from .models.head import CAMHead
 from .models.simplify import inference_model
@@ -73,6 +74,7 @@ __all__ = [
     "backends",
     "calibrate",
     "calibration_curve",
+    "cam_dataset",
     "cascading_randomization",
     "checks",
     "class_activation_map",

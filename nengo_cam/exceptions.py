@@ -25,6 +25,7 @@ __all__ = [
     "InputFileError",
     "InputRangeWarning",
     "LabelError",
+    "LayoutError",
     "MissingDependencyError",
     "ModelTypeError",
     "NonSpikingWarning",
@@ -105,6 +106,17 @@ class ImageError(CAMError, ValueError):
 
 class LabelError(CAMError, ValueError):
     """A label does not exist, or the names given do not fit the readout."""
+
+
+class LayoutError(CAMError, ValueError):
+    """Arrays of a user's own are laid out, scaled or timed otherwise than they are read.
+
+    Attributes
+    ----------
+    layout : str
+        What is wrong, as `nengo_cam.cam_dataset` calls it: "channels first", "time first", "flat" and so on; "unknown"
+        if no other reading fits either.
+    """
 
 
 class ParameterError(CAMError, ValueError):

@@ -39,6 +39,7 @@ IMPOSSIBLE = {
         (f"measurement.cam.{name}", "ChannelMismatchError"): "features and kernel fit"
         for name in ("rate_cam", "spiking_cam", "CamRecorder", "CamRecorder.add")
     },
+    ("measurement.probed.cam_dataset", "ChannelMismatchError"): "features and kernel fit",
     ("conversion.convert.CAMNetwork.replay", "ParameterError"): "weights of a network fit it",
     ("conversion.convert.CAMNetwork.verify", "HeadError"): "a network has a head",
     ("conversion.convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",

@@ -8,7 +8,10 @@ randomized models (`randomization`).
 
 What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, and how a
 network is read, the `labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the
-Dataset of maps (`cam_dataset`).
+Dataset of maps (`maps_dataset`).
+
+Arrays that users `probed` themselves become the same Dataset: their shapes tell the `layouts`, and if other `readings`
+than that give the logits, it is said what is wrong.
 """
 
 import lazy_loader as lazy
@@ -22,14 +25,17 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "backends",
         "calibration_curve",
         "cam",
-        "cam_dataset",
         "cost",
         "decoding",
         "kept_steps",
         "labels",
+        "layouts",
+        "maps_dataset",
         "predict",
+        "probed",
         "provenance",
         "randomization",
+        "readings",
         "recorder",
         "run",
         "synaptic_operations",

@@ -23,10 +23,10 @@ from ..models.source import read_model
 from ..simulator import Simulator
 from .answers import AnswersRecorder, warn_of_answers
 from .backends import Chunk
-from .cam_dataset import answer_variables, cam_dataset
 from .decoding import SpikeReader, distinct_steps, feature_decoder, layer_decoder, whole_counts
 from .kept_steps import KeptSteps, nearest_steps
 from .labels import choose_labels, name_labels
+from .maps_dataset import answer_variables, maps_dataset
 from .provenance import time_axis
 from .recorder import Recorder, record
 from .run import Run
@@ -294,7 +294,7 @@ def rate_cam(
         )
     arrays = {"cam": maps.reshape((*leading, *maps.shape[1:])), "logits": logits.reshape((*leading, -1))}
     coords = {"time": time_axis(checked.shape[1], dt)} if checked.moving else {}
-    return cam_dataset(head, arrays, head.bias[chosen], names[chosen], coords, {"simulator": "none, the Keras model"})
+    return maps_dataset(head, arrays, head.bias[chosen], names[chosen], coords, {"simulator": "none, the Keras model"})
 
 
 class CamRecorder(Recorder):
@@ -425,7 +425,7 @@ class CamRecorder(Recorder):
         if self._count_spikes:
             coords["layer"] = list(self._readers)
         bias = self._readout[1][self._chosen]
-        dataset = cam_dataset(net.head, self._kept.arrays, bias, self._names[self._chosen], coords, self._settings())
+        dataset = maps_dataset(net.head, self._kept.arrays, bias, self._names[self._chosen], coords, self._settings())
         if self._answers is None:
             return dataset
         answers = self._answers.result()

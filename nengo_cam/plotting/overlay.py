@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ..exceptions import ParameterError, ResultError
+from ..scoring.positions import remedy_of_arrays
 from .displayed import as_images, check_cover, displayed, gray, image_extent, map_extent
 from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds
@@ -260,7 +261,7 @@ def _check_map(cam):
     if not isinstance(cam, xr.DataArray):
         raise ResultError(
             f"cam: not a map; expected an xarray.DataArray over y and x, got {type(cam).__name__}. "
-            "Select one, e.g. spiking['cam'].isel(image=0, time=-1, label=0)."
+            + remedy_of_arrays(cam, "Select one, e.g. spiking['cam'].isel(image=0, time=-1, label=0).")
         )
     if set(cam.dims) != {"y", "x"}:
         extra = [dim for dim in cam.dims if dim not in ("y", "x")]

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ..exceptions import ResultError
+from ..scoring.positions import remedy_of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def _check_variables(name, result, variables):
     if not isinstance(result, xr.Dataset):
         raise ResultError(
             f"{name}: not a result; expected an xarray.Dataset with {list(variables)}, got {type(result).__name__}. "
-            f"Pass what {name}_cam returned."
+            + remedy_of_arrays(result, f"Pass what {name}_cam returned.")
         )
     missing = [variable for variable in variables if variable not in result]
     if missing:

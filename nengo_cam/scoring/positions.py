@@ -6,7 +6,7 @@ import xarray as xr
 
 from ..exceptions import ResultError
 
-__all__ = ["check_positions", "describe", "positions"]
+__all__ = ["check_positions", "describe", "positions", "remedy_of_arrays"]
 
 
 def positions(maps: xr.DataArray) -> list[str]:
@@ -48,7 +48,8 @@ def check_positions(name: str, maps: object) -> list[str]:
     # Every map has an x: a model of one dimension drops y.
     if not isinstance(maps, xr.DataArray) or "x" not in maps.dims:
         raise ResultError(
-            f"{name}: expected a DataArray with dims (..., 'y', 'x'), got {describe(maps)}. Pass dataset.cam."
+            f"{name}: expected a DataArray with dims (..., 'y', 'x'), got {describe(maps)}. "
+            + remedy_of_arrays(maps, "Pass dataset.cam.")
         )
     return positions(maps)
 
@@ -67,3 +68,23 @@ def describe(value: object) -> str:
         Its dims if it has any, otherwise its type.
     """
     return f"dims {tuple(value.dims)}" if hasattr(value, "dims") else type(value).__name__
+
+
+def remedy_of_arrays(value: object, remedy: str) -> str:
+    """Say what to do with what is no Dataset: of a bare array, nobody can know what its axes are.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+    remedy : str
+        What else there is to do: an imperative sentence.
+
+    Returns
+    -------
+    str
+        That sentence, or for an array without names of its axes one that leads to `nengo_cam.cam_dataset`.
+    """
+    if isinstance(value, (list, tuple)) or (hasattr(value, "__array__") and not hasattr(value, "dims")):
+        return "Make a Dataset of the features that you probed: nengo_cam.cam_dataset(features, head_or_kernel)."
+    return remedy

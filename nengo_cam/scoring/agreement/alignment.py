@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ...exceptions import ResultError
-from ..positions import describe, positions
+from ..positions import describe, positions, remedy_of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +41,8 @@ def check_maps(name: str, result: xr.Dataset) -> xr.DataArray:
     """
     if not isinstance(result, xr.Dataset) or "cam" not in result:
         raise ResultError(
-            f"{name}: expected a Dataset with the variable 'cam', got {describe(result)}. Pass what spiking_cam or "
-            "rate_cam gives."
+            f"{name}: expected a Dataset with the variable 'cam', got {describe(result)}. "
+            + remedy_of_arrays(result, "Pass what spiking_cam or rate_cam gives.")
         )
     maps = result["cam"]
     cells = positions(maps)

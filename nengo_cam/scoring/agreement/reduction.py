@@ -13,7 +13,7 @@ import xarray as xr
 
 from ...checks.parameters import is_real, is_whole
 from ...exceptions import ParameterError, ResultError
-from ..positions import describe
+from ..positions import describe, remedy_of_arrays
 from ..readout import LEVEL_AT_STEP, holds_level, reduction_of
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ def check_burn_in(burn_in: Any, n_steps: int) -> None:
 def _check_unreduced(spiking):
     if not isinstance(spiking, xr.Dataset) or "time" not in spiking.dims:
         raise ResultError(
-            f"spiking: expected a Dataset with a time dimension, got {describe(spiking)}. Pass the result of "
-            "spiking_cam."
+            f"spiking: expected a Dataset with a time dimension, got {describe(spiking)}. "
+            + remedy_of_arrays(spiking, "Pass the result of spiking_cam.")
         )
     if reduction_of(spiking):
         raise ResultError(

@@ -12,10 +12,10 @@ from ..models.head import CAMHead
 from .answers import Answers
 from .provenance import provenance
 
-__all__ = ["answer_variables", "cam_dataset"]
+__all__ = ["answer_variables", "label_maps", "maps_dataset"]
 
 
-def cam_dataset(
+def maps_dataset(
     head: CAMHead,
     arrays: dict[str, NDArray[Any]],
     bias: NDArray[np.floating],
@@ -23,18 +23,14 @@ def cam_dataset(
     coords: dict[str, Any],
     how: dict[str, Any],
 ) -> xr.Dataset:
-    """Put maps and what belongs to them under names, units and provenance.
+    """Put maps of a model and what belongs to them under names, units and provenance.
 
     Parameters
     ----------
     head : CAMHead
         Head of the model.
-    arrays : dict of {str: ndarray}
-        ``cam`` and ``logits``, and perhaps ``features``, ``spike_count`` and ``spike_size``.
-    bias, labels : ndarray
-        Of the labels that were mapped.
-    coords : dict of {str: object}
-        ``time`` if there is one, and ``layer`` if spikes were counted.
+    arrays, bias, labels, coords
+        As for `label_maps`.
     how : dict of {str: object}
         How they were made.
 
@@ -42,6 +38,45 @@ def cam_dataset(
     -------
     xarray.Dataset
         See `nengo_cam.spiking_cam`.
+    """
+    described = {
+        "head": str(head),
+        "input_shape": list(head.input_shape),
+        "n_labels": int(head.n_labels),
+        "cell_centers": "receptive fields" if head.exact_centers else "image divided evenly",
+        **how,
+    }
+    return label_maps(head, arrays, bias, labels, coords).assign_attrs(provenance(head, described))
+
+
+def label_maps(
+    head: CAMHead,
+    arrays: dict[str, NDArray[Any]],
+    bias: NDArray[np.floating],
+    labels: NDArray[Any],
+    coords: dict[str, Any],
+    *,
+    place: str = "pixel",
+) -> xr.Dataset:
+    """Put maps and what belongs to them under names and units, without saying where they come from.
+
+    Parameters
+    ----------
+    head : CAMHead
+        Its dims, the centers of its cells, and the name of the features.
+    arrays : dict of {str: ndarray}
+        ``cam`` and ``logits``, and perhaps ``features``, ``spike_count`` and ``spike_size``.
+    bias, labels : ndarray
+        Of the labels that were mapped.
+    coords : dict of {str: object}
+        ``time`` if there is one, and ``layer`` if spikes were counted.
+    place : str
+        Unit of the centers.
+
+    Returns
+    -------
+    xarray.Dataset
+        See `nengo_cam.spiking_cam`; no attributes.
     """
     leading = ("image", "time") if "time" in coords else ("image",)
     units = {"units": "logit"}
@@ -68,22 +103,15 @@ def cam_dataset(
             arrays["spike_size"],
             {"units": "quanta per step", "long_name": "sizes of the spikes of all neurons of the layer"},
         )
-    pixels = {"units": "pixel"}
+    places = {"units": place}
     names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
     coords = {
         "image": np.arange(len(arrays["logits"])),
         **coords,
         "label": labels,
-        **{dim: (dim, centers, {**pixels, **names[dim]}) for dim, centers in zip(head.dims, head.centers)},
+        **{dim: (dim, centers, {**places, **names[dim]}) for dim, centers in zip(head.dims, head.centers)},
     }
-    described = {
-        "head": str(head),
-        "input_shape": list(head.input_shape),
-        "n_labels": int(head.n_labels),
-        "cell_centers": "receptive fields" if head.exact_centers else "image divided evenly",
-        **how,
-    }
-    return xr.Dataset(variables, coords, provenance(head, described))
+    return xr.Dataset(variables, coords)
 
 
 def answer_variables(
