@@ -65,7 +65,9 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
 
     Examples
     --------
+    >>> import nengo
     >>> import nengo_dl
+    >>> import tensorflow as tf
     >>> simple = ncam.inference_model(model)  # logits, and no layers that only training needs
     >>> swap = {tf.keras.activations.relu: nengo.SpikingRectifiedLinear()}
     >>> converter = nengo_dl.Converter(simple, swap_activations=swap, scale_firing_rates=200, synapse=0.005)

@@ -65,7 +65,18 @@ def _layer_weights(sim, obj, arriving, call, own):
 
 
 def is_bias(connection: nengo.Connection) -> bool:
-    """Tell whether a connection comes from a node that always says 1, or passes that on to every position."""
+    """Tell whether a connection brings a bias.
+
+    Parameters
+    ----------
+    connection : nengo.Connection
+        One that a converter made.
+
+    Returns
+    -------
+    bool
+        Whether it comes from a node that always says 1, or from one that passes that on to every position.
+    """
     return re.search(r"\.(bias|bias_relay)$", getattr(connection.pre_obj, "label", None) or "") is not None
 
 

@@ -285,8 +285,8 @@ def _cause_in_converter(net: CAMNetwork, *, n_steps: int, dt: float) -> Cause:
         return cause(f"{kinds} rectifies its input at every step", "Pass synapse=0.005 to nengo_dl.Converter")
     scale = min(net.firing_rate_scales.values())
     return cause(
-        f"scale_firing_rates of {scale:.3g} Hz and less make {scale * n_steps * dt:.3g} spikes of an activity of 1 in "
-        f"{n_steps} steps, so that no more levels can be told apart",
+        f"at scale_firing_rates of {scale:.3g} Hz an activity of 1 makes {scale * n_steps * dt:.3g} spikes in {n_steps} "
+        "steps, so that no more levels can be told apart",
         "Raise scale_firing_rates, or n_steps",
     )
 

@@ -383,7 +383,7 @@ def test_without_spikes_it_is_the_cnn(frames):
         ),
         (
             {"swap_activations": SPIKING, "scale_firing_rates": 100, "synapse": 0.005},
-            "of 100 Hz and less make 1 spikes",
+            "at scale_firing_rates of 100 Hz an activity of 1 makes 1 spikes in 10 steps",
             "Raise scale_firing_rates",
         ),
     ],
@@ -504,6 +504,15 @@ def test_heads_that_a_user_changed_are_refused():
             nengo.Connection(noise, head(converter)[target][:1], synapse=None)
         with pytest.raises(UnsupportedModelError, match=f"2 connections lead into the {what}; expected one"):
             ncam.from_converter(converter)
+
+
+def test_a_readout_that_learns_while_it_runs_is_refused():
+    converter, _ = with_synapse()
+    pooling = converter.layers[converter.model.get_layer("gap").output]
+    (connection,) = (c for c in converter.net.all_connections if c.pre_obj is pooling)
+    connection.learning_rule_type = nengo.PES()
+    with pytest.raises(UnsupportedModelError, match="a learning rule changes the weights of the readout"):
+        ncam.from_converter(converter)
 
 
 def test_a_converter_in_the_place_of_a_network_is_told_the_way(frames):
