@@ -62,11 +62,6 @@ def find_parts(net: nengo.Network, name: str, pooling: Any, readout: Any) -> dic
             f"{filtered[0].synapse} on {filtered[0]!r}. Filter the neurons, with synapse= of nengo_dl.Converter, or "
             "what you probe."
         )
-    if kernel.learning_rule_type is not None:
-        raise UnsupportedModelError(
-            f"network of {name!r}: a learning rule changes the weights of the readout while it runs; expected weights "
-            f"that stay, got {kernel.learning_rule_type}. Freeze what was learned, and leave the rule out."
-        )
     return {
         "readout": kernel,
         "readout_bias": bias_source(biases[0], net.all_connections) if biases else None,

@@ -506,15 +506,6 @@ def test_heads_that_a_user_changed_are_refused():
             ncam.from_converter(converter)
 
 
-def test_a_readout_that_learns_while_it_runs_is_refused():
-    converter, _ = with_synapse()
-    pooling = converter.layers[converter.model.get_layer("gap").output]
-    (connection,) = (c for c in converter.net.all_connections if c.pre_obj is pooling)
-    connection.learning_rule_type = nengo.PES()
-    with pytest.raises(UnsupportedModelError, match="a learning rule changes the weights of the readout"):
-        ncam.from_converter(converter)
-
-
 def test_a_converter_in_the_place_of_a_network_is_told_the_way(frames):
     converter, _ = with_synapse()
     with pytest.raises(ModelTypeError, match=r"got nengo_dl\.converter\.Converter\. Pass nengo_cam\.from_converter"):
