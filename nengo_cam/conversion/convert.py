@@ -326,9 +326,10 @@ class CAMNetwork:
 
     @property
     def neuron_layers(self) -> dict[str, nengo.Ensemble]:
-        """The ensembles that stand for layers, spiking and not, by the name of their layer call in ``objects``."""
+        """The ensembles that stand for layers of ``reduced``, spiking and not, by the name of the layer call."""
         layers: dict[str, nengo.Ensemble] = {}
-        for name, obj in self.objects.items():
+        for name in self.reduced.flat.call_names:
+            obj = self.objects[name]
             # A Reshape has the object of the layer before it. By identity: Nengo's objects compare otherwise.
             if isinstance(obj, nengo.ensemble.Neurons) and all(obj.ensemble is not known for known in layers.values()):
                 layers[name] = obj.ensemble

@@ -394,7 +394,8 @@ def _is_linear(layer):
 
 def _scale(net, part):
     """Return the firing rate per unit of activity [Hz], NaN for what has no amplitude to scale back."""
-    if part.ensemble is None or not hasattr(part.ensemble.neuron_type, "amplitude"):
+    # Neurons behind the logits, in a network that was there before, stand for no layer of `reduced`.
+    if part.layer is None or part.ensemble is None or not hasattr(part.ensemble.neuron_type, "amplitude"):
         return np.nan
     return float(net.firing_rate_scales.get(part.layer.name, 1.0))
 

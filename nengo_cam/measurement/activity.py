@@ -150,10 +150,11 @@ class ActivityRecorder(Recorder):
         """Find the CNN's layers; see `Recorder.begin`."""
         net = run.net
         self._run = run
-        tensors = {part.name: part.tensor for part in layer_parts(net) if part.spiking}
+        spiking = net.spiking_layers
+        tensors = {part.name: part.tensor for part in layer_parts(net) if part.name in spiking}
         self._layers = {
             name: _LayerActivity(layer_decoder(net, name, run.dt), ensemble.n_neurons, run.n_steps * run.dt)
-            for name, ensemble in net.spiking_layers.items()
+            for name, ensemble in spiking.items()
         }
         # One model of all layers, so that the CNN runs once for all of them.
         self._cnn = compat.import_tensorflow().keras.Model(

@@ -286,8 +286,8 @@ def _cause_in_converter(net: CAMNetwork, *, n_steps: int, dt: float) -> Cause:
     scale = min(net.firing_rate_scales.values())
     spikes = scale * n_steps * dt
     return cause(
-        f"at scale_firing_rates of {scale:.3g} Hz an activity of 1 makes {spikes:.3g} spikes in {n_steps} steps, so that "
-        "no more levels can be told apart",
+        f"at scale_firing_rates of {scale:.3g} Hz an activity of 1 makes {spikes:.3g} spikes in {n_steps} steps, so "
+        "that no more levels can be told apart",
         "Raise scale_firing_rates, or n_steps",
     )
 

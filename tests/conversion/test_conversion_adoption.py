@@ -355,6 +355,18 @@ def test_several_neuron_types_and_things_of_the_users():
     assert "LIF" in likely_cause(net, n_steps=10, dt=0.001).clause
 
 
+def test_neurons_behind_the_logits_are_no_layer_of_the_maps(frames):
+    model = plain(gap(), dense(), layers.Activation("sigmoid", name="behind"))
+    swap = {relu: nengo.SpikingRectifiedLinear(), _tf.keras.activations.sigmoid: nengo.SpikingRectifiedLinear()}
+    converter = convert_by_hand(model, swap_activations=swap, scale_firing_rates=200)
+    net = ncam.from_converter(converter)
+    assert list(net.spiking_layers) == ["conv0", "conv1"]
+    assert net.report.dataset.became.values[-1] == "native neurons"
+    assert net.logits.obj is converter.layers[model.get_layer("readout")]
+    report = ncam.measure_activity(net, frames, n_steps=5, seed=0, progress_bar=False)
+    assert np.isnan(report.dataset.mean_rate.values[-1])
+
+
 def test_without_spikes_it_is_the_cnn(frames):
     converter = convert_by_hand(plain())
     net = ncam.from_converter(converter)
