@@ -17,6 +17,7 @@ from . import (
     widgets,
 )
 from .conversion import calibrate
+from .conversion.adoption import from_converter
 from .conversion.convert import CAMNetwork, convert
 from .conversion.report import Report
 from .conversion.verify import Verification
@@ -96,6 +97,7 @@ __all__ = [
     "explanation_latency",
     "faithfulness",
     "find_head",
+    "from_converter",
     "inference_model",
     "latency_summary",
     "localization_scores",

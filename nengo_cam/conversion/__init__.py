@@ -1,12 +1,24 @@
 """From a CNN to a spiking network.
 
 `convert` makes a `CAMNetwork`, with firing rates from `calibrate`, neurons from `choosing` and converters from
-`layers`; `report` says what became of each layer, `verify` how far the network is from its source, `layer_weights` what
-it has learned since.
+`layers`; `adoption` makes one around a network that was converted elsewhere; both find the head by `parts`. `report`
+says what became of each layer, `verify` how far the network is from its source, `layer_weights` what it has learned
+since.
 """
 
 import lazy_loader as lazy
 
 __getattr__, __dir__, __all__ = lazy.attach(
-    __name__, submodules=["calibrate", "choosing", "convert", "layer_weights", "layers", "report", "verify"]
+    __name__,
+    submodules=[
+        "adoption",
+        "calibrate",
+        "choosing",
+        "convert",
+        "layer_weights",
+        "layers",
+        "parts",
+        "report",
+        "verify",
+    ],
 )

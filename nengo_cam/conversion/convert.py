@@ -35,6 +35,7 @@ from . import layers
 from .calibrate import scale_rates
 from .choosing import AUTO, choose_neurons, count_rectified, why_not_carried
 from .layer_weights import layer_weights
+from .parts import add_probe, find_parts
 from .report import Report, call_name, network_report, non_spiking_layers
 from .verify import Verification, check_simulator, verify
 
@@ -165,8 +166,11 @@ def convert(
         chosen = choose_neurons(scaled.reduced, scales=scaled.scales, images=images)
         neurons, choice = chosen.neurons, chosen.sentence
     converter = _run_converter(scaled.reduced.model, neurons, scaled.scales, synapse, converter_options)
+    pooling = converter.model.get_layer(head.pooling).output
+    (node,) = converter.inputs.values()
     differences = {"simplified": reduced.largest_difference, "scaled": scaled.largest_difference}
     net = CAMNetwork(
+        converter=converter,
         source=source,
         reduced=scaled.reduced,
         objects={name: converter.layers[scaled.reduced.output(name)] for name in scaled.reduced.flat.call_names},
@@ -182,7 +186,12 @@ def convert(
         target_rate=None if images is None else float(target_rate),
         converter_options=converter_options,
         choice=choice,
-        **_find_parts(converter, head),
+        net=converter.net,
+        input=node,
+        # By tensor: the readout layer may be called elsewhere too.
+        **find_parts(
+            converter.net, head.model, converter.layers[pooling], converter.layers[converter.model.outputs[0]]
+        ),
     )
     _warn_if_not_spiking(net)
     _warn_if_not_carried(net)
@@ -192,21 +201,25 @@ def convert(
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class CAMNetwork:
-    """A converted network and what is needed to read class-activation maps from it; made by `convert`.
+    """A converted network and what is needed to read class-activation maps from it.
+
+    Made by `convert`, or by `from_converter` around a network that was there before.
 
     Attributes
     ----------
     net : nengo.Network
         The network, for any Nengo simulator.
     converter : nengo_dl.Converter
-        NengoDL's converter; ``converter.model`` is the reduced Keras model, with logits as output.
+        NengoDL's converter. Of `convert`, ``converter.model`` is the reduced Keras model; of `from_converter` it is
+        the user's.
     source : nengo_cam.models.source.SourceModel
         The model that was converted, as it was read.
     reduced : nengo_cam.models.simplify.ReducedModel
-        The same reduced to what inference needs, its channels scaled; ``reduced.model`` is ``converter.model``.
+        The same reduced to what inference needs, its channels scaled, with logits as output; of `from_converter` only
+        its head is reduced.
     objects : dict of {str: nengo.Node, nengo.ensemble.Neurons or nengo_dl.TensorNode}
         What gives out, in the network, the output of each layer call of ``reduced``, by its name; a layer that is
-        called again has a number behind it.
+        called again has a number behind it. Of `from_converter` also those of layers that ``reduced`` is without.
     model : tf.keras.Model
         The Keras model that was converted.
     head : CAMHead
@@ -220,13 +233,13 @@ class CAMNetwork:
     features, logits : nengo.Probe
         Probes of size Y * X * K and L.
     neurons : nengo.neurons.NeuronType or None
-        What replaced ReLU units.
+        What replaced ReLU units; None for rectified-linear rate neurons, and where several types did.
     synapse : nengo.synapses.Synapse or None
         Filter on the output of all neurons.
     firing_rate_scales : dict of {str: float}
-        Firing rate per unit of activity of ``converter.model`` [Hz] by layer name; layers that are not listed have 1.
+        Firing rate per unit of activity of ``reduced.model`` [Hz] by layer name; layers that are not listed have 1.
     channel_factors : dict of {str: ndarray of shape (channels,)}
-        What the channels of rectified layers were multiplied by in ``converter.model``; empty if they were not.
+        What the channels of rectified layers were multiplied by in ``reduced.model``; empty if they were not.
     feature_factors : ndarray of shape (K,)
         The same for the pooled features: the probe's data divided by it is in the units of ``model``.
     largest_differences : dict of {str: float}
@@ -240,6 +253,8 @@ class CAMNetwork:
         Options that ``nengo_dl.Converter`` was given besides.
     choice : str
         Which neurons ``neurons="auto"`` chose, and why; empty if they were given.
+    adopted : bool
+        Whether the network was there before, and `from_converter` found the parts in it.
 
     Examples
     --------
@@ -271,6 +286,7 @@ class CAMNetwork:
     target_rate: float | None
     converter_options: dict[str, Any]
     choice: str = ""
+    adopted: bool = False
 
     def __getstate__(self):
         if self.tensor_nodes:
@@ -290,30 +306,42 @@ class CAMNetwork:
     @property
     def spiking(self) -> bool:
         """Whether any layer spikes."""
-        return any(ensemble.neuron_type.spiking for ensemble in self.net.all_ensembles)
+        return bool(self.spiking_layers)
 
     @property
     def tensor_nodes(self) -> tuple[str, ...]:
         """Names of the layers that only NengoDL can run, as TensorFlow operations."""
         tensor_node = compat.import_nengo_dl().TensorNode
-        return tuple(call_name(node.label) for node in self.net.all_nodes if isinstance(node, tensor_node))
+        # A Reshape has the object of the layer before it: the first name counts.
+        names = {id(obj): name for name, obj in reversed(self.objects.items())}
+        # What a user added to the network stands for no layer, and may have no label.
+        return tuple(
+            names.get(id(node)) or call_name(node.label or repr(node))
+            for node in self.net.all_nodes
+            if isinstance(node, tensor_node)
+        )
 
     @property
     def spiking_layers(self) -> dict[str, nengo.Ensemble]:
         """The ensembles that spike, by the name of their layer; a layer that is called again has a number behind it."""
-        return {
-            call_name(ensemble.label): ensemble for ensemble in self.net.all_ensembles if ensemble.neuron_type.spiking
-        }
+        return {name: ensemble for name, ensemble in self.neuron_layers.items() if ensemble.neuron_type.spiking}
+
+    @property
+    def neuron_layers(self) -> dict[str, nengo.Ensemble]:
+        """The ensembles that stand for layers of ``reduced``, spiking and not, by the name of the layer call."""
+        layers: dict[str, nengo.Ensemble] = {}
+        for name in self.reduced.flat.call_names:
+            obj = self.objects[name]
+            # A Reshape has the object of the layer before it. By identity: Nengo's objects compare otherwise.
+            if isinstance(obj, nengo.ensemble.Neurons) and all(obj.ensemble is not known for known in layers.values()):
+                layers[name] = obj.ensemble
+        return layers
 
     @property
     def rectifies_without_synapse(self) -> bool:
         """Whether several layers of spiking neurons rectify what fluctuates, an error that adds up."""
-        neurons = self.neurons
-        rate_form = getattr(neurons, "base_type", neurons)
-        if neurons is None:
-            return False
-        rectifying = type(neurons) is nengo.SpikingRectifiedLinear or type(rate_form) is nengo.RectifiedLinear
-        return rectifying and neurons.spiking and self.synapse is None and len(self.spiking_layers) > 1
+        types = [ensemble.neuron_type for ensemble in self.spiking_layers.values()] if self.adopted else [self.neurons]
+        return self.synapse is None and len(self.spiking_layers) > 1 and any(map(_rectifies, types))
 
     @property
     def report(self) -> Report:
@@ -336,9 +364,7 @@ class CAMNetwork:
         """
         layers, before = self.spiking_layers if layers is None else layers, list(self.net.probes)
         try:
-            with self.net:
-                probes = {name: nengo.Probe(ensemble.neurons, label=name) for name, ensemble in layers.items()}
-            yield probes
+            yield {name: add_probe(self.net, ensemble.neurons, label=name) for name, ensemble in layers.items()}
         finally:
             # A simulator keeps the probes that it was built with; nobody else's should have them. The list is put back
             # whole, as Nengo has no way to take a probe out of a network.
@@ -392,7 +418,10 @@ class CAMNetwork:
             Bias [logit].
         """
         n_labels = self.head.n_labels
-        kernel = np.reshape(sim.data[self.readout].weights, (n_labels, -1)).T
+        weights = sim.data[self.readout].weights
+        # A convolution of the one position that is left has its filters last.
+        is_dense = isinstance(self.readout.transform, nengo.Dense)
+        kernel = np.reshape(weights, (n_labels, -1)).T if is_dense else np.reshape(weights, (-1, n_labels))
         if self.readout_bias is None:
             return kernel, np.zeros(n_labels, kernel.dtype)
         # The bias is a connection from a node that always says 1.
@@ -452,7 +481,7 @@ class CAMNetwork:
         images = check_images(images, self.head.input_shape)
         leading = images.shape[: images.ndim - len(self.head.input_shape)]
         frames = images.reshape((-1, *self.head.input_shape))
-        return reduced_logits(self.converter.model, frames, minibatch_size).reshape((*leading, -1))
+        return reduced_logits(self.reduced.model, frames, minibatch_size).reshape((*leading, -1))
 
     def warn_of_range(self, images: np.ndarray, *, stacklevel: int = 3) -> None:
         """Warn if images lie far outside the range of those that the firing rates were calibrated on.
@@ -534,9 +563,9 @@ class CAMNetwork:
         check_count("n_steps", n_steps)
         check_images(images, self.head.input_shape)
         check_simulator(simulator)
-        rate_form = convert(
-            self.converter.model, neurons=None, scale_firing_rates=self.firing_rate_scales, **self.converter_options
-        )
+        # A user's converter scales other layers than rectified ones too; of rate neurons the scale changes nothing.
+        scales = None if self.adopted else self.firing_rate_scales
+        rate_form = convert(self.reduced.model, neurons=None, scale_firing_rates=scales, **self.converter_options)
         result = verify(self, rate_form, images, n_steps=n_steps, simulator=simulator)
         failed = result.failures(atol=atol, completeness_tol=completeness_tol)
         if failed:
@@ -560,7 +589,7 @@ class CAMNetwork:
         return "Convert the model again if it was trained since, and in float32."
 
     def __repr__(self):
-        kinds = sorted({type(e.neuron_type).__name__ for e in self.net.all_ensembles})
+        kinds = sorted({type(e.neuron_type).__name__ for e in self.neuron_layers.values()})
         scales = ", ".join(f"{name} {scale:.4g}" for name, scale in self.firing_rate_scales.items()) or "none"
         balanced = ", channels balanced" if self.channel_factors else ""
         chosen = f" ({self.choice})" if self.choice else ""
@@ -574,6 +603,13 @@ class CAMNetwork:
                 f"  TensorNodes  {', '.join(self.tensor_nodes) or 'none'}>",
             )
         )
+
+
+def _rectifies(neurons):
+    """Tell whether spiking neurons rectify their input at every step, as `nengo.SpikingRectifiedLinear`."""
+    rate_form = getattr(neurons, "base_type", neurons)
+    rectifying = type(neurons) is nengo.SpikingRectifiedLinear or type(rate_form) is nengo.RectifiedLinear
+    return rectifying and neurons.spiking
 
 
 def _check_neurons(neurons):
@@ -656,32 +692,6 @@ def _run_converter(model, neurons, scales, synapse, options):
         raise UnsupportedModelError(
             f"model {model.name!r}: NengoDL cannot convert it; expected layers that it knows, got: {err}. {remedy}."
         ) from err
-
-
-def _find_parts(converter, head):
-    """Find the connections of the head in the converted network, and probe the features."""
-    net = converter.net
-    pooling = converter.layers[converter.model.get_layer(head.pooling).output]
-    # By tensor: the readout layer may be called elsewhere too.
-    readout_node = converter.layers[converter.model.outputs[0]]
-    (into_pooling,) = [c for c in net.all_connections if c.post_obj is pooling]
-    into_readout = [c for c in net.all_connections if c.post_obj is readout_node]
-    (readout,) = [c for c in into_readout if c.pre_obj is pooling]
-    biases = [c for c in into_readout if c.pre_obj is not pooling]
-    with net:
-        # Through the same synapse as the connection: otherwise the map is of another moment than the logit.
-        features = nengo.Probe(into_pooling.pre, synapse=into_pooling.synapse, label="features")
-    (logits,) = converter.outputs.values()
-    (node,) = converter.inputs.values()
-    return {
-        "net": net,
-        "converter": converter,
-        "input": node,
-        "readout": readout,
-        "readout_bias": biases[0] if biases else None,
-        "features": features,
-        "logits": logits,
-    }
 
 
 def _warn_if_not_spiking(net):

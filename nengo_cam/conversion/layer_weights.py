@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import nengo
 import numpy as np
 
+_WITH_KERNEL = (nengo.Dense, nengo.Convolution, nengo.ConvolutionTranspose)
+
 if TYPE_CHECKING:
     from .convert import CAMNetwork
 
-__all__ = ["layer_weights"]
+__all__ = ["bias_source", "is_bias", "layer_weights"]
 
 
 def layer_weights(net: CAMNetwork, sim: Any) -> dict[str, list[np.ndarray]]:
@@ -37,31 +40,64 @@ def layer_weights(net: CAMNetwork, sim: Any) -> dict[str, list[np.ndarray]]:
         own = call.layer.get_weights()
         if own:
             obj = net.objects[name]
-            weights[name] = _layer_weights(sim, obj, arriving.get(obj, []), call, own)
+            weights[name] = _layer_weights(sim, obj, arriving, call, own)
     return weights
 
 
 def _layer_weights(sim, obj, arriving, call, own):
     """Return kernel and bias of a layer call from the connections that arrive at what stands for it."""
-    kernels = [connection for connection in arriving if not _is_bias(connection)]
+    at_obj = arriving.get(obj, [])
+    kernels = [connection for connection in at_obj if not is_bias(connection)]
     is_trained = re.fullmatch(r"(Depthwise)?Conv[123]D(Transpose)?|Dense", call.kind)
-    if not is_trained or len(kernels) != 1 or not isinstance(obj, (nengo.Node, nengo.ensemble.Neurons)):
-        # A TensorNode, or numbers that nothing trains.
+    if not is_trained or len(kernels) != 1 or type(kernels[0].transform) not in _WITH_KERNEL:
+        # A TensorNode with the weights inside, or numbers that nothing trains.
         return own
     kernel = _kernel(np.asarray(sim.data[kernels[0]].weights), kernels[0].transform, call, own[0])
-    biases = [connection for connection in arriving if _is_bias(connection)]
+    biases = [connection for connection in at_obj if is_bias(connection)]
     if len(own) == 1:
         return [kernel]
     if biases:
-        return [kernel, np.reshape(sim.data[biases[0]].weights, own[1].shape)]
+        source = bias_source(biases[0], arriving.get(biases[0].pre_obj, []))
+        return [kernel, np.reshape(sim.data[source].weights, own[1].shape)]
     # NengoDL gives the bias of a Dense layer to its neurons, multiplied by their gain.
     parameters = sim.data[obj.ensemble]
     return [kernel, np.reshape(parameters.bias / parameters.gain, own[1].shape)]
 
 
-def _is_bias(connection):
-    """Tell whether a connection comes from a node that always says 1, or passes that on to every position."""
+def is_bias(connection: nengo.Connection) -> bool:
+    """Tell whether a connection brings a bias.
+
+    Parameters
+    ----------
+    connection : nengo.Connection
+        One that a converter made.
+
+    Returns
+    -------
+    bool
+        Whether it comes from a node that always says 1, or from one that passes that on to every position.
+    """
     return re.search(r"\.(bias|bias_relay)$", getattr(connection.pre_obj, "label", None) or "") is not None
+
+
+def bias_source(connection: nengo.Connection, others: Iterable[nengo.Connection]) -> nengo.Connection:
+    """Return the connection whose weights are the bias.
+
+    Parameters
+    ----------
+    connection : nengo.Connection
+        One that `is_bias` says is a bias.
+    others : iterable of nengo.Connection
+        Those among which the one that feeds its source is found.
+
+    Returns
+    -------
+    nengo.Connection
+        The same, or the one in front of it: NengoDL's own converters spread the bias by a sparse matrix of ones.
+    """
+    if not isinstance(connection.transform, nengo.Sparse):
+        return connection
+    return next(other for other in others if other.post_obj is connection.pre_obj)
 
 
 def _kernel(weights, transform, call, own):

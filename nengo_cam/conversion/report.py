@@ -106,13 +106,13 @@ class Report:
 
     @property
     def exactness(self) -> str:
-        """One line: what rewriting the model before conversion changed in features and logits, measured."""
+        """One line: what rewriting the model before conversion changed in features and logits; empty without any."""
         attrs = self.dataset.attrs
         steps = {"simplified": "simplified", "scaled": "scaled by channel"}
         changes = [
             f"{attrs[key]:.1e} when {words}" for how, words in steps.items() if (key := _difference(how)) in attrs
         ]
-        return f"Largest relative change of features and logits: {', '.join(changes)}"
+        return f"Largest relative change of features and logits: {', '.join(changes)}" if changes else ""
 
     @property
     def chosen(self) -> str:
@@ -150,8 +150,9 @@ class Report:
                 )
                 lines.append(f"  {'  '.join(padded)}".rstrip())
             lines.append("")
-        lines += filter(None, [self.exactness])
-        lines += [*textwrap.wrap(self._neurons, _TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False), ""]
+        chosen = textwrap.wrap(self._neurons, _TEXT_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        said = [*filter(None, [self.exactness]), *chosen]
+        lines += [*said, ""] if said else []
         lines.append("Warnings" if self.warnings else "No warnings")
         for sentence in self.warnings:
             lines += textwrap.wrap(
@@ -247,7 +248,11 @@ def layer_parts(net: CAMNetwork) -> list[LayerPart]:
         else:
             name = next(free for free in _numbered(call.name) if free not in taken)
             taken.add(name)
-        became = ", ".join(filter(None, (_in_words(obj, call, head), fate.words)))
+            # A network that was there before has layers that `reduced` is without, such as Dropout.
+            obj = net.objects.get(name) if net.adopted else None
+        # What became of it in `reduced` is not what became of it in a network that was there before.
+        fate_in_words = "" if net.adopted and obj is not None else fate.words
+        became = ", ".join(filter(None, (_in_words(obj, call, head), fate_in_words)))
         parts.append(LayerPart(name, call.kind, _activation(call.layer), layer, tensor, obj, became))
     return parts
 
@@ -268,6 +273,9 @@ def non_spiking_layers(net: CAMNetwork) -> list[str]:
     nengo_dl = compat.import_nengo_dl()
 
     def stays(part):
+        # What the reduced model is without does nothing at inference, or follows the logits.
+        if part.layer is None:
+            return False
         if isinstance(part.obj, nengo_dl.TensorNode):
             return not _is_linear(part.layer)
         return part.ensemble is not None and not part.spiking
@@ -325,7 +333,9 @@ def _warn_of_structure(net):
     names = ", ".join(map(repr, non_spiking_layers(net)))
     if not asked and not net.spiking:
         kind = "rectified-linear rate neurons" if net.neurons is None else type(net.neurons).__name__
-        yield f"Nothing was asked to spike: ReLU became {kind}. Convert the model with neurons='auto'."
+        own = "Pass swap_activations with spiking neurons to nengo_dl.Converter"
+        remedy = own if net.adopted else "Convert the model with neurons='auto'"
+        yield f"Nothing was asked to spike: ReLU became {kind}. {remedy}."
     elif names:
         yield (
             f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "
@@ -339,7 +349,10 @@ def _warn_of_structure(net):
             yield sentence
     if net.tensor_nodes:
         names = ", ".join(map(repr, net.tensor_nodes))
-        single = net.spiking and net.synapse is None
+        # Those that only training needs, and a softmax behind the logits, see no spikes that matter.
+        single = (
+            net.spiking and net.synapse is None and not set(net.tensor_nodes).isdisjoint(net.reduced.flat.call_names)
+        )
         yield (
             f"TensorNodes, which run in TensorFlow: {names}. "
             f"{'They see single spikes: pass synapse=0.005. ' if single else ''}For nengo.Simulator or neuromorphic "
@@ -382,7 +395,8 @@ def _is_linear(layer):
 
 def _scale(net, part):
     """Return the firing rate per unit of activity [Hz], NaN for what has no amplitude to scale back."""
-    if part.ensemble is None or not hasattr(part.ensemble.neuron_type, "amplitude"):
+    # Neurons behind the logits, in a network that was there before, stand for no layer of `reduced`.
+    if part.layer is None or part.ensemble is None or not hasattr(part.ensemble.neuron_type, "amplitude"):
         return np.nan
     return float(net.firing_rate_scales.get(part.layer.name, 1.0))
 

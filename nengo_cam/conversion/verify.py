@@ -154,7 +154,7 @@ def _run_keras(net, images):
 def _run_rate_cam(net, images):
     """Return the CNN's maps (N, P, L) and their bias (L,), from the model and the head that `rate_cam` takes."""
     head = net.head
-    features = features_and_logits(net.converter.model, head.pooling)(images, training=False)[0].numpy()
+    features = features_and_logits(net.reduced.model, head.pooling)(images, training=False)[0].numpy()
     maps = features.astype(float).reshape(len(images), -1, head.n_channels) @ head.kernel.astype(float)
     return maps, head.bias.astype(float)
 

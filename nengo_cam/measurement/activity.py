@@ -150,14 +150,15 @@ class ActivityRecorder(Recorder):
         """Find the CNN's layers; see `Recorder.begin`."""
         net = run.net
         self._run = run
-        tensors = {part.name: part.tensor for part in layer_parts(net) if part.spiking}
+        spiking = net.spiking_layers
+        tensors = {part.name: part.tensor for part in layer_parts(net) if part.name in spiking}
         self._layers = {
             name: _LayerActivity(layer_decoder(net, name, run.dt), ensemble.n_neurons, run.n_steps * run.dt)
-            for name, ensemble in net.spiking_layers.items()
+            for name, ensemble in spiking.items()
         }
         # One model of all layers, so that the CNN runs once for all of them.
         self._cnn = compat.import_tensorflow().keras.Model(
-            net.converter.model.inputs, [net.converter.model.outputs[0], *(tensors[name] for name in self._layers)]
+            net.reduced.model.inputs, [net.reduced.model.outputs[0], *(tensors[name] for name in self._layers)]
         )
         self._answers = AnswersRecorder()
         self._answers.begin(run)
@@ -302,7 +303,7 @@ def _extend(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict
         *report.warnings,
         *_warn_of_answers(attrs, cause),
         *_warn_of_silence(net, summaries, attrs),
-        *_warn_of_saturation(summaries),
+        *_warn_of_saturation(net, summaries),
         *_warn_of_correlation(net, summaries),
     )
     return Report(report.dataset.assign(variables).assign_attrs(attrs, warnings="\n".join(sentences)))
@@ -320,7 +321,8 @@ def _warn_of_answers(attrs: dict[str, Any], cause: Cause) -> Iterator[str]:
 def _warn_of_silence(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict[str, Any]) -> Iterator[str]:
     """Name layers that hardly spike, if the CNN's layers are not as silent."""
     run = f"for any of {attrs['n_images']} images in {attrs['n_steps']} steps"
-    remedy = "Raise target_rate" if isinstance(net.neurons, SigmaDelta) else "Raise target_rate or n_steps"
+    rate = "scale_firing_rates" if net.adopted else "target_rate"
+    remedy = f"Raise {rate}" if isinstance(net.neurons, SigmaDelta) else f"Raise {rate} or n_steps"
     dead, silent, nearly = [], [], []
     for name, values in summaries.items():
         fraction, zero = values["silent_fraction"], values["silent_fraction_cnn"]
@@ -341,20 +343,23 @@ def _warn_of_silence(net: CAMNetwork, summaries: dict[str, dict[str, float]], at
         yield f"Most neurons never spiked {run}: {', '.join(nearly)}. {remedy}."
 
 
-def _warn_of_saturation(summaries: dict[str, dict[str, float]]) -> Iterator[str]:
+def _warn_of_saturation(net: CAMNetwork, summaries: dict[str, dict[str, float]]) -> Iterator[str]:
     """Name layers that fire faster than the time steps follow."""
     fractions = {name: values["saturated_fraction"] for name, values in summaries.items()}
     found = [f"{name!r} ({value:.1%})" for name, value in fractions.items() if value > SATURATED_FRACTION]
     if found:
+        rate = "scale_firing_rates" if net.adopted else "target_rate"
         yield (
             f"Neurons fire several spikes in one step: {', '.join(found)} of the steps in which they spike. Lower "
-            "target_rate or dt."
+            f"{rate} or dt."
         )
 
 
 def _warn_of_correlation(net: CAMNetwork, summaries: dict[str, dict[str, float]]) -> Iterator[str]:
     """Name the layers at which the network goes another way than the CNN."""
-    if net.calibration_range is None:
+    if net.adopted:
+        remedy = "Raise n_steps, or scale_firing_rates of nengo_dl.Converter"
+    elif net.calibration_range is None:
         remedy = "Convert with calibrate_on=images, or raise n_steps or target_rate"
     elif not net.channel_factors:
         remedy = "Convert with balance=True, or raise n_steps or target_rate"

@@ -236,6 +236,8 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         )
     if not n_layers:
         return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
+    if net.adopted:
+        return _cause_in_converter(net, n_steps=n_steps, dt=dt)
     if net.rectifies_without_synapse:
         return Cause(f"{kind} rectifies its input at every step", {"neurons": AUTO})
     if isinstance(net.neurons, SigmaDelta):
@@ -262,6 +264,52 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         clause = f"{n_layers} layers of {kind} are too many to settle in time"
         return Cause(f"{clause}, and {told}" if levels < _LEVELS else clause, {"neurons": AUTO})
     return Cause(told, {"target_rate": round(max(1000, 2 * net.target_rate))})
+
+
+def _cause_in_converter(net: CAMNetwork, *, n_steps: int, dt: float) -> Cause:
+    """Guess why a network that a user converted answers otherwise than its CNN; what helps are NengoDL's options."""
+
+    def cause(clause, remedy):
+        return Cause(clause, {}, instead=f"{remedy}, or let nengo_cam.convert(model, calibrate_on=images) choose")
+
+    types = {name: ensemble.neuron_type for name, ensemble in net.spiking_layers.items()}
+    kinds = " and ".join(sorted({type(neurons).__name__ for neurons in types.values()}))
+    skewed = sorted({type(neurons).__name__ for neurons in types.values() if not _fires_as_relu(neurons)})
+    unscaled = [name for name in types if net.reduced.layer(name).name not in net.firing_rate_scales]
+    replaced = [name for name in ("swap_activations", "max_to_avg_pool") if net.converter_options.get(name)]
+    if replaced:
+        return cause(
+            f"{' and '.join(replaced)} made another network of it than its layers say",
+            "Train it with nengo_dl.Simulator.fit and pass check_answers=False",
+        )
+    # Of ReLU's twins a neuron fires once a second for an activity of 1; levels that are held need a scale too.
+    if unscaled:
+        return cause(f"the firing rates of {unscaled} were not scaled", "Pass scale_firing_rates to nengo_dl.Converter")
+    if skewed:
+        return cause(
+            f"the rates of {' and '.join(skewed)} are not those of a ReLU",
+            "Put nengo.SpikingRectifiedLinear in the place of ReLU by swap_activations",
+        )
+    raw = [name for name in net.tensor_nodes if name in net.reduced.flat.call_names]
+    if raw and net.synapse is None:
+        return cause(f"the TensorNodes {raw} see single spikes", "Pass synapse=0.005 to nengo_dl.Converter")
+    if net.rectifies_without_synapse:
+        return cause(f"{kinds} rectifies its input at every step", "Pass synapse=0.005 to nengo_dl.Converter")
+    scale = min(net.firing_rate_scales.values())
+    spikes = scale * n_steps * dt
+    return cause(
+        f"at scale_firing_rates of {scale:.3g} Hz an activity of 1 makes {spikes:.3g} spikes in {n_steps} steps, so "
+        "that no more levels can be told apart",
+        "Raise scale_firing_rates, or n_steps",
+    )
+
+
+def _fires_as_relu(neurons: Any) -> bool:
+    """Tell whether neurons fire in proportion to what comes in above zero."""
+    rate_form = getattr(neurons, "base_type", neurons)
+    kinds = (IntegrateAndFire, SigmaDelta, nengo.RectifiedLinear)
+    # Clipped neurons follow up to the clip, and NengoDL's leaky ones are derived from RectifiedLinear too.
+    return isinstance(rate_form, kinds)
 
 
 def _cause_of_levels(net: CAMNetwork, neurons: SigmaDelta, n_steps: int, moving: bool) -> Cause:

@@ -8,6 +8,7 @@ import nengo
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import compat
 from ..checks.parameters import check_count, check_positive, check_seed
 from ..conversion.convert import CAMNetwork
 from ..exceptions import LabelError, ModelTypeError, ParameterError
@@ -31,9 +32,12 @@ def check_network(net: Any, *, name: str = "net") -> None:
         If it is not a `CAMNetwork`.
     """
     if not isinstance(net, CAMNetwork):
+        is_converter = isinstance(net, compat.import_nengo_dl().Converter)
+        remedy = (
+            "nengo_cam.from_converter(converter)" if is_converter else "what nengo_cam.convert makes of a Keras model"
+        )
         raise ModelTypeError(
-            f"{name}: expected a CAMNetwork, got {type(net).__module__}.{type(net).__name__}. Convert the Keras model "
-            "with nengo_cam.convert."
+            f"{name}: expected a CAMNetwork, got {type(net).__module__}.{type(net).__name__}. Pass {remedy}."
         )
 
 

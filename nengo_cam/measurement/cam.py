@@ -271,7 +271,7 @@ def rate_cam(
             raise ParameterError(
                 f"output: a converted network has one; expected None, got {output!r}. Choose it in nengo_cam.convert."
             )
-        model, head = net_or_model.converter.model, net_or_model.head
+        model, head = net_or_model.reduced.model, net_or_model.head
     else:
         reduced = reduce_model(read_model(net_or_model, output=output))
         model, head = reduced.model, reduced.head

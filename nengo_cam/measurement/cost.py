@@ -159,7 +159,7 @@ class CostRecorder(Recorder):
 def _structure(net: CAMNetwork, fans: dict[str, NDArray[np.int64]]) -> xr.Dataset:
     """Count what does not depend on the images."""
     layers = net.spiking_layers
-    analog, macs = analog_fan_out(net), cnn_macs(net.converter.model)
+    analog, macs = analog_fan_out(net), cnn_macs(net.reduced.model)
     columns = {
         "neurons": ("layer", [ensemble.n_neurons for ensemble in layers.values()], "1", "neurons"),
         "synapses": ("layer", [fan.sum() for fan in fans.values()], "1", "synapses that lead on"),

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..conversion.convert import CAMNetwork
-from ..conversion.report import call_name
 from ..exceptions import ParameterError, SimulatorError
 from ..neurons import SpikeCode, spike_code
 
@@ -291,7 +290,7 @@ def neuron_layers(net: CAMNetwork) -> dict[str, nengo.Ensemble]:
     dict of {str: nengo.Ensemble}
         By the name of the layer, in the order of the network; a layer that is called again has a number behind it.
     """
-    return {call_name(ensemble.label): ensemble for ensemble in net.net.all_ensembles}
+    return net.neuron_layers
 
 
 def choose_layers(net: CAMNetwork, names: Iterable[str]) -> dict[str, nengo.Ensemble]:

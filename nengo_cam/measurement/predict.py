@@ -61,7 +61,7 @@ def rate_predict(
     """
     check_count("minibatch_size", minibatch_size)
     if isinstance(net_or_model, CAMNetwork):
-        model, head = net_or_model.converter.model, net_or_model.head
+        model, head = net_or_model.reduced.model, net_or_model.head
     else:
         reduced = reduce_model(net_or_model)
         model, head = reduced.model, reduced.head

@@ -68,10 +68,10 @@ def analog_fan_out(net: CAMNetwork) -> dict[str, NDArray[np.int64]]:
         As for `fan_out`.
     """
     counter = _counter(net)
-    rate = [ensemble for ensemble in net.net.all_ensembles if not ensemble.neuron_type.spiking]
+    rate = {name: layer for name, layer in net.neuron_layers.items() if not layer.neuron_type.spiking}
     return {
         call_name(net.input.label): counter.through(net.input).astype(np.int64),
-        **{call_name(ensemble.label): counter.from_neurons(ensemble).astype(np.int64) for ensemble in rate},
+        **{name: counter.from_neurons(ensemble).astype(np.int64) for name, ensemble in rate.items()},
     }
 
 

@@ -53,6 +53,9 @@ class LayerCall:
         Keys of the tensors that go in and come out.
     output_shapes : tuple of tuple
         Shape of each output, batch axis first.
+    path : tuple of (tf.keras.layers.Layer, int)
+        Where the call stands in the source model: the nested models around it, the outermost first, and the layer
+        itself, each with the number of its call among all calls that Keras knows of it. Empty in a model made here.
     """
 
     layer: Any
@@ -62,6 +65,7 @@ class LayerCall:
     inputs: tuple
     outputs: tuple
     output_shapes: tuple
+    path: tuple = ()
 
     @property
     def kind(self) -> str:
@@ -243,7 +247,7 @@ class _Tracer:
         self._n_keys += 1
         return self._n_keys - 1
 
-    def trace(self, model, input_keys, scope, training=None):
+    def trace(self, model, input_keys, scope, training=None, around=()):
         """Append the calls of ``model``, fed by the tensors ``input_keys``; return the keys of its outputs."""
         tf = compat.import_tensorflow()
         keys = {compat.tensor_key(tensor): key for tensor, key in zip(model.inputs, input_keys)}
@@ -252,6 +256,7 @@ class _Tracer:
             # A model nested in two places lists the calls of both; those that were followed already are known.
             if node.is_input or all(compat.tensor_key(tensor) in keys for tensor in outputs):
                 continue
+            path = (*around, compat.tensor_origin(outputs[0]))
             layer, given = as_layer(node)
             call = (tuple(node.call_args), dict(node.call_kwargs)) if layer is None else ((given,), {})
             args, kwargs = tf.nest.map_structure(
@@ -263,14 +268,15 @@ class _Tracer:
             inputs = [leaf.key for leaf in tf.nest.flatten((args, kwargs)) if isinstance(leaf, Ref)]
             if compat.is_functional(node.layer):
                 output_keys = self.trace(
-                    node.layer, inputs, (*scope, node.layer.name), kwargs.get("training") or training
+                    node.layer, inputs, (*scope, node.layer.name), kwargs.get("training") or training, path
                 )
             else:
                 output_keys = [self.new_key() for _ in outputs]
                 shapes = tuple(tuple(tensor.shape) for tensor in outputs)
                 name = self._unique_name(node.layer, scope)
                 layer = node.layer if layer is None else layer
-                self.calls.append(LayerCall(layer, name, args, kwargs, tuple(inputs), tuple(output_keys), shapes))
+                keys_in, keys_out = tuple(inputs), tuple(output_keys)
+                self.calls.append(LayerCall(layer, name, args, kwargs, keys_in, keys_out, shapes, path))
             keys.update(zip(map(compat.tensor_key, outputs), output_keys))
         return [keys[compat.tensor_key(tensor)] for tensor in model.outputs]
 

@@ -16,6 +16,7 @@ from .inference import (
     inference_model,
     read_reduced,
     rectified_layers,
+    reduce_head,
     reduce_model,
     reduced_logits,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "max_value_of",
     "read_reduced",
     "rectified_layers",
+    "reduce_head",
     "reduce_model",
     "reduced_logits",
     "rewrite",

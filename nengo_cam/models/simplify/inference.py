@@ -27,6 +27,7 @@ __all__ = [
     "inference_model",
     "read_reduced",
     "rectified_layers",
+    "reduce_head",
     "reduce_model",
     "reduced_logits",
 ]
@@ -231,11 +232,41 @@ def reduce_model(model: Any) -> ReducedModel:
         As `inference_model`.
     """
     source = read_model(model)
-    flat, head = source.flat, source.calls
+    return _reduce(source, source.calls, fold_layers=True)
+
+
+def reduce_head(source: SourceModel) -> ReducedModel:
+    """Reduce nothing but the head of a model: its body stays as it is, layer by layer.
+
+    For a network that was converted from the model itself, each of whose layers stands for one of the model. Dropout
+    and other layers that do nothing at inference are left out all the same.
+
+    Parameters
+    ----------
+    source : SourceModel
+        The model.
+
+    Returns
+    -------
+    ReducedModel
+        A model with layers of its own: from images to features, which are what is pooled, and on to logits by the mean
+        over all positions and one Dense layer.
+
+    Raises
+    ------
+    HeadError, UnsupportedModelError
+        As `inference_model`.
+    """
+    return _reduce(source, locate_head(source.flat, pooled=True), fold_layers=False)
+
+
+def _reduce(source, head, *, fold_layers):
+    """Rewrite a model, and compare it with its source."""
+    flat = source.flat
     # Refused in words of the source, whose layers the user knows.
     for call in flat.calls:
         _check_call(flat, call)
-    rewriting = rewrite(flat, head)
+    rewriting = rewrite(flat, head, fold_layers=fold_layers)
     model, tensors, layers = build(flat.name, rewriting.inputs, rewriting.steps, rewriting.logits)
     difference = check_equivalence(source.model, flat, head, rewriting, model, tensors)
     logger.info("Reduced model %r to %d layers; largest difference %.1e", flat.name, len(model.layers), difference)

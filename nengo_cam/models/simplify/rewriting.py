@@ -62,7 +62,7 @@ class Rewriting:
         return {step.calls[0]: number for number, step in enumerate(self.steps) if step.calls}
 
 
-def rewrite(flat: FlatModel, head: HeadCalls) -> Rewriting:
+def rewrite(flat: FlatModel, head: HeadCalls, *, fold_layers: bool = True) -> Rewriting:
     """List the steps that a model's `inference_model` is made of.
 
     Parameters
@@ -71,6 +71,9 @@ def rewrite(flat: FlatModel, head: HeadCalls) -> Rewriting:
         The model.
     head : nengo_cam.models.head.HeadCalls
         Its head.
+    fold_layers : bool
+        Whether layers are split, folded into one another and left out where they have no effect. Otherwise each stays
+        what it is, but for those of training and the head.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def rewrite(flat: FlatModel, head: HeadCalls) -> Rewriting:
     body = _body(flat, head, names)
     # Twice: what stands between a layer and its normalization hides the one from the other, and folding leaves
     # normalizations behind that do nothing any more.
-    for change in (drop_identities, channels_last, split_layers, fold, drop_identities):
+    for change in (drop_identities, channels_last, split_layers, fold, drop_identities) if fold_layers else ():
         body = change(body)
     tail, logits = _tail(flat, head, names, body)
     steps = (*body, *tail)
