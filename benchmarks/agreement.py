@@ -126,7 +126,7 @@ def main():
     args = parser.parse_args()
 
     model, images, others = args.prepare(args)
-    print(ncam.convert(model, calibrate_on=others[:1]).choice)
+    print(ncam.convert(model, calibrate_on=others).choice)
     found = ncam.recommend(
         model,
         images,

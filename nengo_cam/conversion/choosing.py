@@ -33,10 +33,10 @@ AUTO = "auto"
 UNIT_LAYERS = 5
 #: Most rectified layers that spikes of one size and either sign carry at 200 Hz.
 SIGNED_LAYERS = 15
-#: Time [s] in which spikes of one size have to tell the answer, and the fraction of the sample images whose answer has
-#: to stay when activity is rounded to the levels that they tell in that time. It is half of the 100 steps of 1 ms that
-#: are usual, as the first of them belong to the transient.
-TELLING_TIME = 0.05
+#: Times [s] in which spikes of one size have to tell the answer, and the fraction of the sample images whose answer has
+#: to stay when activity is rounded to the levels that they tell in those: the 100 steps of 1 ms that are usual, and
+#: half of them, as the first ones belong to the transient.
+TELLING_TIMES = (0.05, 0.1)
 STAYING_FRACTION = 0.98
 #: Most sample images that are tried.
 _MOST_SAMPLES = 200
@@ -74,7 +74,7 @@ def choose_neurons(
     So `SignedIntegrateAndFire` is chosen for up to `UNIT_LAYERS` rectified layers, and `SigmaDelta` for more. It is
     chosen too if a layer is neither linear nor a ReLU, such as max pooling: of neurons whose level is held such a layer
     sees the activity, of others single spikes. And it is chosen if the answers to sample images hang on more levels
-    than equal spikes tell in `TELLING_TIME`: if they do not stay when the CNN's activity is rounded to those.
+    than equal spikes tell in `TELLING_TIMES`: if they do not stay when the CNN's activity is rounded to those.
     docs/calibration.md has figures.
 
     Parameters
@@ -107,11 +107,11 @@ def choose_neurons(
         reason = f"{', '.join(map(repr, others))} would see single spikes instead of activity"
     elif scales is not None and images is not None:
         samples = images[:: max(1, -(-len(images) // _MOST_SAMPLES))]
-        staying = rounded_agreement(reduced, scales, samples)
+        staying, time = min((rounded_agreement(reduced, scales, samples, time), time) for time in TELLING_TIMES)
         if staying < STAYING_FRACTION:
             reason = (
-                f"rounded to what spikes of one size tell in {1000 * TELLING_TIME:g} ms, the CNN answers {staying:.2f} "
-                "of the sample images as before"
+                f"rounded to what spikes of one size tell in {1000 * time:g} ms, the CNN answers {staying:.2f} of the "
+                "sample images as before"
             )
     if not reason:
         neurons = "SignedIntegrateAndFire(negative_threshold=0.25)"
@@ -124,8 +124,10 @@ def choose_neurons(
     )
 
 
-def rounded_agreement(reduced: ReducedModel, scales: Mapping[str, float], images: NDArray[np.floating]) -> float:
-    """Say how many answers stay if activity is rounded to whole spikes of `TELLING_TIME`.
+def rounded_agreement(
+    reduced: ReducedModel, scales: Mapping[str, float], images: NDArray[np.floating], duration: float
+) -> float:
+    """Say how many answers stay if activity is rounded to whole spikes.
 
     The count of the best neurons that send equal spikes is that rounding, so that no rate code does better than the
     CNN does with it.
@@ -138,6 +140,8 @@ def rounded_agreement(reduced: ReducedModel, scales: Mapping[str, float], images
         Firing rate per unit of activity [Hz] of each rectified layer.
     images : ndarray of shape (N, Y, X, channels)
         Sample images.
+    duration : float
+        Time in which spikes are counted [s].
 
     Returns
     -------
@@ -150,7 +154,7 @@ def rounded_agreement(reduced: ReducedModel, scales: Mapping[str, float], images
         output = call.layer(*args, **inference_arguments(call.layer, kwargs))
         if max_value_of(call.layer) is None:
             return output
-        spikes_per_unit = scales[call.layer.name] * TELLING_TIME
+        spikes_per_unit = scales[call.layer.name] * duration
         return tf.round(output * spikes_per_unit) / spikes_per_unit
 
     (logits_key,) = reduced.flat.outputs

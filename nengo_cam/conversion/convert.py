@@ -70,7 +70,7 @@ def convert(
     neurons : nengo.neurons.NeuronType, "auto" or None
         What replaces ReLU units: any spiking or rate type. ``"auto"`` chooses by the number of rectified layers:
         `SignedIntegrateAndFire` for up to five, `SigmaDelta` for more, or if there is max pooling or the like, or if
-        the answers to ``calibrate_on`` hang on more levels than spikes of one size tell in 50 ms; see
+        the answers to ``calibrate_on`` hang on more levels than spikes of one size tell in 50 and in 100 ms; see
         `nengo_cam.conversion.choosing.choose_neurons`. None keeps rectified-linear rate neurons. Clipped ReLU (ReLU6)
         becomes the clipped twin of `IntegrateAndFire`, `SignedIntegrateAndFire` or `SigmaDelta`, and clipped rate
         neurons if other neurons are asked for.

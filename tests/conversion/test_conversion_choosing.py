@@ -96,19 +96,23 @@ def test_answers_that_hang_on_many_levels_take_held_ones(undecided):
     kept = {}
     for rate in (20, 100, 500, 1e6):
         scales = {"conv0": rate, "conv1": 2 * rate}
-        x = images
-        for name, scale in scales.items():
-            x = model.get_layer(name)(x).numpy()
-            # Whole spikes of 50 ms.
-            x = np.round(x * scale * 0.05) / (scale * 0.05)
-        probabilities = model.get_layer("readout")(x.mean(axis=(1, 2))).numpy()
-        kept[rate] = (probabilities.argmax(axis=1) == exact).mean()
-        assert rounded_agreement(known, scales, images) == pytest.approx(kept[rate])
+        by_time = {}
+        for seconds in (0.05, 0.1):
+            x = images
+            for name, scale in scales.items():
+                x = model.get_layer(name)(x).numpy()
+                # Whole spikes of that time.
+                x = np.round(x * scale * seconds) / (scale * seconds)
+            probabilities = model.get_layer("readout")(x.mean(axis=(1, 2))).numpy()
+            by_time[seconds] = (probabilities.argmax(axis=1) == exact).mean()
+            assert rounded_agreement(known, scales, images, seconds) == pytest.approx(by_time[seconds])
+        kept[rate], told = min(by_time.values()), min(by_time, key=by_time.get)
         choice = choose_neurons(known, scales=scales, images=images)
         assert (type(choice.neurons) is ncam.SignedIntegrateAndFire) == (kept[rate] >= 0.98)
         if kept[rate] < 0.98:
             assert (type(choice.neurons), choice.neurons.quantum) == (ncam.SigmaDelta, 0.1)
-            assert f"tell in 50 ms, the CNN answers {kept[rate]:.2f} of the sample images as before" in choice.sentence
+            said = f"tell in {1000 * told:g} ms, the CNN answers {kept[rate]:.2f} of the sample images as before"
+            assert said in choice.sentence
     assert kept[20] < 0.9 < kept[1e6] == 1
 
 
@@ -125,7 +129,7 @@ def test_convert_tries_the_images_that_it_calibrates_on(undecided):
 
 def test_a_single_logit_answers_by_its_sign(undecided):
     model, images = undecided(1, "sigmoid")
-    assert 0.1 < rounded_agreement(reduced(model), {"conv0": 20, "conv1": 20}, images) < 1
+    assert 0.1 < rounded_agreement(reduced(model), {"conv0": 20, "conv1": 20}, images, 0.05) < 1
 
 
 def test_auto_converts_as_the_chosen_type_does(make_model, images):
