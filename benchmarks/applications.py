@@ -46,8 +46,10 @@ def take_statistics(model, images):
     """Give BatchNorm the statistics of images, and neither gain nor offset."""
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
-            gain, offset, mean, variance = layer.get_weights()
-            layer.set_weights([np.ones_like(gain), np.zeros_like(offset), mean, variance])
+            for weight, value in ((layer.gamma, 1), (layer.beta, 0)):
+                # Some have neither.
+                if weight is not None:
+                    weight.assign(value * np.ones(weight.shape))
             layer.momentum = 0
     model(images, training=True)
 
