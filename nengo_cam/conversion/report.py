@@ -21,7 +21,15 @@ from .choosing import count_rectified, why_not_carried
 if TYPE_CHECKING:
     from .convert import CAMNetwork
 
-__all__ = ["LayerPart", "Report", "call_name", "layer_parts", "network_report", "non_spiking_layers", "spiked_tensor_nodes"]
+__all__ = [
+    "LayerPart",
+    "Report",
+    "call_name",
+    "layer_parts",
+    "network_report",
+    "non_spiking_layers",
+    "spiked_tensor_nodes",
+]
 
 # A terminal of 120 columns, with the bullets of warnings and the frame of a notebook's cell.
 _TEXT_WIDTH = 110

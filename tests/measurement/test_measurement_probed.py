@@ -811,7 +811,9 @@ def test_rows_of_one_image_without_time_are_not_taken_for_images():
     rng = np.random.default_rng(0)
     features, kernel = rng.random((4, 5, 6)), rng.standard_normal((6, 3))
     for logits in (None, features.mean((0, 1)) @ kernel):
-        with pytest.raises(LayoutError, match=r"is not known; expected \(N, Y, X, 6\), got \(4, 5, 6\).*features\[None\]"):
+        with pytest.raises(
+            LayoutError, match=r"is not known; expected \(N, Y, X, 6\), got \(4, 5, 6\).*features\[None\]"
+        ):
             ncam.cam_dataset(features, kernel, logits=logits, dt=None)
     # Of models of one dimension, logits or map_shape tell.
     expected = np.einsum("nxk,kl->nlx", features, kernel)
