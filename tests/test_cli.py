@@ -744,6 +744,30 @@ def test_a_film_of_many_labels_and_held_levels_shows_what_matters(run, tmp_path,
     assert drawn["fps"] == 5
 
 
+def test_a_film_of_moving_images_ends_with_the_maps_of_the_cnn(run, tmp_path, make_model, images, monkeypatch):
+    make_model(channels=(3,) * 6).save(tmp_path / "deep.keras")
+    np.save(tmp_path / "images.npy", images)
+    # Another image for three steps, then one that stays, so that levels settle long before the end.
+    np.save(tmp_path / "moving.npy", np.stack([*[images[0]] * 3, *[images[1]] * 37])[None])
+    drawn = {}
+    original = ncam.plotting.animate
+
+    def spy(spiking, rate, shown, **options):
+        drawn.update(spiking=spiking, rate=rate)
+        return original(spiking, rate, shown, **options)
+
+    monkeypatch.setattr("nengo_cam.plotting.animate", spy)
+    options = ("--calibrate-on", tmp_path / "images.npy", "--out", tmp_path / "a.gif", "--steps", 40, "--quiet")
+    run("animate", tmp_path / "deep.keras", tmp_path / "moving.npy", *options)
+    times = drawn["spiking"].time.values
+    assert len(times) < 40
+    np.testing.assert_array_equal(drawn["rate"].time.values, times)
+    # The maps of the CNN are those of the frames shown.
+    maps = drawn["rate"].cam.values[0]
+    assert (maps[2] != maps[3]).any()
+    np.testing.assert_allclose(maps[3:], np.broadcast_to(maps[-1], maps[3:].shape), atol=1e-6)
+
+
 def test_a_comparison_of_a_level_averages_nothing(run, tmp_path, saved_model, images, attributed):
     np.save(tmp_path / "images.npy", images)
     files, options = (saved_model, tmp_path / "images.npy"), ("--steps", 12, "--seed", 3, "--quiet")

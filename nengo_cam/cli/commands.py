@@ -233,9 +233,9 @@ def animate(
     pace: dict[str, Any] = {"fps": _SLOW} if n_shown < spiking.sizes["time"] else {}
     # The settled answer, which is what was said; a single step may have another, and a third would be in the title.
     settled = spiking["answer"].values.tolist()[0] if len(spiking["label"]) > 1 else None
-    film = plotting.animate(
-        maps.isel(time=slice(n_shown)), rate, shown, label=settled, progress_bar=progress_bar(options), **pace
-    )
+    # The CNN of moving images has a map for each step, too.
+    maps, rate = (result.isel(time=slice(n_shown), missing_dims="ignore") for result in (maps, rate))
+    film = plotting.animate(maps, rate, shown, label=settled, progress_bar=progress_bar(options), **pace)
     film.save(out)
     click.echo(out)
     say_replaced([out], existed)

@@ -98,7 +98,6 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
     numbers = {id(call): number for number, call in enumerate(source.flat.calls)}
     pooling, readout = (objects[numbers[id(call)]] for call in (calls.pooling, calls.readout))
     named = _by_name(source, reduced, objects)
-    (node,) = converter.inputs.values()
     return CAMNetwork(
         net=converter.net,
         converter=converter,
@@ -107,7 +106,7 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
         objects=named,
         model=source.model,
         head=head,
-        input=node,
+        input=_input_node(converter, source.model),
         neurons=_rectified_neurons(converter, reduced, named),
         synapse=as_synapse(converter.synapse),
         firing_rate_scales=_scales(converter, source, reduced, named),
@@ -152,6 +151,15 @@ def _check_head(source: SourceModel) -> None:
         f"model {source.flat.name!r}: {problem}. Give nengo_dl.Converter nengo_cam.inference_model(model), which ends "
         "in a mean over all positions and one Dense layer."
     )
+
+
+def _input_node(converter, model):
+    """Return the node that takes the image; the user's network may have others, which lead to other outputs."""
+    if len(converter.inputs) == 1:
+        (node,) = converter.inputs.values()
+        return node
+    (tensor,) = model.inputs
+    return converter.inputs[tensor]
 
 
 def _find_objects(converter, source):

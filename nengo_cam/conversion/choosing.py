@@ -45,8 +45,8 @@ _MOST_SAMPLES = 200
 HELD_QUANTUM = 0.1
 #: Rate [Hz] at which a hundred steps of 1 ms tell apart the 200 levels that a deep network needs.
 FULL_RATE = 2000
-#: Layers without an option ``activation`` that are not linear in what they are given.
-_NONLINEAR = {"ELU", "LeakyReLU", "Maximum", "Minimum", "Multiply", "PReLU", "ThresholdedReLU"}
+#: Layers without an option ``activation`` that are not linear in what they are given, or not for certain.
+_NONLINEAR = {"ELU", "Lambda", "LeakyReLU", "Maximum", "Minimum", "Multiply", "PReLU", "ThresholdedReLU"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,9 +72,10 @@ def choose_neurons(
 
     Spikes of one size tell apart as many levels as a neuron fires times, and every rectified layer adds to the error.
     So `SignedIntegrateAndFire` is chosen for up to `UNIT_LAYERS` rectified layers, and `SigmaDelta` for more. It is
-    chosen too if a layer is neither linear nor a ReLU, such as max pooling: of neurons whose level is held such a layer
-    sees the activity, of others single spikes. And it is chosen if the answers to sample images hang on more levels
-    than equal spikes tell in `TELLING_TIMES`: if they do not stay when the CNN's activity is rounded to those.
+    chosen too if a layer behind spiking ones is neither linear nor a ReLU, such as max pooling, or a Lambda layer or
+    one of a user's own, of which nobody knows: of neurons whose level is held such a layer sees the activity, of others
+    single spikes. And it is chosen if the answers to sample images hang on more levels than equal spikes tell in
+    `TELLING_TIMES`: if they do not stay when the CNN's activity is rounded to those.
     docs/calibration.md has figures.
 
     Parameters
@@ -226,13 +227,22 @@ def why_not_carried(neurons: NeuronType, n_layers: int, target_rate: float) -> s
 
 
 def _other_nonlinear(reduced):
-    """Name the layer calls that are neither linear nor a ReLU."""
-    return [
-        name
-        for name, call in zip(reduced.flat.call_names, reduced.flat.calls)
-        if max_value_of(call.layer) is None and (_picks(call.kind) or activation_name(call.layer) != "linear")
-    ]
+    """Name the layer calls that are neither linear nor a ReLU, and that something which spikes leads to."""
+    found, behind_spikes = [], set()
+    for name, call in zip(reduced.flat.call_names, reduced.flat.calls):
+        is_rectified = max_value_of(call.layer) is not None
+        # What stands in front of all neurons, such as a Lambda layer that scales pixels, sees the image.
+        sees_spikes = not behind_spikes.isdisjoint(call.inputs)
+        if is_rectified or sees_spikes:
+            behind_spikes.update(call.outputs)
+        if sees_spikes and not is_rectified and not _is_linear(call):
+            found.append(name)
+    return found
 
 
-def _picks(kind):
-    return "MaxPool" in kind or kind in _NONLINEAR
+def _is_linear(call):
+    """Tell whether a layer call is known to be linear in what it is given."""
+    # What functions and layers of a user's own compute cannot be read.
+    own = type(call.layer).__module__.split(".")[0] not in ("keras", "tf_keras", "tensorflow")
+    picks = "MaxPool" in call.kind or call.kind in _NONLINEAR
+    return not own and not picks and activation_name(call.layer) == "linear"

@@ -36,7 +36,7 @@ from .calibrate import scale_rates
 from .choosing import AUTO, choose_neurons, count_rectified, why_not_carried
 from .layer_weights import layer_weights
 from .parts import add_probe, find_parts
-from .report import Report, call_name, network_report, non_spiking_layers
+from .report import Report, call_name, network_report, non_spiking_layers, spiked_tensor_nodes
 from .verify import Verification, check_simulator, verify
 
 __all__ = ["CAMNetwork", "Verification", "convert"]
@@ -700,7 +700,8 @@ def _warn_if_not_spiking(net):
         return
     silent = non_spiking_layers(net)
     if silent or not net.spiking:
-        raw = [name for name in silent if name in net.tensor_nodes and net.synapse is None]
+        spiked = spiked_tensor_nodes(net)
+        raw = [name for name in silent if name in spiked]
         advice = (
             f" Without a synapse {raw} see single spikes instead of activity: pass synapse=0.005, or for max pooling "
             "max_to_avg_pool=True."

@@ -78,7 +78,8 @@ def _arriving(net, obj):
 def _probe(net, target, synapse, *, label):
     """Take the probe of an output that is there already, or add one."""
     for probe in net.all_probes:
-        if probe.target is target and probe.synapse == synapse and _sees_every_step(net, probe):
+        # Not "is": Nengo makes a new object of an ensemble's neurons each time that somebody asks for them.
+        if probe.target == target and probe.synapse == synapse and _sees_every_step(net, probe):
             return probe
     return add_probe(net, target, synapse, label=label)
 

@@ -15,12 +15,21 @@ import xarray as xr
 
 from .. import compat
 from ..models.outputs import activation_name
+from ..neurons.spikes import spike_code
 from .choosing import count_rectified, why_not_carried
 
 if TYPE_CHECKING:
     from .convert import CAMNetwork
 
-__all__ = ["LayerPart", "Report", "call_name", "layer_parts", "network_report", "non_spiking_layers"]
+__all__ = [
+    "LayerPart",
+    "Report",
+    "call_name",
+    "layer_parts",
+    "network_report",
+    "non_spiking_layers",
+    "spiked_tensor_nodes",
+]
 
 # A terminal of 120 columns, with the bullets of warnings and the frame of a notebook's cell.
 _TEXT_WIDTH = 110
@@ -283,6 +292,26 @@ def non_spiking_layers(net: CAMNetwork) -> list[str]:
     return [part.name for part in layer_parts(net) if stays(part)]
 
 
+def spiked_tensor_nodes(net: CAMNetwork) -> list[str]:
+    """Name the layers that run as TensorNodes and are given single spikes instead of activity.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The converted network.
+
+    Returns
+    -------
+    list of str
+        None if a synapse filters the spikes, or if all neurons that spike have their level held, which is activity.
+    """
+    codes = [spike_code(ensemble.neuron_type, 1.0) for ensemble in net.spiking_layers.values()]
+    if net.synapse is not None or all(code is None or code.held for code in codes):
+        return []
+    # Those that only training needs, and a softmax behind the logits, see no spikes that matter.
+    return [name for name in net.tensor_nodes if name in net.reduced.flat.call_names]
+
+
 def network_report(net: CAMNetwork) -> Report:
     """Report what became of each layer; the working part of `CAMNetwork.report`.
 
@@ -349,10 +378,7 @@ def _warn_of_structure(net):
             yield sentence
     if net.tensor_nodes:
         names = ", ".join(map(repr, net.tensor_nodes))
-        # Those that only training needs, and a softmax behind the logits, see no spikes that matter.
-        single = (
-            net.spiking and net.synapse is None and not set(net.tensor_nodes).isdisjoint(net.reduced.flat.call_names)
-        )
+        single = spiked_tensor_nodes(net)
         yield (
             f"TensorNodes, which run in TensorFlow: {names}. "
             f"{'They see single spikes: pass synapse=0.005. ' if single else ''}For nengo.Simulator or neuromorphic "

@@ -14,6 +14,7 @@ from ..checks.parameters import CNN_MINIBATCH
 from ..checks.sources import FrameBatches
 from ..conversion.choosing import AUTO, UNIT_LAYERS, choose_neurons
 from ..conversion.convert import CAMNetwork
+from ..conversion.report import spiked_tensor_nodes
 from ..exceptions import AnswerWarning
 from ..neurons import IntegrateAndFire, SigmaDelta
 from .backends import Chunk
@@ -290,8 +291,8 @@ def _cause_in_converter(net: CAMNetwork, *, n_steps: int, dt: float) -> Cause:
             f"the rates of {' and '.join(skewed)} are not those of a ReLU",
             "Put nengo.SpikingRectifiedLinear in the place of ReLU by swap_activations",
         )
-    raw = [name for name in net.tensor_nodes if name in net.reduced.flat.call_names]
-    if raw and net.synapse is None:
+    raw = spiked_tensor_nodes(net)
+    if raw:
         return cause(f"the TensorNodes {raw} see single spikes", "Pass synapse=0.005 to nengo_dl.Converter")
     if net.rectifies_without_synapse:
         return cause(f"{kinds} rectifies its input at every step", "Pass synapse=0.005 to nengo_dl.Converter")

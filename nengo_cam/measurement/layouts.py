@@ -114,9 +114,10 @@ def layout_of_kernel(
                 return Layout(leading, map_shape, kernel)
         n_channels, labels = kernels[0].shape
         raise _misfit(shape, n_channels, labels, map_shape, timed)
-    if n_leading is None and (not timed or len(shape) > 4):
+    images_first = 2 if timed else 1
+    if n_leading is None and len(shape) > images_first + 2:
         # Of one image with three axes of the map too, if nothing else is said: far rarer than images with two.
-        n_leading = 2 if timed else 1
+        n_leading = images_first
     for kernel in kernels:
         if shape[-1] == kernel.shape[0]:
             return _spelled_out(shape, kernel, n_leading, timed)
@@ -147,6 +148,8 @@ def check_logits_shape(shape: Shape, leading: Shape, n_labels: int) -> None:
     if len(leading) == 2 and shape == (leading[1], leading[0], n_labels):
         layout, wrong = "time first", "images and time stand the other way round than in the features"
         remedy = "Give both as (N, T, ...), with swapaxes(0, 1) on the one that has time first"
+    elif len(leading) == 1 and shape[0] == leading[0] and len(shape) == 3:
+        wrong, remedy = "there is an axis of time, and dt is None", "Pass dt, or logits and features of one step"
     elif shape[:-1] == leading:
         wrong, remedy = f"the readout has {n_labels} labels", "Pass the kernel of this readout"
     elif len(leading) == 2 and shape == (leading[0], n_labels):

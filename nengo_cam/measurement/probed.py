@@ -76,8 +76,8 @@ def cam_dataset(
         Synapse that features were probed through, which should be that of their connection into the pooling, or the
         time constant of a lowpass filter [s]. It is written down, and not applied.
     map_shape : sequence of int, optional
-        Shape (Y, X) of the map; (X,) or (Z, Y, X). A head knows it. With a kernel it is needed for flat features and
-        for those of one image, unless logits tell which axes are which.
+        Shape (Y, X) of the map; (X,) or (Z, Y, X). A head knows it. With a kernel it is needed for flat features, and
+        for those of one image or of maps of one dimension, unless logits tell which axes are which.
     input_shape : sequence of int, optional
         Shape (Y, X, channels) of an image, so that maps lie on images; the cells divide it evenly. A head knows it.
         Without it a cell counts as a pixel.
@@ -201,7 +201,7 @@ def _read(features, head_or_kernel, logits, bias, map_shape, input_shape, *, tim
             _matrix(head_or_kernel),
             None if map_shape is None else _shape("map_shape", map_shape, (1, 2, 3)),
             n_labels=_n_labels(outputs, offsets),
-            n_leading=outputs.ndim - 1 if timed and outputs is not None and outputs.ndim in (2, 3) else None,
+            n_leading=None if outputs is None else _n_leading(array.shape, outputs.shape[:-1], timed),
             timed=timed,
         )
         leading, head = layout.leading, _head_of_kernel(layout, input_shape)
@@ -316,6 +316,19 @@ def _n_labels(outputs, offsets):
     if outputs is not None and outputs.ndim:
         return outputs.shape[-1]
     return None if offsets is None or offsets.ndim != 1 else len(offsets)
+
+
+def _n_leading(shape, rows, timed):
+    """How many axes of features stand before those of the map, as images and steps of logits tell; None if not."""
+    if not timed:
+        # Logits of an image without an axis for it tell nothing.
+        return 1 if len(rows) == 1 and shape[:1] == rows else None
+    if len(rows) == 1 and shape[:2] == (1, *rows):
+        # Of one image, either of the two may lack the axis of images.
+        return 2
+    if len(rows) == 2 and rows[0] == 1 and shape[0] == rows[1] > 1:
+        return 1
+    return len(rows) if len(rows) in (1, 2) else None
 
 
 def _bias(values, n_labels):

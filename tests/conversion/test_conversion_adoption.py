@@ -245,6 +245,16 @@ def test_probes_of_another_moment_or_of_few_steps_are_not_taken():
     assert ncam.from_converter(converter).features is right
 
 
+def test_a_probe_of_the_neurons_of_an_ensemble_is_taken():
+    converter, _ = with_synapse()
+    with converter.net:
+        # The second convolution's; Nengo makes another object of them than the converter has.
+        right = nengo.Probe(converter.net.all_ensembles[1].neurons, synapse=0.005)
+    probes = list(converter.net.all_probes)
+    assert ncam.from_converter(converter).features is right
+    assert converter.net.all_probes == probes
+
+
 def test_a_network_set_to_keep_the_last_step_has_maps_of_all(frames):
     # As those who train with NengoDL set it.
     plain_net = ncam.from_converter(with_synapse()[0])
@@ -412,6 +422,20 @@ def test_the_likely_cause_is_what_was_replaced():
     cause = likely_cause(ncam.from_converter(nested_with_average_for_maximum()[0]), n_steps=10, dt=0.001)
     assert cause.clause == "max_to_avg_pool made another network of it than its layers say"
     assert "check_answers=False" in cause.remedy
+
+
+def test_the_image_is_found_among_several_inputs(frames):
+    other, image = _tf.keras.Input((3,), name="other"), _tf.keras.Input(SHAPE, name="image")
+    logits = dense()(gap()(conv("conv0")(image)))
+    model = _tf.keras.Model([other, image], [layers.Dense(2, name="elsewhere")(other), logits], name="two")
+    converter = convert_by_hand(model, swap_activations=SPIKING, scale_firing_rates=100)
+    net = ncam.from_converter(converter, model=_tf.keras.Model(image, logits))
+    assert net.input is converter.inputs[image]
+    alone = convert_by_hand(_tf.keras.Model(image, logits), swap_activations=SPIKING, scale_firing_rates=100)
+    assert net.verify(frames).logit_difference < 1e-5
+    got, expected = (ncam.rate_cam(each, frames) for each in (net, ncam.from_converter(alone)))
+    np.testing.assert_array_equal(got.cam, expected.cam)
+    assert ncam.completeness_error(cam(net, frames)) < 1e-5
 
 
 def test_a_model_with_several_outputs_needs_to_be_told_which(frames):

@@ -45,17 +45,30 @@ def test_weights_do_not_matter(make_model):
     assert len(sentences) == 1
 
 
-@pytest.mark.parametrize("how", ["max pooling", "sigmoid", "leaky"])
+@pytest.mark.parametrize("how", ["max pooling", "sigmoid", "leaky", "Lambda", "a layer of one's own"])
 def test_what_would_see_single_spikes_takes_held_levels(tf, how):
     layers = tf.keras.layers
     middle = {
         "max pooling": layers.MaxPooling2D(2, name="found"),
         "sigmoid": layers.Conv2D(4, 1, activation="sigmoid", name="found"),
         "leaky": layers.LeakyReLU(0.1, name="found"),
+        "Lambda": layers.Lambda(lambda x: x * x, name="found"),
+        "a layer of one's own": type("Square", (layers.Layer,), {"call": lambda self, x: x * x})(name="found"),
     }[how]
     choice = choose_neurons(reduced(with_layers(tf, middle)))
     assert type(choice.neurons) is ncam.SigmaDelta
     assert "'found' would see single spikes" in choice.sentence
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear"])
+def test_what_stands_in_front_of_all_spikes_does_not_matter(tf, activation):
+    layers = tf.keras.layers
+    x = inputs = tf.keras.Input((8, 6, 2))
+    x = layers.Lambda(lambda pixels: pixels / 127.5 - 1)(x)
+    x = layers.MaxPooling2D(2)(layers.Conv2D(4, 3, activation="tanh")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1, activation=activation)(x))
+    choice = choose_neurons(reduced(tf.keras.Model(inputs, layers.Dense(3)(x))))
+    assert type(choice.neurons) is ncam.SignedIntegrateAndFire
 
 
 def test_what_is_linear_or_clipped_takes_unit_spikes(tf):

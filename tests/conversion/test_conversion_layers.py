@@ -321,8 +321,14 @@ def test_tensor_nodes_that_see_single_spikes_are_warned_of(tf):
         layers.GlobalAveragePooling2D(), layers.Dense(3),
     )  # fmt: skip
     with pytest.warns(NonSpikingWarning, match=r"\['pool'\] see single spikes.*synapse=0.005.*max_to_avg_pool=True"):
-        net = ncam.convert(model)
+        net = ncam.convert(model, neurons=ncam.SignedIntegrateAndFire())
     assert any("'pool'. They see single spikes: pass synapse=0.005." in line for line in net.report.warnings)
+    # Of levels that are held they see activity; a synapse would only delay it.
+    with pytest.warns(NonSpikingWarning, match=r"\['pool'\]") as caught:
+        held = ncam.convert(model)
+    assert type(held.neurons) is ncam.SigmaDelta
+    said = [*(str(warning.message) for warning in caught), *held.report.warnings]
+    assert not any("single spikes" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize(

@@ -790,3 +790,41 @@ def test_everything_reads_it(tmp_path):
 def test_readers_tell_whoever_brings_bare_arrays(read, bare):
     with pytest.raises(ResultError, match=r"Make a Dataset .*: nengo_cam\.cam_dataset\(features, head_or_kernel\)\."):
         read(bare)
+
+
+# -- One image, whose axis one array has and the other lacks
+
+
+@pytest.mark.parametrize(("bare", "whole"), [("features", "logits"), ("logits", "features")])
+def test_either_array_may_lack_the_axis_of_one_image(bare, whole):
+    rng = np.random.default_rng(0)
+    given = {"features": rng.random((1, 7, 4, 5, 6)), "logits": None}
+    kernel = rng.standard_normal((6, 3))
+    given["logits"] = np.einsum("ntyxk,kl->ntl", given["features"], kernel) / 20
+    expected = np.einsum("ntyxk,kl->ntlyx", given["features"], kernel)
+    got = ncam.cam_dataset(head_or_kernel=kernel, **{bare: given[bare][0], whole: given[whole]})
+    np.testing.assert_allclose(got.cam, expected, atol=1e-12)
+    np.testing.assert_array_equal(got.logits, given["logits"])
+
+
+def test_rows_of_one_image_without_time_are_not_taken_for_images():
+    rng = np.random.default_rng(0)
+    features, kernel = rng.random((4, 5, 6)), rng.standard_normal((6, 3))
+    for logits in (None, features.mean((0, 1)) @ kernel):
+        with pytest.raises(
+            LayoutError, match=r"is not known; expected \(N, Y, X, 6\), got \(4, 5, 6\).*features\[None\]"
+        ):
+            ncam.cam_dataset(features, kernel, logits=logits, dt=None)
+    # Of models of one dimension, logits or map_shape tell.
+    expected = np.einsum("nxk,kl->nlx", features, kernel)
+    for told in ({"logits": features.mean(1) @ kernel}, {"map_shape": (5,)}):
+        got = ncam.cam_dataset(features, kernel, dt=None, **told)
+        assert got.cam.dims == ("image", "label", "x")
+        np.testing.assert_allclose(got.cam, expected, atol=1e-12)
+
+
+def test_logits_over_time_are_named_where_dt_is_none():
+    rng = np.random.default_rng(0)
+    features, kernel = rng.random((2, 7, 4, 5, 6)), rng.standard_normal((6, 3))
+    with pytest.raises(LayoutError, match=r"axis of time, and dt is None; expected shape \(2, 3\), got \(2, 7, 3\)"):
+        ncam.cam_dataset(features, kernel, logits=features.mean((2, 3)) @ kernel, dt=None)
