@@ -166,6 +166,9 @@ def convert(
         chosen = choose_neurons(scaled.reduced, scales=scaled.scales, images=images)
         neurons, choice = chosen.neurons, chosen.sentence
     converter = _run_converter(scaled.reduced.model, neurons, scaled.scales, synapse, converter_options)
+    if not any(isinstance(ensemble.neuron_type, type(neurons)) for ensemble in converter.net.all_ensembles):
+        # There is no ReLU, or swap_activations has the last word: of a choice that nothing follows is not told.
+        choice = ""
     pooling = converter.model.get_layer(head.pooling).output
     (node,) = converter.inputs.values()
     differences = {"simplified": reduced.largest_difference, "scaled": scaled.largest_difference}
@@ -252,7 +255,7 @@ class CAMNetwork:
     converter_options : dict
         Options that ``nengo_dl.Converter`` was given besides.
     choice : str
-        Which neurons ``neurons="auto"`` chose, and why; empty if they were given.
+        Which neurons ``neurons="auto"`` chose, and why; empty if they were given, or if none stand in the network.
     adopted : bool
         Whether the network was there before, and `from_converter` found the parts in it.
 

@@ -163,6 +163,13 @@ def test_auto_converts_as_the_chosen_type_does(make_model, images):
     assert "chosen" not in repr(given)
 
 
+def test_a_choice_that_nothing_follows_is_not_told(tf, make_model, images):
+    relu, kind = tf.keras.activations.relu, nengo.SpikingRectifiedLinear()
+    net = ncam.convert(make_model(), calibrate_on=images, swap_activations={relu: kind}, synapse=0.005)
+    assert {type(ensemble.neuron_type) for ensemble in net.neuron_layers.values()} == {nengo.SpikingRectifiedLinear}
+    assert (net.choice, "chosen" in repr(net), "chosen" in str(net.report)) == ("", False, False)
+
+
 def test_the_choice_survives_pickling(small_model):
     net = ncam.convert(small_model, neurons="auto")
     assert pickle.loads(pickle.dumps(net)).choice == net.choice
