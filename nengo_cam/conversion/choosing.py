@@ -66,7 +66,12 @@ class NeuronChoice:
 
 
 def choose_neurons(
-    reduced: ReducedModel, *, scales: Mapping[str, float] | None = None, images: NDArray[np.floating] | None = None
+    reduced: ReducedModel,
+    *,
+    scales: Mapping[str, float] | None = None,
+    images: NDArray[np.floating] | None = None,
+    moving: bool = False,
+    max_to_avg_pool: bool = False,
 ) -> NeuronChoice:
     """Choose the neurons that carry a model: by the number of its rectified layers, and by sample images.
 
@@ -75,8 +80,8 @@ def choose_neurons(
     chosen too if a layer behind spiking ones is neither linear nor a ReLU, such as max pooling, or a Lambda layer or
     one of a user's own, of which nobody knows: of neurons whose level is held such a layer sees the activity, of others
     single spikes. And it is chosen if the answers to sample images hang on more levels than equal spikes tell in
-    `TELLING_TIMES`: if they do not stay when the CNN's activity is rounded to those.
-    docs/calibration.md has figures.
+    `TELLING_TIMES`: if they do not stay when the CNN's activity is rounded to those; and if images move, as spikes of
+    one size and their mean remember what was shown before. docs/calibration.md has figures.
 
     Parameters
     ----------
@@ -87,6 +92,10 @@ def choose_neurons(
     images : ndarray of shape (N, Y, X, channels), optional
         Sample images, checked by the caller; at most 200 of them, evenly spread, are tried. Without them, layers alone
         decide.
+    moving : bool
+        Whether the images are frames of such as move.
+    max_to_avg_pool : bool
+        Whether the network averages where the model takes the largest.
 
     Returns
     -------
@@ -99,13 +108,15 @@ def choose_neurons(
     >>> print(choose_neurons(net.reduced).sentence)
     chosen: SignedIntegrateAndFire(negative_threshold=0.25), as spikes of one size carry 5 rectified layers
     """
-    n_layers, others = count_rectified(reduced), _other_nonlinear(reduced)
+    n_layers, others = count_rectified(reduced), _other_nonlinear(reduced, max_to_avg_pool)
     layers = f"{n_layers} rectified layer{'' if n_layers == 1 else 's'}"
     reason = ""
     if n_layers > UNIT_LAYERS:
         reason = f"spikes of one size do not carry {layers}, but at most {UNIT_LAYERS} for certain"
     elif others:
         reason = f"{', '.join(map(repr, others))} would see single spikes instead of activity"
+    elif moving:
+        reason = "the images move, and spikes of one size remember what was shown before"
     elif scales is not None and images is not None:
         samples = images[:: max(1, -(-len(images) // _MOST_SAMPLES))]
         staying, time = min((rounded_agreement(reduced, scales, samples, time), time) for time in TELLING_TIMES)
@@ -226,7 +237,7 @@ def why_not_carried(neurons: NeuronType, n_layers: int, target_rate: float) -> s
     )
 
 
-def _other_nonlinear(reduced):
+def _other_nonlinear(reduced, max_to_avg_pool):
     """Name the layer calls that are neither linear nor a ReLU, and that something which spikes leads to."""
     found, behind_spikes = [], set()
     for name, call in zip(reduced.flat.call_names, reduced.flat.calls):
@@ -235,7 +246,8 @@ def _other_nonlinear(reduced):
         sees_spikes = not behind_spikes.isdisjoint(call.inputs)
         if is_rectified or sees_spikes:
             behind_spikes.update(call.outputs)
-        if sees_spikes and not is_rectified and not _is_linear(call):
+        averages = max_to_avg_pool and "MaxPool" in call.kind
+        if sees_spikes and not is_rectified and not averages and not _is_linear(call):
             found.append(name)
     return found
 

@@ -70,8 +70,8 @@ def convert(
     neurons : nengo.neurons.NeuronType, "auto" or None
         What replaces ReLU units: any spiking or rate type. ``"auto"`` chooses by the number of rectified layers:
         `SignedIntegrateAndFire` for up to five, `SigmaDelta` for more, or if there is max pooling or the like, or if
-        the answers to ``calibrate_on`` hang on more levels than spikes of one size tell in 50 and in 100 ms; see
-        `nengo_cam.conversion.choosing.choose_neurons`. None keeps rectified-linear rate neurons. Clipped ReLU (ReLU6)
+        the answers to ``calibrate_on`` hang on more levels than spikes of one size tell in 50 and in 100 ms, or these
+        images move; see `nengo_cam.conversion.choosing.choose_neurons`. None keeps rectified-linear rate neurons. Clipped ReLU (ReLU6)
         becomes the clipped twin of `IntegrateAndFire`, `SignedIntegrateAndFire` or `SigmaDelta`, and clipped rate
         neurons if other neurons are asked for.
     scale_firing_rates : float or dict of {str or tf.keras.layers.Layer: float or array_like}, optional
@@ -154,16 +154,20 @@ def convert(
     layers.check_layers(reduced.flat)
     head = reduced.head
     choice = ""
-    images = calibration_range = None
+    images, calibration_range, moving = None, None, False
     if calibrate_on is not None:
         images = check_images(calibrate_on, head.input_shape, name="calibrate_on")
+        moving = images.ndim == len(head.input_shape) + 2
         images = images.reshape((-1, *head.input_shape))
         calibration_range = (float(images.min()), float(images.max()))
     scaled = scale_rates(
         reduced, scale_firing_rates, images, target_rate=target_rate, percentile=percentile, balance=balance
     )
     if isinstance(neurons, str):
-        chosen = choose_neurons(scaled.reduced, scales=scaled.scales, images=images)
+        chosen = choose_neurons(
+            scaled.reduced, scales=scaled.scales, images=images, moving=moving,
+            max_to_avg_pool=bool(converter_options.get("max_to_avg_pool")),
+        )  # fmt: skip
         neurons, choice = chosen.neurons, chosen.sentence
     converter = _run_converter(scaled.reduced.model, neurons, scaled.scales, synapse, converter_options)
     if not any(isinstance(ensemble.neuron_type, type(neurons)) for ensemble in converter.net.all_ensembles):

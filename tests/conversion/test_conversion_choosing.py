@@ -140,6 +140,22 @@ def test_convert_tries_the_images_that_it_calibrates_on(undecided):
     assert curve.neurons.values.tolist() == ["SigmaDelta"]
 
 
+def test_images_that_move_take_levels_that_forget(small_model, images):
+    still = ncam.convert(small_model, calibrate_on=images)
+    moving = ncam.convert(small_model, calibrate_on=np.stack([images, images[::-1]], axis=1))
+    assert type(still.neurons) is ncam.SignedIntegrateAndFire
+    assert type(moving.neurons) is ncam.SigmaDelta
+    assert "as the images move" in moving.choice
+
+
+def test_max_pooling_that_becomes_an_average_sees_no_spikes(tf, images):
+    model = with_layers(tf, tf.keras.layers.MaxPooling2D(2, name="found"))
+    averaged = ncam.convert(model, max_to_avg_pool=True)
+    assert type(averaged.neurons) is ncam.SignedIntegrateAndFire
+    assert "found" not in averaged.choice
+    assert "'found' would see single spikes" in choose_neurons(reduced(model)).sentence
+
+
 def test_a_single_logit_answers_by_its_sign(undecided):
     model, images = undecided(1, "sigmoid")
     assert 0.1 < rounded_agreement(reduced(model), {"conv0": 20, "conv1": 20}, images, 0.05) < 1
