@@ -71,9 +71,9 @@ def convert(
         What replaces ReLU units: any spiking or rate type. ``"auto"`` chooses by the number of rectified layers:
         `SignedIntegrateAndFire` for up to five, `SigmaDelta` for more, or if there is max pooling or the like, or if
         the answers to ``calibrate_on`` hang on more levels than spikes of one size tell in 50 and in 100 ms, or these
-        images move; see `nengo_cam.conversion.choosing.choose_neurons`. None keeps rectified-linear rate neurons. Clipped ReLU (ReLU6)
-        becomes the clipped twin of `IntegrateAndFire`, `SignedIntegrateAndFire` or `SigmaDelta`, and clipped rate
-        neurons if other neurons are asked for.
+        images move; see `nengo_cam.conversion.choosing.choose_neurons`. None keeps rectified-linear rate neurons.
+        Clipped ReLU (ReLU6) becomes the clipped twin of `IntegrateAndFire`, `SignedIntegrateAndFire` or `SigmaDelta`,
+        and clipped rate neurons if other neurons are asked for.
     scale_firing_rates : float or dict of {str or tf.keras.layers.Layer: float or array_like}, optional
         Firing rate per unit of activity [Hz], for all rectified layers, by layer, or by layer and channel. Inputs of
         neurons are multiplied by it and outputs divided, so that activity keeps its units. Exact for neurons that are
