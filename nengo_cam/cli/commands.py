@@ -17,7 +17,7 @@ from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning,
 from ..plotting.results import check_rate
 from ..reports import comparison_report
 from ..scoring import agreement
-from ..scoring.readout import holds_level, moving_steps
+from ..scoring.readout import holds_level, moving_part
 from ..version import __version__
 from .demonstrations import NETWORKS, STEPS, load_demonstration
 from .inputs import check_run_options, prepare
@@ -45,10 +45,8 @@ from .terminal import (
 __all__ = ["main"]
 
 _TABLES = (".nc", ".csv")
-# Frames that a film goes on after nothing moves any more, and per second, as there are few then.
-_STILL_FRAMES, _SLOW = 4, 5
-# Most labels whose logits a film draws, all of them. Of more, those that win, and the best few of the CNN.
-_ALL_LABELS, _BEST_LABELS = 20, 5
+# Frames per second of a film that ends when nothing moves any more, as there are few then.
+_SLOW = 5
 
 
 class _Interrupted(click.ClickException):
@@ -152,7 +150,7 @@ def demo(out: pathlib.Path, network: str, n_images: int | None, **run: Any) -> N
         figure: Any = plotting.timeline(averaged, rate, images, image=0).figure
         figure.savefig(path, dpi=150)
     # A level that is held stays as it is once all have settled.
-    moving = averaged.isel(time=slice(moving_steps(spiking) + _STILL_FRAMES))
+    moving = moving_part(averaged, spiking)
     film = plotting.animate(moving, rate, images, image=shown.filmed, fps=shown.fps, progress_bar=progress_bar(run))
     film.save(paths["cam.gif"])
 
@@ -219,22 +217,21 @@ def animate(
     # Under its own number.
     spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
     rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
-    if label is None and spiking.sizes["label"] > _ALL_LABELS:
-        # With Nengo, which the command does without until it has something to run.
-        from ..measurement.labels import important_labels
+    # With Nengo, which the command does without until it has something to run.
+    from ..measurement.labels import ALL_LABELS, BEST_LABELS, important_labels
 
-        kept = important_labels(spiking, rate, _BEST_LABELS)
+    if label is None and spiking.sizes["label"] > ALL_LABELS:
+        kept = important_labels(spiking, rate, BEST_LABELS)
         spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
     say_readout(spiking)
     say_answers(job, net, spiking, [image])
     # A level that receivers hold is given back as it is.
-    maps = spiking if raw else agreement.cumulative(spiking)
-    n_shown = min(moving_steps(spiking) + _STILL_FRAMES, spiking.sizes["time"])
-    pace: dict[str, Any] = {"fps": _SLOW} if n_shown < spiking.sizes["time"] else {}
+    maps = moving_part(spiking if raw else agreement.cumulative(spiking), spiking)
+    pace: dict[str, Any] = {"fps": _SLOW} if maps.sizes["time"] < spiking.sizes["time"] else {}
     # The settled answer, which is what was said; a single step may have another, and a third would be in the title.
     settled = spiking["answer"].values.tolist()[0] if len(spiking["label"]) > 1 else None
     # The CNN of moving images has a map for each step, too.
-    maps, rate = (result.isel(time=slice(n_shown), missing_dims="ignore") for result in (maps, rate))
+    rate = rate.isel(time=slice(maps.sizes["time"]), missing_dims="ignore")
     film = plotting.animate(maps, rate, shown, label=settled, progress_bar=progress_bar(options), **pace)
     film.save(out)
     click.echo(out)

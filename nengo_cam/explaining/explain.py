@@ -24,14 +24,14 @@ from ..conversion.convert import CAMNetwork, Verification, convert
 from ..exceptions import AnswerWarning, InputFileError, ParameterError, ResultError
 from ..measurement.answers import DIFFERING_SHARE
 from ..measurement.cam import rate_cam, spiking_cam
-from ..measurement.labels import choose_labels, important_labels, name_labels
+from ..measurement.labels import ALL_LABELS, BEST_LABELS, choose_labels, important_labels, name_labels
 from ..models import files
 from ..models.head import CAMHead
 from ..models.source import SourceModel, read_model
 from ..plotting import animate
 from ..plotting.text import plain
 from ..scoring.agreement import compare, cumulative, smooth
-from ..scoring.readout import moving_steps
+from ..scoring.readout import moving_part
 from ..simulator import Simulator
 from ..widgets import player
 
@@ -41,10 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "explain"]
 
-#: Most labels that are all kept. Of more, those that win, and the best few of the CNN.
-ALL_LABELS = 20
-#: How many of the CNN's best labels of each image are kept then.
-BEST_LABELS = 5
 # Images that the conversion is verified on.
 _VERIFIED = 8
 _BRIGHTEST = 255
@@ -52,8 +48,8 @@ _BRIGHTEST = 255
 _LONGEST, _NAMED = 80, 20
 # Time constant that spikes of one size are smoothed by where images move [s]: longer than the time between two of them.
 _FORGETTING = 0.01
-# Frames that a film of held levels goes on after nothing moves any more, and per second, as there are few.
-_STILL_FRAMES, _FEW_FRAMES, _SLOW = 4, 40, 5.0
+# Frames of a film below which it is slow, and how many of them there are per second then.
+_FEW_FRAMES, _SLOW = 40, 5.0
 
 
 def explain(
@@ -247,7 +243,7 @@ class Explanation:
         LabelError, ImageError, ParameterError
             As `nengo_cam.animate` does.
         """
-        shown = self._until_settled(self._readout)
+        shown = moving_part(self._readout, self.spiking)
         if shown.sizes["time"] < min(_FEW_FRAMES, self.spiking.sizes["time"]):
             options.setdefault("fps", _SLOW)
         position: Any = image
@@ -276,7 +272,7 @@ class Explanation:
         LabelError, ImageError, ParameterError
             As `nengo_cam.player` does.
         """
-        shown = self._until_settled(self.spiking)
+        shown = moving_part(self.spiking, self.spiking)
         return player(shown, self._rate_of(shown), self.images, **options)
 
     def _answers_in_maps(self) -> bool:
@@ -300,10 +296,6 @@ class Explanation:
     def _rate_of(self, shown: xr.Dataset) -> xr.Dataset:
         """Select the CNN's maps of the steps shown, if it has one for each."""
         return self.rate.isel(time=slice(shown.sizes["time"])) if self._moves else self.rate
-
-    def _until_settled(self, result: xr.Dataset) -> xr.Dataset:
-        """Leave out the steps at the end in which nothing moves; there are none unless levels are held."""
-        return result.isel(time=slice(moving_steps(self.spiking) + _STILL_FRAMES))
 
     def __str__(self):
         lines = list(self.sentences[:_NAMED])

@@ -15,7 +15,12 @@ from ..models.head import CAMHead
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["choose_labels", "important_labels", "name_labels"]
+__all__ = ["ALL_LABELS", "BEST_LABELS", "choose_labels", "important_labels", "name_labels"]
+
+#: Most labels that are all shown. Of more, those that win, and the best few of the CNN.
+ALL_LABELS = 20
+#: How many of the CNN's best labels of each image are shown then.
+BEST_LABELS = 5
 
 # Names that a message lists.
 _LISTED = 20

@@ -11,7 +11,10 @@ from ..exceptions import ResultError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["LEVEL_AT_STEP", "holds_level", "moving_steps", "reduction_of", "spike_kind_of"]
+__all__ = ["LEVEL_AT_STEP", "holds_level", "moving_part", "moving_steps", "reduction_of", "spike_kind_of"]
+
+# Steps that are shown after the last change, so that it is seen that nothing moves any more.
+_STILL_STEPS = 4
 
 #: What `nengo_cam.cumulative` makes of levels, in ``attrs["time_reduction"]``: nothing else.
 LEVEL_AT_STEP = "level at each step"
@@ -82,6 +85,29 @@ def moving_steps(spiking: xr.Dataset) -> int:
     maps = spiking["cam"].transpose("time", ...).values
     moved = np.flatnonzero((maps[1:] != maps[:-1]).reshape(len(maps) - 1, -1).any(axis=1))
     return int(moved[-1]) + 2 if len(moved) else 1
+
+
+def moving_part(result: xr.Dataset, spiking: xr.Dataset) -> xr.Dataset:
+    """Leave out the steps at the end in which no map changes, but for the first four of them.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        What is to be shown: ``spiking`` itself, or what was averaged or filtered of it.
+    spiking : xarray.Dataset
+        Made by `nengo_cam.spiking_cam`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of ``result``, the steps to show: all of them unless levels are held.
+
+    Raises
+    ------
+    ResultError
+        If its readout is not known.
+    """
+    return result.isel(time=slice(moving_steps(spiking) + _STILL_STEPS))
 
 
 def reduction_of(result: xr.Dataset | xr.DataArray) -> str:
