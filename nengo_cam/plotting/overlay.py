@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ..exceptions import ParameterError, ResultError
-from ..scoring.positions import remedy_of_arrays
+from ..scoring.positions import pixel_centers, remedy_of_arrays
 from .displayed import as_images, check_cover, displayed, gray, image_extent, map_extent
 from .scale import centered_colormap, check_scale, color_limits, extends
 from .selection import milliseconds
@@ -125,7 +125,7 @@ def overlay(
     check_scale(scale, ("frame",))
     check_alpha(alpha)
     values = cam.values
-    extent = map_extent(cam["y"].values, cam["x"].values)
+    extent = map_extent(pixel_centers(cam, "y"), pixel_centers(cam, "x"))
     clim = color_limits(values[None, None], scale=scale).spiking[0, 0]
     cmap = centered_colormap(cmap, *clim)
     picture = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..exceptions import LabelError, ParameterError
+from ..scoring.positions import pixel_centers
 from ..scoring.readout import holds_level, reduction_of, spike_kind_of
 from .answers import answers_by_step, answers_of
 from .displayed import as_images, check_cover, displayed, frame_indices, image_index, map_extent
@@ -200,7 +201,7 @@ def _scene(spiking, rate, images, position, chosen, moving):
     here = spiking.isel(image=position)
     times = here["time"].values.astype(float)
     maps = here["cam"].isel(label=chosen).transpose("time", "y", "x").values
-    extent = map_extent(here["y"].values, here["x"].values)
+    extent = map_extent(pixel_centers(here, "y"), pixel_centers(here, "x"))
     rate_map = rate_logits = film = frames = None
     if rate is not None:
         there = rate.isel(image=rate["image"].values.tolist().index(name))

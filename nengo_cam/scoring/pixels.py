@@ -9,7 +9,7 @@ import xarray as xr
 
 from ..checks.images import check_images
 from ..exceptions import ImageError, LabelError, ParameterError, ResultError
-from .positions import check_positions
+from .positions import check_positions, pixel_centers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def on_pixels(
         )
     values = maps.transpose(..., *dims).values.astype(float)
     for axis, (dim, n_pixels) in enumerate(zip(dims, shape), start=-len(dims)):
-        centers, pixels = maps[dim].values.astype(float), np.arange(n_pixels)
+        centers, pixels = pixel_centers(maps, dim), np.arange(n_pixels)
         if interpolation == "nearest":
             weights = np.eye(len(centers))[abs(pixels[:, None] - centers).argmin(axis=1)]
         else:

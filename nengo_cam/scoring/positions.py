@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import numpy as np
 import xarray as xr
 
 from ..exceptions import ResultError
 
-__all__ = ["check_positions", "describe", "positions", "remedy_of_arrays"]
+__all__ = ["check_positions", "describe", "input_coordinates", "pixel_centers", "positions", "remedy_of_arrays"]
 
 
 def positions(maps: xr.DataArray) -> list[str]:
@@ -52,6 +56,44 @@ def check_positions(name: str, maps: object) -> list[str]:
             + remedy_of_arrays(maps, "Pass dataset.cam.")
         )
     return positions(maps)
+
+
+def pixel_centers(maps: xr.DataArray | xr.Dataset, dim: str) -> np.ndarray:
+    """Return where the cells of a map are centered in the image.
+
+    Parameters
+    ----------
+    maps : xarray.DataArray or xarray.Dataset
+        Maps with a coordinate for ``dim``.
+    dim : str
+        One of its `positions`.
+
+    Returns
+    -------
+    ndarray of float of shape (cells,)
+        Centers [pixel]: the coordinate of the dim itself, or that named ``<dim>_pixel`` beside coordinates that the
+        user gave to rows and columns.
+    """
+    return maps.coords[f"{dim}_pixel" if f"{dim}_pixel" in maps.coords else dim].values.astype(float)
+
+
+def input_coordinates(attrs: dict[Any, Any], dim: str) -> np.ndarray | None:
+    """Return the coordinates that the user gave to the pixels of the input.
+
+    Parameters
+    ----------
+    attrs : dict
+        Attributes of a Dataset of maps, whose ``coords`` holds them as JSON.
+    dim : str
+        A dim of a map.
+
+    Returns
+    -------
+    ndarray of shape (pixels,) or None
+        Numbers or names, one for each pixel along ``dim``; None if that axis is counted in pixels.
+    """
+    given = json.loads(attrs.get("coords") or "{}")
+    return np.array(given[dim]) if dim in given else None
 
 
 def describe(value: object) -> str:

@@ -17,6 +17,7 @@ from ..plotting.answers import answers_by_step, answers_of
 from ..plotting.displayed import displayed, frame_indices, image_index, map_extent
 from ..plotting.scale import SCALES
 from ..plotting.score_curve import align_scores, score_limits, score_name, score_note
+from ..scoring.positions import pixel_centers
 from ..scoring.readout import reduction_of
 from .controls import SCALE_NAMES, WINNER, scale_text
 
@@ -184,7 +185,7 @@ def _film(show, smoothings):
 def _place(show):
     """Find what the maps cover [pixel], and which of their axes run backwards."""
     maps = show.spiking
-    left, right, bottom, top = map_extent(maps["y"].values, maps["x"].values)
+    left, right, bottom, top = map_extent(pixel_centers(maps, "y"), pixel_centers(maps, "x"))
     return sorted((top, bottom)), sorted((left, right)), [top > bottom, left > right]
 
 

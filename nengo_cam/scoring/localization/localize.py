@@ -11,7 +11,7 @@ import xarray as xr
 from ...checks.parameters import is_real
 from ...exceptions import ParameterError, ResultError
 from ..agreement.alignment import blocks, check_maps
-from ..positions import positions
+from ..positions import pixel_centers, positions
 from .regions import Regions, check_masks, draw_boxes, image_size
 from .scores import (
     area_iou,
@@ -127,7 +127,7 @@ def localization_scores(
     else:
         of_image = of_pixels = check_masks(cast("ArrayLike", masks), cams, len(cells))
         shape = of_pixels.shape[2:]
-    centers = [cams[dim].values.astype(float) for dim in cells]
+    centers = [pixel_centers(cams, dim) for dim in cells]
     regions = Regions(of_image, shape, centers, tolerance)
     scores = {
         **_score(cams, regions, threshold),
