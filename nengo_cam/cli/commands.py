@@ -135,10 +135,10 @@ def demo(out: pathlib.Path, network: str, n_images: int | None, **run: Any) -> N
     rate = ncam.rate_cam(net, images, label_names=shown.label_names)
     if shown.best is not None:
         # With Nengo, which the command does without until it has something to run.
-        from ..measurement.labels import important_labels
+        from ..measurement.labels import important_labels, keep_labels
 
         kept = important_labels(spiking, rate, shown.best)
-        spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
+        spiking, rate = keep_labels(spiking, kept), keep_labels(rate, kept)
     averaged = ncam.cumulative(spiking)
     settled = averaged.isel(time=-1)
     predicted = settled.logits.argmax("label")
@@ -218,11 +218,11 @@ def animate(
     spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
     rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
     # With Nengo, which the command does without until it has something to run.
-    from ..measurement.labels import ALL_LABELS, BEST_LABELS, important_labels
+    from ..measurement.labels import ALL_LABELS, BEST_LABELS, important_labels, keep_labels
 
     if label is None and spiking.sizes["label"] > ALL_LABELS:
         kept = important_labels(spiking, rate, BEST_LABELS)
-        spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
+        spiking, rate = keep_labels(spiking, kept), keep_labels(rate, kept)
     say_readout(spiking)
     say_answers(job, net, spiking, [image])
     # A level that receivers hold is given back as it is.

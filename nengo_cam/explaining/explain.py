@@ -24,7 +24,7 @@ from ..conversion.convert import CAMNetwork, Verification, convert
 from ..exceptions import AnswerWarning, InputFileError, ParameterError, ResultError
 from ..measurement.answers import DIFFERING_SHARE
 from ..measurement.cam import rate_cam, spiking_cam
-from ..measurement.labels import ALL_LABELS, BEST_LABELS, choose_labels, important_labels, name_labels
+from ..measurement.labels import ALL_LABELS, BEST_LABELS, choose_labels, important_labels, keep_labels, name_labels
 from ..models import files
 from ..models.head import CAMHead
 from ..models.source import SourceModel, read_model
@@ -156,7 +156,7 @@ def explain(
     )  # fmt: skip
     if labels is None and head.n_labels > ALL_LABELS:
         kept = important_labels(spiking, rate, BEST_LABELS)
-        spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
+        spiking, rate = keep_labels(spiking, kept), keep_labels(rate, kept)
     result = Explanation(spiking, rate, net, images, verification)
     differing = result.differing
     # Of a larger share the run has warned already.

@@ -26,7 +26,7 @@ from .backends import Chunk
 from .decoding import SpikeReader, distinct_steps, feature_decoder, layer_decoder, whole_counts
 from .kept_steps import KeptSteps, nearest_steps
 from .labels import choose_labels, name_labels
-from .maps_dataset import answer_variables, maps_dataset
+from .maps_dataset import answer_variables, maps_dataset, part_labels
 from .provenance import time_axis
 from .recorder import Recorder, record
 from .run import Run
@@ -150,6 +150,9 @@ def spiking_cam(
     xarray.Dataset
         * ``cam`` (image, time, label, y, x), ``logits`` (image, time, label) and ``bias`` (label) [logit];
         * ``cnn_logits`` (image, label) [logit], those of the CNN; for moving images (image, time, label);
+        * if ``labels`` are chosen, the logits of all labels there are, so that answers, latencies and the strongest
+          other label are right whatever is mapped: ``all_logits`` (image, time, all_label), ``all_bias`` (all_label)
+          and ``all_cnn_logits`` [logit];
         * ``answer`` and ``cnn_answer`` (image): the labels that win among all there are, that of the spiking network by
           the mean of its logits over the last half of the run, or by the last step if the readout is "level" (below). A
           model with a single label answers 1 where its sigmoid is above 1/2, and without a sigmoid not at all;
@@ -245,7 +248,8 @@ def rate_cam(
     Returns
     -------
     xarray.Dataset
-        As from `spiking_cam`, without ``time``: ``cam`` (image, label, y, x), ``logits`` (image, label) and ``bias``.
+        As from `spiking_cam`, without ``time``: ``cam`` (image, label, y, x), ``logits`` (image, label) and ``bias``;
+        if ``labels`` are chosen, ``all_logits`` (image, all_label) and ``all_bias``.
 
     Raises
     ------
@@ -280,21 +284,23 @@ def rate_cam(
     chosen = choose_labels(head, labels, names, named=label_names is not None)
     leading = checked.shape[:2] if checked.moving else checked.shape[:1]
     maps = np.empty((math.prod(leading), len(chosen), *head.map_shape), np.float32)
-    logits = np.empty((math.prod(leading), len(chosen)), np.float32)
+    logits = np.empty((math.prod(leading), head.n_labels), np.float32)
     outputs = features_and_logits(model, head.pooling)
     for batch, frames in checked.frames(minibatch_size):
         features, batch_logits = outputs(frames, training=False)
         maps[batch] = np.moveaxis(class_activation_map(features.numpy(), head.kernel[:, chosen]), -1, 1)
-        logits[batch] = batch_logits.numpy()[:, chosen]
+        logits[batch] = batch_logits.numpy()
     # After the run: only the CNN itself tells whether its activity overflows.
     if not (np.isfinite(maps).all() and np.isfinite(logits).all()):
         raise ImageError(
             "images: the CNN's activity for them is beyond the range of numbers; expected finite maps, got NaN or "
             "infinity. Scale the images as the model was trained."
         )
-    arrays = {"cam": maps.reshape((*leading, *maps.shape[1:])), "logits": logits.reshape((*leading, -1))}
+    whole = {"cam": maps.reshape((*leading, *maps.shape[1:])), "logits": logits.reshape((*leading, -1))}
+    arrays, every = part_labels(whole, chosen, names, head.bias)
     coords = {"time": time_axis(checked.shape[1], dt)} if checked.moving else {}
-    return maps_dataset(head, arrays, head.bias[chosen], names[chosen], coords, {"simulator": "none, the Keras model"})
+    how = {"simulator": "none, the Keras model"}
+    return maps_dataset(head, arrays, head.bias[chosen], names[chosen], coords, how, every=every)
 
 
 class CamRecorder(Recorder):
@@ -358,7 +364,7 @@ class CamRecorder(Recorder):
         self._steps = None if self._times is None else nearest_steps(self._times, run.n_steps, run.dt)
         self._readers = {name: SpikeReader(layer_decoder(net, name, run.dt)) for name in self.observes(net)}
         self._sizes_differ = any(reader.decoder.held for reader in self._readers.values())
-        shapes = {"cam": (len(self._chosen), *head.map_shape), "logits": (len(self._chosen),)}
+        shapes = {"cam": (len(self._chosen), *head.map_shape), "logits": (head.n_labels,)}
         if self._count_spikes:
             shapes["spike_count"] = (len(self._readers),)
         if self._sizes_differ:
@@ -399,7 +405,7 @@ class CamRecorder(Recorder):
         self._any_activity = self._any_activity or bool(features.any())
         maps = class_activation_map(features, self._readout[0][:, self._chosen])
         self._kept.put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
-        self._kept.put("logits", rows, chunk.steps, chunk.logits[..., self._chosen])
+        self._kept.put("logits", rows, chunk.steps, chunk.logits)
         if self._count_spikes:
             # Of shape also where no layer spikes.
             totals = np.zeros((2, *chunk.logits.shape[:2], len(self._readers)))
@@ -424,8 +430,10 @@ class CamRecorder(Recorder):
         coords: dict[str, Any] = {"time": time_axis(run.n_steps if self._steps is None else self._steps, run.dt)}
         if self._count_spikes:
             coords["layer"] = list(self._readers)
+        arrays, every = part_labels(self._kept.arrays, self._chosen, self._names, self._readout[1])
         bias = self._readout[1][self._chosen]
-        dataset = maps_dataset(net.head, self._kept.arrays, bias, self._names[self._chosen], coords, self._settings())
+        labels = self._names[self._chosen]
+        dataset = maps_dataset(net.head, arrays, bias, labels, coords, self._settings(), every=every)
         if self._answers is None:
             return dataset
         answers = self._answers.result()

@@ -15,7 +15,7 @@ from ..models.head import CAMHead
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ALL_LABELS", "BEST_LABELS", "choose_labels", "important_labels", "name_labels"]
+__all__ = ["ALL_LABELS", "BEST_LABELS", "choose_labels", "important_labels", "keep_labels", "name_labels"]
 
 #: Most labels that are all shown. Of more, those that win, and the best few of the CNN.
 ALL_LABELS = 20
@@ -131,6 +131,31 @@ def important_labels(spiking: xr.Dataset, rate: xr.Dataset, n_best: int) -> list
     values = spiking["label"].values.tolist()
     answers = spiking["answer"].values.tolist() if "answer" in spiking else []
     return sorted(best | {values.index(answer) for answer in answers})
+
+
+def keep_labels(result: xr.Dataset, kept: Sequence[int]) -> xr.Dataset:
+    """Keep the maps of some labels, and the logits of all of them.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        As `nengo_cam.spiking_cam` or `nengo_cam.rate_cam` gives it.
+    kept : sequence of int
+        Positions of the labels whose maps are kept.
+
+    Returns
+    -------
+    xarray.Dataset
+        As if these labels had been chosen: with ``all_logits`` and ``all_bias``.
+    """
+    of_all = {
+        f"all_{name}": result[name].rename(label="all_label")
+        for name in ("logits", "bias", "cnn_logits")
+        if name in result
+    }
+    # What chose labels before has them already.
+    known = {} if "all_logits" in result else of_all
+    return result.isel(label=list(kept)).assign(known)
 
 
 def _brief(names: list[Any]) -> str:

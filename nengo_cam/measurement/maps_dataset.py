@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,49 @@ from ..models.head import CAMHead
 from .answers import Answers
 from .provenance import provenance
 
-__all__ = ["answer_variables", "label_maps", "maps_dataset"]
+__all__ = ["EveryLabel", "answer_variables", "label_maps", "maps_dataset", "part_labels"]
+
+
+class EveryLabel(NamedTuple):
+    """What is kept of all labels where maps of a few are: whose logit is largest is a matter of all of them.
+
+    Attributes
+    ----------
+    names, bias : ndarray of shape (L,)
+        Their names, and the bias of each [logit].
+    logits : ndarray of shape (..., L)
+        Their logits, with the leading axes of the maps.
+    """
+
+    names: NDArray[Any]
+    bias: NDArray[np.floating]
+    logits: NDArray[np.floating]
+
+
+def part_labels(
+    arrays: dict[str, NDArray[Any]], chosen: NDArray[np.int64], names: NDArray[Any], bias: NDArray[np.floating]
+) -> tuple[dict[str, NDArray[Any]], EveryLabel | None]:
+    """Part the logits of the labels that have maps from those of all labels.
+
+    Parameters
+    ----------
+    arrays : dict of {str: ndarray}
+        ``logits`` of all L labels, and other arrays.
+    chosen : ndarray of int
+        Positions of the labels that have maps.
+    names, bias : ndarray of shape (L,)
+        Of all labels.
+
+    Returns
+    -------
+    arrays : dict of {str: ndarray}
+        The same, with the logits of these labels.
+    every : EveryLabel or None
+        Logits of all labels; None if all have maps, in their order.
+    """
+    if np.array_equal(chosen, np.arange(len(names))):
+        return arrays, None
+    return {**arrays, "logits": arrays["logits"][..., chosen]}, EveryLabel(names, bias, arrays["logits"])
 
 
 def maps_dataset(
@@ -22,6 +64,8 @@ def maps_dataset(
     labels: NDArray[Any],
     coords: dict[str, Any],
     how: dict[str, Any],
+    *,
+    every: EveryLabel | None = None,
 ) -> xr.Dataset:
     """Put maps of a model and what belongs to them under names, units and provenance.
 
@@ -29,7 +73,7 @@ def maps_dataset(
     ----------
     head : CAMHead
         Head of the model.
-    arrays, bias, labels, coords
+    arrays, bias, labels, coords, every
         As for `label_maps`.
     how : dict of {str: object}
         How they were made.
@@ -46,7 +90,7 @@ def maps_dataset(
         "cell_centers": "receptive fields" if head.exact_centers else "image divided evenly",
         **how,
     }
-    return label_maps(head, arrays, bias, labels, coords).assign_attrs(provenance(head, described))
+    return label_maps(head, arrays, bias, labels, coords, every=every).assign_attrs(provenance(head, described))
 
 
 def label_maps(
@@ -57,6 +101,7 @@ def label_maps(
     coords: dict[str, Any],
     *,
     place: str = "pixel",
+    every: EveryLabel | None = None,
 ) -> xr.Dataset:
     """Put maps and what belongs to them under names and units, without saying where they come from.
 
@@ -72,6 +117,8 @@ def label_maps(
         ``time`` if there is one, and ``layer`` if spikes were counted.
     place : str
         Unit of the centers.
+    every : EveryLabel, optional
+        Logits of all labels, where a part of them has maps.
 
     Returns
     -------
@@ -103,6 +150,14 @@ def label_maps(
             arrays["spike_size"],
             {"units": "quanta per step", "long_name": "sizes of the spikes of all neurons of the layer"},
         )
+    if every is not None:
+        variables["all_logits"] = (
+            (*leading, "all_label"),
+            every.logits,
+            {**units, "long_name": "logit of every label, also of those without map"},
+        )
+        variables["all_bias"] = (("all_label",), every.bias, {**units, "long_name": "bias of the readout"})
+        coords = {**coords, "all_label": every.names}
     places = {"units": place}
     names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
     coords = {
@@ -141,7 +196,8 @@ def answer_variables(
     Returns
     -------
     dict of {str: tuple}
-        ``cnn_logits`` and, if the model answers by a choice, ``answer`` and ``cnn_answer``, for `xarray.Dataset`.
+        ``cnn_logits``, ``all_cnn_logits`` if some labels are not kept, and, if the model answers by a choice,
+        ``answer`` and ``cnn_answer``, for `xarray.Dataset`.
     """
     logits = answers.cnn_logits
     moving = logits.ndim == 3
@@ -152,6 +208,8 @@ def answer_variables(
     dims = ("image", "time", "label") if moving else ("image", "label")
     attrs = {"units": "logit", "long_name": "logit of the CNN"}
     variables: dict[str, tuple[Any, ...]] = {"cnn_logits": (dims, logits[..., chosen].astype(np.float32), attrs)}
+    if not np.array_equal(chosen, np.arange(len(names))):
+        variables["all_cnn_logits"] = ((*dims[:-1], "all_label"), logits.astype(np.float32), attrs)
     if answers.spiking is not None:
         valid = names if len(names) > 1 else np.arange(2)
         by = "last step" if readout == "level" else "mean of the last half of the run"

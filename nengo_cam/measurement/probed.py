@@ -23,7 +23,7 @@ from ..models.head import CAMHead
 from .cam import class_activation_map
 from .labels import choose_labels, name_labels
 from .layouts import check_logits_shape, layout_of_head, layout_of_kernel
-from .maps_dataset import label_maps, maps_dataset
+from .maps_dataset import label_maps, maps_dataset, part_labels
 from .provenance import time_axis
 from .readings import Evidence, check_logits
 
@@ -144,11 +144,12 @@ def cam_dataset(
     chosen = choose_labels(head, labels, names, named=label_names is not None)
     if given.logits is not None:
         check_logits(Evidence(given.features, head.kernel, given.bias, given.logits, dt or 1.0, through, given.leading))
-    arrays = _map(given, chosen, keep_features)
+    arrays, every = part_labels(_map(given, chosen, keep_features), chosen, names, given.bias)
     how: dict[str, Any] = {"logits_from": "maps" if given.logits is None else "probe"}
     coords: dict[str, Any] = {}
     if dt is None:
         arrays = {name: values[:, 0] for name, values in arrays.items()}
+        every = every and every._replace(logits=every.logits[:, 0])
     else:
         n_steps = arrays["cam"].shape[1]
         coords["time"] = time_axis(n_steps, dt)
@@ -157,10 +158,10 @@ def cam_dataset(
             how["spike_kind"] = spike_kind
     about = (arrays, given.bias[chosen], names[chosen], coords)
     if isinstance(head_or_kernel, CAMHead):
-        return maps_dataset(head, *about, how)
+        return maps_dataset(head, *about, how, every=every)
     # What a kernel does not know is left out, not made up: readers take it as unknown.
     place = {"input_shape": list(head.input_shape), "cell_centers": "image divided evenly"} if head.input_shape else {}
-    dataset = label_maps(head, *about, place="pixel" if place else "cell")
+    dataset = label_maps(head, *about, place="pixel" if place else "cell", every=every)
     return dataset.assign_attrs(place, n_labels=int(head.n_labels), **how, **compat.package_versions())
 
 
@@ -214,13 +215,14 @@ def _read(features, head_or_kernel, logits, bias, map_shape, input_shape, *, tim
 
 
 def _map(given, chosen, keep_features):
-    """Make what the Dataset holds of the labels that were chosen."""
+    """Make maps of the labels that were chosen, and logits of all."""
     maps = _project(given.features, given.head.kernel[:, chosen])
     if given.logits is None:
-        logits = maps.mean(axis=tuple(range(3, maps.ndim)), dtype=float) + given.bias[chosen]
-        arrays = {"cam": maps, "logits": logits.astype(maps.dtype)}
+        # Of the pooled features, as there may be labels without maps.
+        pooled = given.features.mean(axis=tuple(range(2, given.features.ndim - 1)), dtype=float)
+        arrays = {"cam": maps, "logits": (pooled @ given.head.kernel + given.bias).astype(maps.dtype)}
     else:
-        arrays = {"cam": maps, "logits": given.logits[..., chosen].astype(_floating(given.logits), copy=False)}
+        arrays = {"cam": maps, "logits": given.logits.astype(_floating(given.logits), copy=False)}
     if keep_features:
         arrays["features"] = np.moveaxis(given.features.astype(maps.dtype, copy=False), -1, 2)
     return arrays

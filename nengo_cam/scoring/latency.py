@@ -11,6 +11,7 @@ from ..checks.parameters import is_real
 from ..exceptions import LabelError, ParameterError, ResultError
 from .agreement import get_metric
 from .positions import describe
+from .readout import every_label
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -58,7 +59,8 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None, s
     Parameters
     ----------
     spiking : xarray.Dataset
-        Made by `nengo_cam.spiking_cam`: ``logits`` (image, time, label), and ``bias`` (label) if there is one.
+        Made by `nengo_cam.spiking_cam`: ``logits`` (image, time, label), and ``bias`` (label) if there is one; those
+        of all labels (``all_logits``) where maps of some were chosen.
     classes : array_like of shape (N,), optional
         True classes, as values of the coordinate ``label``. With them the answer has to stay right.
     since : float
@@ -96,8 +98,9 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None, s
             f"spiking: expected a Dataset with the variable 'logits', got {describe(spiking)}. Pass what spiking_cam "
             "gives."
         )
-    _check_dims("spiking", "logits", spiking["logits"], ("image", "time", "label"))
-    logits = spiking["logits"].transpose("image", "time", "label")
+    given = every_label(spiking)
+    _check_dims("spiking", "logits", given, ("image", "time", "label"))
+    logits = given.transpose("image", "time", "label")
     labels, values = logits["label"].values, logits.values.astype(float)
     known = np.where(np.isnan(values), -np.inf, values)
     answers = known.argmax(axis=-1)
@@ -107,7 +110,7 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None, s
     decided = np.isfinite(largest[..., 0]) & (np.count_nonzero(known >= largest - slack, axis=-1) == 1)
     if "bias" in spiking:
         with np.errstate(invalid="ignore"):
-            decided &= (np.abs(known - spiking["bias"].values) > slack).any(axis=-1)
+            decided &= (np.abs(known - every_label(spiking, "bias").values) > slack).any(axis=-1)
     wanted = answers[:, -1] if classes is None else _positions_of(classes, labels, len(answers))
     late, times = _steps_since(since, logits["time"])
     latency = settling_time((decided & (answers == wanted[:, None]))[:, late], times)
@@ -343,7 +346,8 @@ def _of_label(measured, label):
     if unknown or not set(wanted.dims) <= {"image", "label"}:
         raise LabelError(
             f"label: not in the scores; expected labels among {labels[:20]!r}, one for all images, one for each, or "
-            f"all of them, got {unknown[:5] or wanted.dims!r}. Choose one."
+            f"all of them, got {unknown[:5] or wanted.dims!r}. Choose one of these, or measure maps of the labels "
+            "that are answered."
         )
     order = xr.DataArray(
         np.reshape([labels.index(v) for v in np.ravel(wanted.values).tolist()], wanted.shape), dims=wanted.dims

@@ -11,7 +11,15 @@ from ..exceptions import ResultError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["LEVEL_AT_STEP", "holds_level", "moving_part", "moving_steps", "reduction_of", "spike_kind_of"]
+__all__ = [
+    "LEVEL_AT_STEP",
+    "every_label",
+    "holds_level",
+    "moving_part",
+    "moving_steps",
+    "reduction_of",
+    "spike_kind_of",
+]
 
 # Steps that are shown after the last change, so that it is seen that nothing moves any more.
 _STILL_STEPS = 4
@@ -54,6 +62,33 @@ def holds_level(result: xr.Dataset | xr.DataArray) -> bool:
             f"got {readout!r}. Assign what its network has, e.g. .assign_attrs(readout='mean')."
         )
     return readout == "level"
+
+
+def every_label(result: xr.Dataset, variable: str = "logits") -> xr.DataArray:
+    """Return logits or biases of all labels that are known, also of those without a map.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        Made by `nengo_cam.spiking_cam` or `nengo_cam.rate_cam`, or from it.
+    variable : {"logits", "cnn_logits", "bias"}
+        Which variable; it has to be there.
+
+    Returns
+    -------
+    xarray.DataArray
+        With the dim ``label``: ``all_logits`` and its like if labels were chosen, otherwise the variable itself.
+
+    Examples
+    --------
+    >>> from nengo_cam.scoring.readout import every_label
+    >>> few = ncam.rate_cam(net, images, labels=[3, 5])
+    >>> few.logits.sizes["label"], every_label(few).sizes["label"]
+    (2, 10)
+    """
+    of_all = f"all_{variable}"
+    # Without coordinates of the maps' labels, which are others.
+    return result[of_all].rename(all_label="label") if of_all in result else result[variable]
 
 
 def moving_steps(spiking: xr.Dataset) -> int:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ...exceptions import ParameterError, ResultError
 from ..positions import check_positions, positions
+from ..readout import every_label
 from .alignment import align, blocks, check_maps, final_answers
 from .metrics import pearson
 from .registry import get_metric
@@ -97,7 +98,7 @@ def compare(
     }
     coords = {dim: maps.coords[dim] for dim in dims if dim in maps.coords}
     if "logits" in spiking and "logits" in rate:
-        answers = final_answers(spiking["logits"]), _answers_of(rate, maps["image"].values)
+        answers = final_answers(every_label(spiking)), _answers_of(rate, maps["image"].values)
         for name, values in zip(("spiking", "rate"), answers):
             long_name = f"final answer of the {name} network"
             coords[f"{name}_answer"] = ("image", values, {"long_name": long_name})
@@ -181,5 +182,5 @@ def _check_options(options, chosen):
 
 def _answers_of(rate, images):
     """Answers of the rate network to the given images, in their order."""
-    answers = dict(zip(rate["image"].values.tolist(), final_answers(rate["logits"])))
+    answers = dict(zip(rate["image"].values.tolist(), final_answers(every_label(rate))))
     return np.array([answers[image] for image in images.tolist()])

@@ -164,10 +164,11 @@ def smooth(spiking: xr.Dataset, synapse: Synapse | float) -> xr.Dataset:
             f"{list(spiking.data_vars)}. Pass the result of spiking_cam, or drop the logits."
         )
     # Those of the CNN have time if the input moves; the bias is that of the readout before any further training.
-    biased = [name for name in ("logits", "cnn_logits") if "time" in spiking.get(name, spiking.bias).dims]
-    caused = {name: _keep(spiking[name].astype(float) - spiking.bias, spiking[name]) for name in biased}
+    biases = {"logits": "bias", "cnn_logits": "bias", "all_logits": "all_bias", "all_cnn_logits": "all_bias"}
+    offsets = {name: spiking[bias] for name, bias in biases.items() if name in spiking and "time" in spiking[name].dims}
+    caused = {name: _keep(spiking[name].astype(float) - bias, spiking[name]) for name, bias in offsets.items()}
     result = _reduced(spiking.assign(caused), apply, f"smoothed by {name}")
-    logits = {name: (result[name] + spiking.bias).astype(_floating(spiking[name].dtype)) for name in biased}
+    logits = {name: (result[name] + bias).astype(_floating(spiking[name].dtype)) for name, bias in offsets.items()}
     return result.assign({name: _keep(values, spiking[name]) for name, values in logits.items()})
 
 
