@@ -181,6 +181,10 @@ class DepthWarning(CAMWarning):
     """Spikes of one size were asked for, and the network has more rectified layers than they carry."""
 
 
+class MovingInputWarning(CAMWarning):
+    """Input moves, and the neurons remember what was shown before: maps are late by tens of steps."""
+
+
 class SilentFeaturesWarning(CAMWarning):
     """No neuron that is pooled has spiked: the maps are zero."""
 

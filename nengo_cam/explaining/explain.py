@@ -142,12 +142,15 @@ def explain(
     head = source.head
     scale = _check_rescale(rescale)
     images = _read_images("images", images, head, scale, n_steps)
+    still = images.ndim == len(head.input_shape) + 1
     samples = images if calibrate_on is None else _read_images("calibrate_on", calibrate_on, head, scale, None)
+    if not still and samples.ndim == len(head.input_shape) + 1:
+        # Films of one frame: neurons are chosen for what will be shown, which moves.
+        samples = samples[:, None]
     names = _read_names(label_names)
     # Before anything runs.
     choose_labels(head, labels, name_labels(head, names), named=names is not None)
     net = convert(source, neurons=neurons, calibrate_on=samples, target_rate=target_rate, **options)
-    still = images.ndim == len(head.input_shape) + 1
     verification = net.verify((images if still else images[:, 0])[:_VERIFIED])
     rate = rate_cam(net, images, labels=labels, label_names=names)
     spiking = spiking_cam(

@@ -8,7 +8,7 @@ randomized models (`randomization`).
 
 What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, and how a
 network is read, the `labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the
-Dataset of maps (`maps_dataset`).
+Dataset of maps (`maps_dataset`). `lag` says which neurons are late where input moves.
 
 Arrays that users `probed` themselves become the same Dataset: their shapes tell the `layouts`, and if other `readings`
 than that give the logits, it is said what is wrong.
@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "decoding",
         "kept_steps",
         "labels",
+        "lag",
         "layouts",
         "maps_dataset",
         "predict",

@@ -26,6 +26,7 @@ from .backends import Chunk
 from .decoding import SpikeReader, distinct_steps, feature_decoder, layer_decoder, whole_counts
 from .kept_steps import KeptSteps, nearest_steps
 from .labels import choose_labels, name_labels
+from .lag import warn_of_lag
 from .maps_dataset import answer_variables, maps_dataset, part_labels
 from .provenance import time_axis
 from .recorder import Recorder, record
@@ -191,6 +192,9 @@ def spiking_cam(
         If no pooled neuron was active at any time: the maps are zero.
     InputRangeWarning
         If images lie far outside the range of the images that the network was calibrated on.
+    MovingInputWarning
+        If images move, and the neurons send spikes of one size and remember what was shown before; ``attrs["lagging"]``
+        names them, too.
 
     Examples
     --------
@@ -377,6 +381,8 @@ class CamRecorder(Recorder):
         self.step_size = math.prod(shapes["cam"])
         self._any_activity = False
         self._readout: Any = None
+        # After all that is refused.
+        self._lagging = warn_of_lag(net, run.images)
         if self._answers is not None:
             self._answers.begin(run)
 
@@ -455,6 +461,7 @@ class CamRecorder(Recorder):
             "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
             **({"chosen": net.choice} if net.choice else {}),
             "firing_rate_scales": json.dumps(net.firing_rate_scales),
+            **({"lagging": ", ".join(self._lagging)} if self._lagging else {}),
             "channels": "balanced" if net.channel_factors else "as in the model",
             **({} if self._steps is None else {"time_reduction": self._reduction}),
         }

@@ -23,7 +23,7 @@ from ..models.head import CAMHead
 from .cam import class_activation_map
 from .labels import choose_labels, name_labels
 from .layouts import check_logits_shape, layout_of_head, layout_of_kernel
-from .maps_dataset import label_maps, maps_dataset, part_labels
+from .maps_dataset import EveryLabel, label_maps, maps_dataset, part_labels
 from .provenance import time_axis
 from .readings import Evidence, check_logits
 
@@ -149,7 +149,7 @@ def cam_dataset(
     coords: dict[str, Any] = {}
     if dt is None:
         arrays = {name: values[:, 0] for name, values in arrays.items()}
-        every = every and every._replace(logits=every.logits[:, 0])
+        every = every and EveryLabel(every.names, every.bias, every.logits[:, 0])
     else:
         n_steps = arrays["cam"].shape[1]
         coords["time"] = time_axis(n_steps, dt)

@@ -141,6 +141,7 @@ def test_moving_images(small_model, images):
 
 
 @pytest.mark.parametrize("neurons", [ncam.SigmaDelta(None), ncam.IntegrateAndFire()], ids=["levels", "unit spikes"])
+@pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.MovingInputWarning")
 def test_a_film_of_moving_images_follows_the_cnn(small_model, images, neurons):
     moving = np.repeat(images[:2, None], 30, axis=1)
     moving[:, 10:] = images[2]

@@ -66,6 +66,7 @@ def test_answers_are_those_of_all_labels_by_name(net, images):
 
 @pytest.mark.parametrize("neurons", [ncam.IntegrateAndFire(), ncam.SigmaDelta(), None], ids=str)
 @pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.AnswerWarning")
+@pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.MovingInputWarning")
 def test_input_that_moves_has_an_answer_of_the_cnn_at_each_step(small_model, images, neurons):
     net = ncam.convert(small_model, neurons=neurons, scale_firing_rates=None if neurons is None else 500)
     level = not isinstance(neurons, ncam.IntegrateAndFire)
@@ -212,6 +213,7 @@ def test_of_moving_input_the_cause_is_what_neurons_remember(small_model, images,
     assert "moves" not in still.clause
 
 
+@pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.MovingInputWarning")
 def test_a_run_of_moving_input_says_so(digits_model, digits):
     """Half a run of one digit, half of another: unit spikes are late, and more of them would not help."""
     (train, _), (test, _) = digits

@@ -16,8 +16,8 @@ import nengo_cam as ncam
 from nengo_cam.exceptions import DatasetUnavailableError, MissingDependencyError, ParameterError
 from nengo_cam.models import files
 
-ROOT = pathlib.Path(__file__).parents[1]
-DATA = pathlib.Path(ncam.datasets.__file__).parent / "data"
+ROOT = pathlib.Path(__file__).parents[2]
+DATA = pathlib.Path(ncam.__file__).parent / "data"
 
 
 def test_digits_are_scikit_learns(digits):

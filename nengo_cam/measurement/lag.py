@@ -1,0 +1,90 @@
+"""Input that moves, and neurons that remember what was shown before."""
+
+from __future__ import annotations
+
+import warnings
+
+from ..checks.callers import user_stacklevel
+from ..checks.sources import CheckedImages
+from ..conversion.convert import CAMNetwork
+from ..exceptions import MovingInputWarning
+from .decoding import network_readout
+
+__all__ = ["lagging_neurons", "moves", "warn_of_lag"]
+
+
+def moves(images: CheckedImages) -> bool:
+    """Tell whether anything in images moves.
+
+    Parameters
+    ----------
+    images : CheckedImages
+        What a run is given.
+
+    Returns
+    -------
+    bool
+        Whether two frames of an image differ. Of a source, which is read later, whether it has frames.
+    """
+    if not images.moving or images.array is None:
+        return images.moving
+    return any(bool((film[1:] != film[:1]).any()) for film in images.array)
+
+
+def lagging_neurons(net: CAMNetwork) -> list[str]:
+    """Name the kinds of neurons of a network whose mean of spikes lags behind input that moves.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+
+    Returns
+    -------
+    list of str
+        Types that send spikes of one size, and whose membrane remembers without bound. Not those whose ``floor`` or
+        ``memory`` somebody has set, who knows what they wanted; nor those whose level is held at each step.
+    """
+    if network_readout(net) == "level":
+        return []
+    types = [ensemble.neuron_type for ensemble in net.spiking_layers.values()]
+    return sorted({type(neurons).__name__ for neurons in types if not _forgets(neurons)})
+
+
+def _forgets(neurons):
+    """Tell whether somebody has bounded what a neuron remembers."""
+    return any(getattr(neurons, bound, None) is not None for bound in ("floor", "memory"))
+
+
+def warn_of_lag(net: CAMNetwork, images: CheckedImages) -> list[str]:
+    """Warn, before anything runs, of neurons that show what was there some time ago.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        What will run.
+    images : CheckedImages
+        What it will be shown.
+
+    Returns
+    -------
+    list of str
+        The kinds of neurons that lag; none if nothing moves.
+
+    Warns
+    -----
+    MovingInputWarning
+        If there are some.
+    """
+    kinds = lagging_neurons(net)
+    if not kinds or not moves(images):
+        return []
+    warnings.warn(
+        f"network of {net.model.name!r}: its input moves, and {' and '.join(kinds)} neurons send spikes of one size, "
+        "whose mean remembers what was shown before: maps lag by tens of steps (docs/calibration.md). Convert with "
+        "neurons=nengo_cam.SigmaDelta(bits=2, quantum=0.1), which follow in the step that shows it, or bound what they "
+        "remember (memory=).",
+        MovingInputWarning,
+        stacklevel=user_stacklevel(),
+    )
+    return kinds
