@@ -177,6 +177,10 @@ class AnswerWarning(CAMWarning):
     """A spiking network answers otherwise than the CNN that it came from, so its maps are those of another answer."""
 
 
+class TimeStepWarning(CAMWarning):
+    """A model was made for another time step than it runs with."""
+
+
 class DepthWarning(CAMWarning):
     """Spikes of one size were asked for, and the network has more rectified layers than they carry."""
 

@@ -29,6 +29,7 @@ from ..models.head import CAMHead
 from ..models.replay import Replay
 from ..models.simplify import ReducedModel, is_half_precision, rectified_layers, reduce_model, reduced_logits
 from ..models.source import SourceModel, read_model
+from ..models.spiking_keras import has_spiking_forms, without_spikes
 from ..neurons import clipped
 from ..simulator import Simulator
 from . import layers
@@ -149,6 +150,10 @@ def convert(
     _check_neurons(neurons)
     synapse = as_synapse(synapse)
     source = read_model(model, output=output)
+    keeps_spikes = has_spiking_forms(source.model)
+    if keeps_spikes and not isinstance(neurons, str):
+        # What was asked for takes the place of the model's own spiking neurons, as of ReLU.
+        source, keeps_spikes = read_model(without_spikes(source.model)), False
     reduced = reduce_model(source)
     # Before calibration, which runs the model on all images.
     layers.check_layers(reduced.flat)
@@ -173,6 +178,8 @@ def convert(
     if not any(isinstance(ensemble.neuron_type, type(neurons)) for ensemble in converter.net.all_ensembles):
         # There is no ReLU, or swap_activations has the last word: of a choice that nothing follows is not told.
         choice = ""
+    if keeps_spikes:
+        neurons, choice = _own_spikes(converter.net, neurons, choice)
     pooling = converter.model.get_layer(head.pooling).output
     (node,) = converter.inputs.values()
     differences = {"simplified": reduced.largest_difference, "scaled": scaled.largest_difference}
@@ -347,6 +354,9 @@ class CAMNetwork:
     @property
     def rectifies_without_synapse(self) -> bool:
         """Whether several layers of spiking neurons rectify what fluctuates, an error that adds up."""
+        if has_spiking_forms(self.reduced.model):
+            # Filters are layers of the model, and where it has none, it was trained without.
+            return False
         types = [ensemble.neuron_type for ensemble in self.spiking_layers.values()] if self.adopted else [self.neurons]
         return self.synapse is None and len(self.spiking_layers) > 1 and any(map(_rectifies, types))
 
@@ -610,6 +620,13 @@ class CAMNetwork:
                 f"  TensorNodes  {', '.join(self.tensor_nodes) or 'none'}>",
             )
         )
+
+
+def _own_spikes(network, neurons, choice):
+    """Say that neurons are the model's own, and which; others of plain ReLUs have been chosen beside them."""
+    own = [e.neuron_type for e in network.all_ensembles if type(e.neuron_type) is nengo.RegularSpiking]
+    kept = "kept: RegularSpiking, the neurons of the model's SpikingActivation layers"
+    return (neurons, f"{kept}; of others {choice}") if choice else (own[0], kept)
 
 
 def _rectifies(neurons):

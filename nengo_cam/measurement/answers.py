@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..checks.parameters import CNN_MINIBATCH
 from ..checks.sources import FrameBatches
-from ..conversion.choosing import AUTO, UNIT_LAYERS, choose_neurons
+from ..conversion.choosing import AUTO, HELD_QUANTUM, UNIT_LAYERS, choose_neurons
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import spiked_tensor_nodes
 from ..exceptions import AnswerWarning
+from ..models.spiking_keras import has_spiking_forms
 from ..neurons import IntegrateAndFire, SigmaDelta
 from .backends import Chunk
 from .decoding import network_readout
@@ -239,6 +240,14 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
     if net.adopted:
         return _cause_in_converter(net, n_steps=n_steps, dt=dt)
+    if has_spiking_forms(net.reduced.model):
+        return Cause(
+            f"its SpikingActivation layers fire as often as their activations say [Hz], and {n_steps} steps are "
+            f"{n_steps * dt:g} s, so that weak activity has not told itself",
+            {},
+            instead="Raise n_steps, or replace these neurons: convert with "
+            f"neurons=nengo_cam.SigmaDelta(bits=2, quantum={HELD_QUANTUM}), calibrate_on=images",
+        )
     if net.rectifies_without_synapse:
         return Cause(f"{kind} rectifies its input at every step", {"neurons": AUTO})
     if isinstance(net.neurons, SigmaDelta):

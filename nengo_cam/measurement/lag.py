@@ -8,6 +8,7 @@ from ..checks.callers import user_stacklevel
 from ..checks.sources import CheckedImages
 from ..conversion.convert import CAMNetwork
 from ..exceptions import MovingInputWarning
+from ..models.spiking_keras import has_spiking_forms
 from .decoding import network_readout
 
 __all__ = ["lagging_neurons", "moves", "warn_of_lag"]
@@ -45,7 +46,8 @@ def lagging_neurons(net: CAMNetwork) -> list[str]:
         Types that send spikes of one size, and whose membrane remembers without bound. Not those whose ``floor`` or
         ``memory`` somebody has set, who knows what they wanted; nor those whose level is held at each step.
     """
-    if network_readout(net) == "level":
+    # Of a model of KerasSpiking the neurons are what it was trained with.
+    if network_readout(net) == "level" or has_spiking_forms(net.reduced.model):
         return []
     types = [ensemble.neuron_type for ensemble in net.spiking_layers.values()]
     return sorted({type(neurons).__name__ for neurons in types if not _forgets(neurons)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ from ..checks.callers import user_stacklevel
 from ..checks.parameters import RUN_MINIBATCH, check_count
 from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
-from ..exceptions import SimulatorError
+from ..exceptions import SimulatorError, TimeStepWarning
+from ..models.spiking_keras import time_step_of
 from .arguments import check_run
 from .backends import Chunk, open_backend
 from .decoding import choose_layers, network_readout, spike_kinds
@@ -113,6 +115,7 @@ class Run:
         if self.images.array is not None:
             net.warn_of_range(self.images.array, stacklevel=stacklevel)
         self.backend: Any = None
+        _warn_of_time_step(net, dt)
         self._simulator = simulator
         self._minibatch_size = minibatch_size or min(len(self.images), RUN_MINIBATCH)
         self._seed = seed
@@ -233,3 +236,15 @@ class Run:
             "readout": self.readout,
             "spike_kind": spike_kinds(self.net),
         }
+
+
+def _warn_of_time_step(net: CAMNetwork, dt: float) -> None:
+    """Say that layers of KerasSpiking were made for other steps: their spikes and filters would be others there."""
+    own = time_step_of(net.reduced.model)
+    if own is not None and not np.isclose(own, dt, rtol=1e-6, atol=0):
+        warnings.warn(
+            f"network of {net.model.name!r}: its spikes and filters were made for steps of {own:g} s, and it runs in "
+            f"steps of {dt:g} s, as no model of KerasSpiking would. Pass dt={own:g}.",
+            TimeStepWarning,
+            stacklevel=user_stacklevel(),
+        )

@@ -1,6 +1,6 @@
 """A Keras model: read, rewritten, described.
 
-`files` reads models and images from files, `keras3` rebuilds models of Keras 3. `source` reads a model once, for all
+`files` reads models and images from files, `keras3` rebuilds models of Keras 3 and `spiking_keras` of KerasSpiking.
 who ask about it: `graph` sees it as a flat list of layer calls, `operator_layers` the operators in it as layers,
 `affine` factors and offsets of channels; `head` finds features, pooling and readout, `geometry` where in the image the
 cells of a map look. `simplify` reduces a model to what inference needs and brings its channels to one range, `replay`
@@ -25,5 +25,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "replay",
         "simplify",
         "source",
+        "spiking_keras",
     ],
 )

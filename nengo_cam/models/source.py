@@ -14,6 +14,7 @@ from ..exceptions import HeadError
 from .graph import FlatModel, check_model, flatten
 from .head import CAMHead, HeadCalls, describe_head, locate_head
 from .keras3 import as_keras2
+from .spiking_keras import frame_model, is_keras_spiking
 
 __all__ = ["SourceModel", "find_head", "read_model", "select_output"]
 
@@ -50,8 +51,8 @@ def read_model(model: Any, *, output: int | str | None = None) -> SourceModel:
     Parameters
     ----------
     model : tf.keras.Model, keras.Model or SourceModel
-        Functional or built Sequential model with one input; one of Keras 3 is rebuilt with Keras 2. What has been read
-        already is passed through.
+        Functional or built Sequential model with one input; one of Keras 3 is rebuilt with Keras 2, and one of
+        KerasSpiking for one frame (`nengo_cam.models.spiking_keras`). What has been read already is passed through.
     output : int or str, optional
         Which output, by number or by the name of its layer, if the model has several.
 
@@ -159,7 +160,7 @@ def select_output(model: Any, output: int | str | None) -> Any:
     check_model(model)
     names = list(model.output_names)
     if output is None and len(names) == 1:
-        return model
+        return _of_a_frame(model)
     chosen: Any = names.index(output) if output in names else output
     is_number = isinstance(chosen, numbers.Integral) and not isinstance(chosen, bool)
     if not is_number or not 0 <= chosen < len(names):
@@ -167,4 +168,9 @@ def select_output(model: Any, output: int | str | None) -> Any:
             f"model {model.name!r}: it has {len(names)} outputs; expected output=, one of {names} or its number, got "
             f"{output!r}. Name the output to explain."
         )
-    return compat.import_tensorflow().keras.Model(model.inputs, model.outputs[chosen], name=model.name)
+    return _of_a_frame(compat.import_tensorflow().keras.Model(model.inputs, model.outputs[chosen], name=model.name))
+
+
+def _of_a_frame(model):
+    """Take the axis of time off a model of KerasSpiking; others are what they are."""
+    return frame_model(model) if is_keras_spiking(model) else model

@@ -1,7 +1,8 @@
 """Converters for Keras layers that `nengo_dl.Converter` does not convert, or not well.
 
-``base`` holds their registry and how they connect; ``convolutions``, ``pooling``, ``rearranging``, ``activations`` and
-``fallback`` the converters; ``unsupported`` the layers that have no form as a spiking network.
+``base`` holds their registry and how they connect; ``convolutions``, ``pooling``, ``rearranging``, ``activations``,
+``spiking`` (of KerasSpiking's layers) and ``fallback`` the converters; ``unsupported`` the layers that have no form as
+a spiking network.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 
 from ... import compat
 from ...models.simplify import clipped_relu
+from ...models.spiking_keras import spiking_forms
 from ...neurons import ClippedRectifiedLinear
 from . import convolutions, fallback, pooling, rearranging
 from .activations import ConvertClippedReLU, rate_form
 from .base import CONVERTERS
+from .spiking import ConvertFilterForm, ConvertSpikingForm
 from .unsupported import check_layers
 
 __all__ = ["check_layers", "convolutions", "fallback", "pooling", "rate_form", "rearranging", "registered"]
@@ -36,6 +39,8 @@ def registered() -> Iterator[None]:
     for name, converter in CONVERTERS.items():
         converters[None if name is None else getattr(tf.keras.layers, name)] = converter
     converters[clipped_relu()] = ConvertClippedReLU
+    converters[spiking_forms().activation] = ConvertSpikingForm
+    converters[spiking_forms().filter] = ConvertFilterForm
     activations[tf.nn.relu6] = ClippedRectifiedLinear(6)
     try:
         yield

@@ -1,0 +1,232 @@
+"""Models of KerasSpiking against KerasSpiking itself, layer by layer and over time."""
+
+import pickle
+import warnings
+
+import nengo
+import numpy as np
+import pytest
+
+import nengo_cam as ncam
+from nengo_cam.compat import import_nengo_dl
+from nengo_cam.conversion.layers.spiking import ElementwiseFilter
+from nengo_cam.exceptions import HeadError, TimeStepWarning, UnsupportedModelError
+
+ks = pytest.importorskip("keras_spiking")
+STEPS = 25
+SIMULATORS = {"ours": ncam.Simulator, "nengo_dl": import_nengo_dl().Simulator, "nengo": nengo.Simulator}
+
+
+def spread(layer, values, rng):
+    """Give a filter a time constant or a first level for each element, as training does."""
+    cell = layer.layer.cell
+    for variable, (low, high) in zip((cell.tau, cell.initial_level), values):
+        variable.assign(rng.uniform(low, high, variable.shape))
+
+
+def build(tf, *, filters=("lowpass",), trained=False, tail="steps", shape=(8, 6, 2), flat=False, direct=False):
+    """A model of three convolutions with spikes: rates are in Hz, so weights are large."""
+    tf.keras.utils.set_random_seed(5)
+    layers, rng = tf.keras.layers, np.random.default_rng(5)
+    wrap = (lambda layer: layer) if direct else layers.TimeDistributed
+    x = inputs = tf.keras.Input((None, int(np.prod(shape))) if flat else (None, *shape))
+    if flat:
+        x = layers.Reshape((-1, *shape))(x)
+    features = None
+    for number, width in enumerate((4, 5, 6)):
+        kernel = tf.keras.initializers.HeNormal(seed=number)
+        x = wrap(layers.Conv2D(width, 3, padding="same", kernel_initializer=kernel, name=f"conv{number}"))(x)
+        # Some hundred Hz, and of the next layers again, as each passes on what it is given.
+        x = wrap(layers.Rescaling(200.0 if number == 0 else 1.0, 5.0))(x)
+        x = ks.SpikingActivation("relu", seed=7 + number, name=f"spikes{number}")(x)
+        for kind in filters if number == 2 else filters[:1]:
+            layer = (ks.Lowpass if kind == "lowpass" else ks.Alpha)(0.006, name=f"{kind}{number}")
+            x = layer(x)
+            if trained:
+                spread(layer, ((0.002, 0.02), (0.0, 30.0)), rng)
+    features = x
+    x = layers.TimeDistributed(layers.GlobalAveragePooling2D())(x)
+    if tail == "mean before":
+        x = layers.GlobalAveragePooling1D()(x)
+    x = layers.Dense(3, name="readout")(x)
+    if tail == "mean behind":
+        x = layers.GlobalAveragePooling1D()(x)
+    if tail == "softmax":
+        x = layers.Softmax()(layers.GlobalAveragePooling1D()(x))
+    model = tf.keras.Model(inputs, x, name="spiking")
+    return model, tf.keras.Model(inputs, features)
+
+
+def expected_maps(tf, model, features, images, steps=STEPS):
+    """Features of KerasSpiking at each step, image by image, and their product with the readout's kernel."""
+    kernel, bias = model.get_layer("readout").get_weights()
+    found = []
+    for image in images:
+        film = image if image.ndim == 4 else np.repeat(image[None], steps, axis=0)
+        film = film.reshape((1, len(film), *features.input_shape[2:]))
+        found.append(features(tf.constant(film, tf.float32), training=False).numpy()[0])
+    found = np.array(found)
+    return np.einsum("ntyxk,kl->ntlyx", found, kernel), found.mean(axis=(2, 3)) @ kernel + bias
+
+
+def close(ours, theirs, tolerance=1e-5):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+
+
+CASES = {
+    "lowpass": {},
+    "alpha": {"filters": ("alpha",)},
+    "both": {"filters": ("lowpass", "alpha")},
+    "no filter": {"filters": ()},
+    "trained": {"trained": True},
+    "trained alpha": {"trained": True, "filters": ("alpha", "lowpass")},
+    "mean before the readout": {"tail": "mean before"},
+    "mean behind the readout": {"tail": "mean behind"},
+    "softmax": {"tail": "softmax"},
+    "flat frames": {"flat": True},
+    "without TimeDistributed": {"direct": True},
+}
+
+
+@pytest.mark.parametrize("simulator", list(SIMULATORS))
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_maps_are_those_of_keras_spikings_features(tf, images, simulator, options):
+    model, features = build(tf, **options)
+    maps, logits = expected_maps(tf, model, features, images[:2])
+    net = ncam.convert(model)
+    shown = images[:2].reshape((2, *net.head.input_shape))
+    found = ncam.spiking_cam(
+        net, shown, n_steps=STEPS, simulator=SIMULATORS[simulator], progress_bar=False, check_answers=False
+    )
+    # Spikes have a size of a thousand: were one of them at another step, no tolerance would hide it.
+    close(found.cam.values, maps, 2e-5)
+    close(found.logits.values, logits, 2e-5)
+    assert ncam.completeness_error(found) < 1e-5
+    assert not net.tensor_nodes
+
+
+def test_moving_input(tf, images):
+    model, features = build(tf)
+    films = np.stack([images[[0, 1, 2, 3, 4]].repeat(5, axis=0), images[[2, 1, 2, 1, 2]].repeat(5, axis=0)])
+    maps, _ = expected_maps(tf, model, features, films)
+    found = ncam.spiking_cam(ncam.convert(model), films, n_steps=STEPS, progress_bar=False, check_answers=False)
+    close(found.cam.values, maps, 2e-5)
+
+
+def test_rates_are_those_of_the_activations(tf, images):
+    """`rate_cam`, verification and `neurons=None` are without spikes; the mean of spikes comes to them."""
+    model, _ = build(tf)
+    layers = tf.keras.layers
+    x = inputs = tf.keras.Input((8, 6, 2))
+    for number in range(3):
+        x = layers.Conv2D(4 + number, 3, padding="same", name=f"conv{number}")(x)
+        x = layers.ReLU()(layers.Rescaling(200.0 if number == 0 else 1.0, 5.0)(x))
+    plain = tf.keras.Model(inputs, layers.Dense(3, name="readout")(layers.GlobalAveragePooling2D()(x)))
+    for number in range(3):
+        wrapper = next(layer for layer in model.layers if getattr(layer, "layer", layer).name == f"conv{number}")
+        plain.get_layer(f"conv{number}").set_weights(wrapper.get_weights())
+    plain.get_layer("readout").set_weights(model.get_layer("readout").get_weights())
+    expected = ncam.rate_cam(plain, images)
+    net = ncam.convert(model)
+    for found in (ncam.rate_cam(model, images), ncam.rate_cam(net, images)):
+        close(found.cam.values, expected.cam.values)
+    assert net.verify(images).cam_difference < 1e-5
+    still = ncam.spiking_cam(ncam.convert(model, neurons=None), images, n_steps=2, progress_bar=False)
+    close(still.cam.values[:, -1], expected.cam.values)
+    long = ncam.cumulative(ncam.spiking_cam(net, images, n_steps=400, progress_bar=False))
+    # Neurons that rectify input which fluctuates fire more than their mean input asks for.
+    close(long.logits.values[:, -1], expected.logits.values, 0.2)
+
+
+def test_neurons_that_are_asked_for_take_their_place(tf, images):
+    model, _ = build(tf)
+    kept = ncam.convert(model)
+    assert kept.choice.startswith("kept: RegularSpiking")
+    assert {type(e.neuron_type) for e in kept.spiking_layers.values()} == {nengo.RegularSpiking}
+    assert list(kept.spiking_layers) == ["spikes0", "spikes1", "spikes2"]
+    asked = ncam.convert(model, neurons=ncam.SigmaDelta(), calibrate_on=images)
+    assert {type(e.neuron_type) for e in asked.spiking_layers.values()} == {ncam.SigmaDelta}
+    rate = ncam.rate_cam(asked, images)
+    close(
+        ncam.spiking_cam(asked, images, n_steps=30, progress_bar=False).logits.values[:, -1], rate.logits.values, 0.02
+    )
+
+
+def test_everything_else_takes_such_networks(tf, images):
+    model, _ = build(tf)
+    net = ncam.convert(model)
+    report = ncam.measure_activity(net, images, n_steps=20, progress_bar=False)
+    assert float(report.dataset.max_rate.sel(layer="spikes0")) > 10
+    assert "RegularSpiking" in str(net.report)
+    spiking = ncam.spiking_cam(net, images, n_steps=20, count_spikes=True, seed=0, progress_bar=False)
+    again = pickle.loads(pickle.dumps(net))
+    repeated = ncam.spiking_cam(again, images, n_steps=20, count_spikes=True, seed=0, progress_bar=False)
+    np.testing.assert_array_equal(spiking.cam, repeated.cam)
+    assert (spiking.spike_count.sum("time") > 0).all()
+
+
+def test_another_time_step_is_said(tf, images):
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((None, 8, 6, 2))
+    x = layers.TimeDistributed(layers.Conv2D(4, 3))(inputs)
+    x = layers.TimeDistributed(layers.Rescaling(1.0, 900.0))(x)
+    x = ks.SpikingActivation("relu", dt=0.002)(x)
+    x = layers.TimeDistributed(layers.GlobalAveragePooling2D())(x)
+    net = ncam.convert(tf.keras.Model(inputs, layers.Dense(3)(x)))
+    with pytest.warns(TimeStepWarning, match="made for steps of 0.002 s.*dt=0.002"):
+        ncam.spiking_cam(net, images, n_steps=2, progress_bar=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TimeStepWarning)
+        ncam.spiking_cam(net, images, n_steps=2, dt=0.002, progress_bar=False)
+
+
+def wrong(tf, kind):
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((5, 8, 6, 2))
+    x = layers.TimeDistributed(layers.Conv2D(4, 3))(inputs)
+    if kind == "activation":
+        x = ks.SpikingActivation("elu")(x)
+    else:
+        x = ks.SpikingActivation("relu", time_major=kind == "time_major")(x)
+    if kind == "mixes":
+        x = layers.Conv3D(4, 3)(x)
+    x = layers.TimeDistributed(layers.GlobalAveragePooling2D())(x)
+    if kind == "recurrent":
+        x = layers.GRU(4, return_sequences=True)(x)
+    if kind == "flatten":
+        x = layers.Flatten()(x)
+    return tf.keras.Model(inputs, layers.Dense(3)(x))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("mixes", "Conv3D .* may mix steps"),
+        ("recurrent", "GRU .* may mix steps"),
+        ("flatten", "Flatten .* may mix steps"),
+        ("time_major", "has time_major=True"),
+        ("activation", "no neurons have the rates of 'elu'"),
+    ],
+)
+def test_what_has_no_form_is_named(tf, kind, message):
+    with pytest.raises(UnsupportedModelError, match=message):
+        ncam.convert(wrong(tf, kind))
+
+
+def test_a_model_without_a_head(tf):
+    inputs = tf.keras.Input((None, 10))
+    model = tf.keras.Model(inputs, ks.SpikingActivation("relu")(inputs))
+    with pytest.raises(HeadError, match="no readout was found"):
+        ncam.convert(model)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_filter_of_one_time_constant_is_nengos(order):
+    """The process for trained filters against Nengo's own, where all elements are alike."""
+    signal = np.random.default_rng(0).normal(size=(40, 3))
+    ours = ElementwiseFilter(order, [0.004])
+    state = ours.make_state((3,), (3,), 0.001, dtype=float)
+    step = ours.make_step((3,), (3,), 0.001, None, state)
+    found = np.array([np.array(step(0, u)) for u in signal])
+    nengos = (nengo.Lowpass if order == 1 else nengo.Alpha)(0.004).filt(signal, dt=0.001, y0=0)
+    np.testing.assert_allclose(found, nengos, atol=1e-12)
