@@ -6,6 +6,7 @@ neurons it is. What is added to it are probes, where there are none of the right
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import nengo
@@ -13,6 +14,7 @@ import numpy as np
 
 from .. import compat
 from ..exceptions import HeadError, ModelTypeError, ParameterError, UnsupportedModelError
+from ..models.coordinates import name_places
 from ..models.head import locate_head
 from ..models.simplify import ReducedModel, max_value_of, reduce_head
 from ..models.source import SourceModel, read_model
@@ -25,7 +27,7 @@ __all__ = ["from_converter"]
 _OPTIONS = ("allow_fallback", "inference_only", "max_to_avg_pool", "split_shared_weights")
 
 
-def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
+def from_converter(converter: Any, *, model: Any = None, coords: Mapping[str, Any] | None = None) -> CAMNetwork:
     """Read class-activation maps from a network that you converted yourself, with ``nengo_dl.Converter``.
 
     Features, pooling and readout are found in the network, and neurons, synapses and weights are those that it has:
@@ -44,6 +46,9 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
         Where ``converter.model`` is not the model whose head is meant: one made of its layers, such as
         ``tf.keras.Model(converter.model.inputs, converter.model.outputs[1])`` if it has several outputs.
 
+    coords : mapping of {str: sequence}, optional
+        What rows and columns of the input are called, as for `nengo_cam.convert`.
+
     Returns
     -------
     CAMNetwork
@@ -61,7 +66,7 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
         between pooling and logits, has its channels first, or has connections in its head that are not the model's; or
         if a layer has no inference form.
     ParameterError
-        If it was converted with ``temporal_model=True``.
+        If it was converted with ``temporal_model=True``, or ``coords`` do not fit the input.
 
     Examples
     --------
@@ -94,7 +99,7 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
     _check_head(source)
     objects = _find_objects(converter, source)
     reduced = reduce_head(source)
-    calls, head = source.calls, reduced.head
+    calls, head = source.calls, name_places(reduced.head, coords)
     numbers = {id(call): number for number, call in enumerate(source.flat.calls)}
     pooling, readout = (objects[numbers[id(call)]] for call in (calls.pooling, calls.readout))
     named = _by_name(source, reduced, objects)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nengo
@@ -25,6 +25,7 @@ from ..exceptions import (
     UnsupportedModelError,
     VerificationError,
 )
+from ..models.coordinates import name_places
 from ..models.head import CAMHead
 from ..models.replay import Replay
 from ..models.simplify import ReducedModel, is_half_precision, rectified_layers, reduce_model, reduced_logits
@@ -54,6 +55,7 @@ def convert(
     balance: bool = True,
     synapse: nengo.synapses.Synapse | float | None = None,
     output: int | str | None = None,
+    coords: Mapping[str, Any] | None = None,
     **converter_options: Any,
 ) -> CAMNetwork:
     """Convert a Keras CNN with a GAP head to a Nengo network, with probes for its class-activation maps.
@@ -94,6 +96,10 @@ def convert(
         Filter on the output of all neurons; a float is the time constant of a lowpass filter [s].
     output : int or str, optional
         Which output to convert, by number or by the name of its layer, if the model has several.
+    coords : mapping of {str: sequence}, optional
+        What rows and columns are called where the input is no picture: ``{"y": frequencies, "x": times}``, a number or
+        a name for each pixel of an axis. Results have them as coordinates, with pixels beside them (``y_pixel``), and
+        figures as ticks.
     **converter_options
         Further options of ``nengo_dl.Converter``: ``allow_fallback``, ``inference_only``, ``max_to_avg_pool``,
         ``split_shared_weights``, ``swap_activations``.
@@ -155,6 +161,8 @@ def convert(
         # What was asked for takes the place of the model's own spiking neurons, as of ReLU.
         source, keeps_spikes = read_model(without_spikes(source.model)), False
     reduced = reduce_model(source)
+    # Of a user's own before anything is computed.
+    coordinates = name_places(source.head, coords).coordinates
     # Before calibration, which runs the model on all images.
     layers.check_layers(reduced.flat)
     head = reduced.head
@@ -189,7 +197,7 @@ def convert(
         reduced=scaled.reduced,
         objects={name: converter.layers[scaled.reduced.output(name)] for name in scaled.reduced.flat.call_names},
         model=source.model,
-        head=scaled.reduced.head,
+        head=dataclasses.replace(scaled.reduced.head, coordinates=coordinates),
         neurons=neurons,
         synapse=synapse,
         firing_rate_scales=scaled.scales,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..checks.parameters import CNN_MINIBATCH, check_count, check_positive
 from ..checks.sources import CheckedImages, Images
 from ..conversion.convert import CAMNetwork
 from ..exceptions import ChannelMismatchError, ImageError, ParameterError, SilentFeaturesWarning
+from ..models.coordinates import name_places
 from ..models.simplify import features_and_logits, reduce_model
 from ..models.source import read_model
 from ..simulator import Simulator
@@ -230,6 +231,7 @@ def rate_cam(
     dt: float = 0.001,
     minibatch_size: int = CNN_MINIBATCH,
     output: int | str | None = None,
+    coords: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Compute the class-activation maps of the CNN itself, without spikes.
 
@@ -248,6 +250,8 @@ def rate_cam(
         Images that run at a time.
     output : int or str, optional
         Which output of a Keras model, by number or by the name of its layer, if it has several.
+    coords : mapping of {str: sequence}, optional
+        What rows and columns of the input of a Keras model are called, as for `nengo_cam.convert`.
 
     Returns
     -------
@@ -275,14 +279,16 @@ def rate_cam(
     check_count("minibatch_size", minibatch_size)
     check_positive("dt", dt, unit="seconds")
     if isinstance(net_or_model, CAMNetwork):
-        if output is not None:
-            raise ParameterError(
-                f"output: a converted network has one; expected None, got {output!r}. Choose it in nengo_cam.convert."
-            )
+        for name, value in (("output", output), ("coords", coords)):
+            if value is not None:
+                raise ParameterError(
+                    f"{name}: a converted network has it already; expected None, got {value!r}. Choose it in "
+                    "nengo_cam.convert."
+                )
         model, head = net_or_model.reduced.model, net_or_model.head
     else:
         reduced = reduce_model(read_model(net_or_model, output=output))
-        model, head = reduced.model, reduced.head
+        model, head = reduced.model, name_places(reduced.head, coords)
     checked = CheckedImages(images, head.input_shape)
     names = name_labels(head, label_names)
     chosen = choose_labels(head, labels, names, named=label_names is not None)

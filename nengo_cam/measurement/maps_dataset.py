@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..models.coordinates import at_centers
 from ..models.head import CAMHead
 from .answers import Answers
 from .provenance import provenance
@@ -123,7 +125,7 @@ def label_maps(
     Returns
     -------
     xarray.Dataset
-        See `nengo_cam.spiking_cam`; no attributes.
+        See `nengo_cam.spiking_cam`; no attributes but ``coords``, if the user named rows or columns.
     """
     leading = ("image", "time") if "time" in coords else ("image",)
     units = {"units": "logit"}
@@ -158,15 +160,29 @@ def label_maps(
         )
         variables["all_bias"] = (("all_label",), every.bias, {**units, "long_name": "bias of the readout"})
         coords = {**coords, "all_label": every.names}
-    places = {"units": place}
-    names = {dim: {"long_name": name} for dim, name in (("z", "plane"), ("y", "row"), ("x", "column"))}
     coords = {
         "image": np.arange(len(arrays["logits"])),
         **coords,
         "label": labels,
-        **{dim: (dim, centers, {**places, **names[dim]}) for dim, centers in zip(head.dims, head.centers)},
+        **_places(head, place),
     }
-    return xr.Dataset(variables, coords)
+    # What figures write at places between cells, and at pixels that no cell is centered on.
+    given = {dim: values.tolist() for dim, values in head.coordinates.items()}
+    return xr.Dataset(variables, coords, {"coords": json.dumps(given)} if given else None)
+
+
+def _places(head: CAMHead, unit: str) -> dict[str, Any]:
+    """Say where cells are centered: in pixels, or by the user's coordinates with pixels beside them."""
+    coords: dict[str, Any] = {}
+    names = {"z": "plane", "y": "row", "x": "column"}
+    for dim, centers in zip(head.dims, head.centers):
+        about = {"units": unit, "long_name": names[dim]}
+        if dim in head.coordinates:
+            coords[dim] = (dim, at_centers(head.coordinates[dim], centers), {"long_name": names[dim]})
+            coords[f"{dim}_pixel"] = (dim, centers, about)
+        else:
+            coords[dim] = (dim, centers, about)
+    return coords
 
 
 def answer_variables(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import nengo
@@ -18,6 +18,7 @@ from ..checks.memory import check_room
 from ..checks.parameters import check_positive, is_whole
 from ..conversion.convert import as_synapse
 from ..exceptions import LayoutError, ParameterError, SilentFeaturesWarning
+from ..models.coordinates import name_places
 from ..models.geometry import Grid
 from ..models.head import CAMHead
 from .cam import class_activation_map
@@ -44,6 +45,7 @@ def cam_dataset(
     input_shape: Sequence[int] | None = None,
     labels: int | str | Sequence[int | str] | None = None,
     label_names: Sequence[str] | None = None,
+    coords: Mapping[str, Any] | None = None,
     readout: Literal["mean", "level"] = "mean",
     spike_kind: str | None = None,
     keep_features: bool = False,
@@ -85,6 +87,8 @@ def cam_dataset(
         Labels to map, by index or name. Default: all.
     label_names : sequence of str, optional
         Names of all L labels.
+    coords : mapping of {str: sequence}, optional
+        What rows and columns of the input are called, as for `nengo_cam.convert`; with a head or ``input_shape``.
     readout : {"mean", "level"}
         "mean" if maps are to be averaged over time, as those of spikes; "level" if a step is an estimate by itself, as
         with `nengo_cam.SigmaDelta` or neurons that do not spike.
@@ -139,24 +143,24 @@ def cam_dataset(
     _check_options(dt, synapse, readout, spike_kind)
     through = as_synapse(synapse)
     given = _read(features, head_or_kernel, logits, bias, map_shape, input_shape, timed=dt is not None)
-    head = given.head
+    head = _with_coordinates(given.head, coords)
     names = name_labels(head, label_names)
     chosen = choose_labels(head, labels, names, named=label_names is not None)
     if given.logits is not None:
         check_logits(Evidence(given.features, head.kernel, given.bias, given.logits, dt or 1.0, through, given.leading))
     arrays, every = part_labels(_map(given, chosen, keep_features), chosen, names, given.bias)
     how: dict[str, Any] = {"logits_from": "maps" if given.logits is None else "probe"}
-    coords: dict[str, Any] = {}
+    axes: dict[str, Any] = {}
     if dt is None:
         arrays = {name: values[:, 0] for name, values in arrays.items()}
         every = every and EveryLabel(every.names, every.bias, every.logits[:, 0])
     else:
         n_steps = arrays["cam"].shape[1]
-        coords["time"] = time_axis(n_steps, dt)
+        axes["time"] = time_axis(n_steps, dt)
         how.update(dt=float(dt), readout=readout, n_steps=n_steps, synapse=str(through))
         if spike_kind is not None:
             how["spike_kind"] = spike_kind
-    about = (arrays, given.bias[chosen], names[chosen], coords)
+    about = (arrays, given.bias[chosen], names[chosen], axes)
     if isinstance(head_or_kernel, CAMHead):
         return maps_dataset(head, *about, how, every=every)
     # What a kernel does not know is left out, not made up: readers take it as unknown.
@@ -226,6 +230,15 @@ def _map(given, chosen, keep_features):
     if keep_features:
         arrays["features"] = np.moveaxis(given.features.astype(maps.dtype, copy=False), -1, 2)
     return arrays
+
+
+def _with_coordinates(head, coords):
+    if coords is not None and not head.input_shape:
+        raise ParameterError(
+            f"coords: they are of the pixels of the input, whose number a kernel does not know; expected input_shape, "
+            f"got None beside {sorted(map(str, coords))}. Pass it."
+        )
+    return name_places(head, coords)
 
 
 def _check_options(dt, synapse, readout, spike_kind):

@@ -83,6 +83,8 @@ class CAMHead:
         is 0.
     exact_centers : bool
         Whether ``centers`` follow from the layers; otherwise the cells divide the image evenly.
+    coordinates : dict of {str: ndarray}
+        Of ``coords`` of `nengo_cam.convert`: what the user calls the pixels along an axis. Empty if they are pixels.
     """
 
     model: str
@@ -96,6 +98,7 @@ class CAMHead:
     map_shape: tuple
     centers: tuple = dataclasses.field(repr=False, compare=False)
     exact_centers: bool = True
+    coordinates: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ...exceptions import ResultError
-from ..positions import describe, positions, remedy_of_arrays
+from ..positions import describe, pixel_centers, positions, remedy_of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +79,11 @@ def align(maps: xr.DataArray, references: xr.DataArray) -> xr.DataArray:
         If an image or a label of the maps has no reference, or positions or times differ.
     """
     for dim in positions(maps) + [dim for dim in ("time",) if dim in references.dims]:
-        ours = maps[dim].values if dim in maps.dims else None
-        theirs = references[dim].values if dim in references.dims else None
+        # Rows and columns by where they are in the image, which names of the user's do not change.
+        ours, theirs = (
+            (cams[dim].values if dim == "time" else pixel_centers(cams, dim)) if dim in cams.dims else None
+            for cams in (maps, references)
+        )
         if ours is None or theirs is None or ours.shape != theirs.shape or not np.allclose(ours, theirs):
             raise ResultError(
                 f"rate: its {dim!r} differs from that of spiking; expected {_brief(ours)}, got {_brief(theirs)}. "
