@@ -25,6 +25,8 @@ ncam.compat.quiet_tensorflow()
 SYNAPSE, TAU = 0.01, 0.02
 #: How fast the gaze moves [1/s]: after 1 / SPEED the way to the digit is a third as long.
 SPEED = 20
+#: Steps from one frame of the film to the next, and from one map that is kept.
+STRIDE = 4
 
 
 def parse(arguments):
@@ -66,13 +68,15 @@ class Eye:
         self.ways = [centers - (self.window - 1) / 2 for centers in self.cam.centers]
 
         # The image comes from the eye now, and not from outside.
-        self.cnn.input.size_in = input_size
+        self.cnn.input.size_in, self.cnn.input.size_out = input_size, None
         self.cnn.input.output = None
         with self.cnn.net:
             self.scene = nengo.Node(np.zeros(size * size))
             self.wanted = nengo.Node(np.zeros(n_labels))
             gaze = nengo.Node(size_in=2)
-            view = nengo.Node(lambda t, x: self.look(x[2:], x[:2]).ravel(), size_in=2 + size * size, size_out=input_size)
+            view = nengo.Node(
+                lambda t, x: self.look(x[2:], x[:2]).ravel(), size_in=2 + size * size, size_out=input_size
+            )
             pull = nengo.Node(lambda t, x: self.way(x[n_labels:], x[:n_labels]), size_in=n_labels + self.cam.size_out)
             nengo.Connection(gaze, view[:2], synapse=None)
             nengo.Connection(self.scene, view[2:], synapse=None)
@@ -83,6 +87,7 @@ class Eye:
             nengo.Connection(gaze, gaze, synapse=TAU)
             nengo.Connection(pull, gaze, synapse=TAU, transform=TAU * SPEED)
             self.gaze = nengo.Probe(gaze)
+            self.maps = nengo.Probe(self.cam, sample_every=STRIDE / 1000)
 
     def look(self, scene, gaze):
         """Cut the window around a gaze out of a scene; beyond the scene all is black."""
@@ -93,9 +98,14 @@ class Eye:
     def way(self, output, wanted):
         """Find the way from the middle of the window to where the map of a label is strongest [pixel]."""
         # A digit covers some 3 x 3 cells, which a line that happens to look alike does not.
-        strength = uniform_filter(self.cam.maps(output)[wanted.argmax()], 3, mode="constant")
+        strength = uniform_filter(self.cam.maps(output)[wanted.argmax()], 3, mode="constant").clip(0)
         row, column = np.unravel_index(strength.argmax(), strength.shape)
-        return [self.ways[0][row], self.ways[1][column]] if strength[row, column] > 0 else [0, 0]
+        near = np.pad(strength, 1)[row : row + 3, column : column + 3]
+        if not near.any():
+            return [0, 0]
+        # A cell is four pixels wide; where the weight of those around lies is a finer aim.
+        places = row + near.sum(axis=1) @ [-1, 0, 1] / near.sum(), column + near.sum(axis=0) @ [-1, 0, 1] / near.sum()
+        return [np.interp(place, np.arange(len(ways)), ways) for place, ways in zip(places, self.ways)]
 
     def run(self, scenes, labels, n_steps):
         """Run scenes, all at once.
@@ -111,8 +121,10 @@ class Eye:
 
         Returns
         -------
-        ndarray of shape (N, n_steps, 2)
+        gazes : ndarray of shape (N, n_steps, 2)
             Rows and columns of the gazes [pixel]; they begin in the middle.
+        maps : ndarray of shape (N, n_steps // STRIDE, Y, X)
+            Maps of these labels, every `STRIDE` steps [logit].
         """
         # A simulator that steps: here each step needs the one before.
         nengo_dl = ncam.compat.import_nengo_dl()
@@ -120,11 +132,13 @@ class Eye:
             self.scene: np.repeat(scenes.reshape(len(scenes), 1, -1), n_steps, axis=1),
             self.wanted: np.repeat(np.eye(self.cam.shape[0])[labels][:, None], n_steps, axis=1),
         }
-        with ncam.compat.without_gpu_advice(), nengo_dl.Simulator(
-            self.cnn.net, minibatch_size=len(scenes), progress_bar=False, seed=0
-        ) as sim:
+        with (
+            ncam.compat.without_gpu_advice(),
+            nengo_dl.Simulator(self.cnn.net, minibatch_size=len(scenes), progress_bar=False, seed=0) as sim,
+        ):
             sim.run_steps(n_steps, data=data)
-            return sim.data[self.gaze] + (self.size - 1) / 2
+            maps = self.cam.maps(sim.data[self.maps])
+            return sim.data[self.gaze] + (self.size - 1) / 2, maps[np.arange(len(labels)), :, labels]
 
 
 def inside(gazes, boxes):
@@ -161,8 +175,8 @@ def save_figure(path, scenes, labels, boxes, gazes):
     figure.savefig(path, dpi=100)
 
 
-def save_film(path, eye, scene, label, box, gaze, stride=4):
-    """Write a film of a gaze: on its scene, and what the network sees then."""
+def save_film(path, eye, scene, label, box, gaze, maps):
+    """Write a film of a gaze: on its scene, and what the network sees then, with its map."""
     from matplotlib.animation import FuncAnimation, PillowWriter
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -175,17 +189,22 @@ def save_film(path, eye, scene, label, box, gaze, stride=4):
     left.set(xlim=(-0.5, eye.size - 0.5), ylim=(eye.size - 0.5, -0.5))
     middle = (eye.size - 1) / 2
     seen = right.imshow(eye.look(scene[..., 0], gaze[0] - middle), cmap="gray", vmin=0, vmax=1)
+    limit = np.abs(maps).max()
+    edges = (-0.5, eye.window - 0.5, eye.window - 0.5, -0.5)
+    cam = right.imshow(maps[0], cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.5, extent=edges)
     right.plot(half - 0.5, half - 0.5, "+", color="tab:cyan")
     right.set_axis_off()
 
-    def show(step):
+    def show(frame):
+        step = STRIDE * (frame + 1) - 1
         path_line.set_data(gaze[: step + 1, 1], gaze[: step + 1, 0])
         point.set_data(gaze[step : step + 1, 1], gaze[step : step + 1, 0])
         border.set_xy(gaze[step, ::-1] - half)
         seen.set_data(eye.look(scene[..., 0], gaze[step] - middle))
+        cam.set_data(maps[frame])
         right.set_title(f"sees, at {step + 1} ms")
 
-    FuncAnimation(figure, show, frames=range(0, len(gaze), stride)).save(path, PillowWriter(fps=15))
+    FuncAnimation(figure, show, frames=len(maps)).save(path, PillowWriter(fps=15))
 
 
 def main(arguments=None):
@@ -193,23 +212,29 @@ def main(arguments=None):
     options = parse(arguments)
     try:
         scenes, labels, boxes = ncam.datasets.scattered_digits(
-            options.scenes, size=options.size, digits_per_image=options.digits, clutter=options.clutter,
+            options.scenes,
+            size=options.size,
+            digits_per_image=options.digits,
+            clutter=options.clutter,
             seed=options.seed,
-        )  # fmt: skip
+        )
         eye = Eye(options.size)
     except ncam.CAMError as err:
         sys.exit(f"saccade: {err}")
     # The first digit of each scene; which one that is was drawn.
     labels, own = labels[:, 0], boxes[:, 0]
-    gazes = eye.run(scenes, labels, options.steps)
+    gazes, maps = eye.run(scenes, labels, options.steps)
     found = rests(gazes, own)
     others = np.any([rests(gazes, boxes[:, other]) for other in range(1, options.digits)] or [[False]], axis=0)
-    print(f"{found.sum()} of {len(found)} gazes rest on the digit of their label, {others.sum()} on another digit,", end=" ")
-    print(f"{inside(gazes[:, :1], own).sum()} began there")
+    began = inside(gazes[:, :1], own).sum()
+    print(
+        f"{found.sum()} of {len(found)} gazes rest on the digit of their label, {others.sum()} on another digit; "
+        f"{began} began on theirs"
+    )
     if options.figure:
         save_figure(options.figure, scenes, labels, own, gazes)
     if options.film:
-        save_film(options.film, eye, scenes[0], labels[0], own[0], gazes[0])
+        save_film(options.film, eye, scenes[0], labels[0], own[0], gazes[0], maps[0])
 
 
 if __name__ == "__main__":

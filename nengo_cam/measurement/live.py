@@ -142,7 +142,9 @@ class CAMNode(nengo.Node):
     """
 
     def __init__(self, head: CAMHead, indices: NDArray[np.int64], labels: NDArray[Any]) -> None:
-        super().__init__(size_in=len(indices) * math.prod(head.map_shape), label="map of " + ", ".join(map(str, labels)))
+        super().__init__(
+            size_in=len(indices) * math.prod(head.map_shape), label="map of " + ", ".join(map(str, labels))
+        )
         self.shape = (len(indices), *head.map_shape)
         self.indices = indices
         self.labels = labels.tolist()
@@ -197,7 +199,9 @@ class CAMNode(nengo.Node):
         cells = math.prod(self.shape[1:])
         return self[position * cells : (position + 1) * cells]
 
-    def display(self, labels: int | str | Sequence[int | str] | None = None, *, limit: float | None = None) -> nengo.Node:
+    def display(
+        self, labels: int | str | Sequence[int | str] | None = None, *, limit: float | None = None
+    ) -> nengo.Node:
         """Add a node that draws the maps for nengo-gui, at every step; there choose "HTML" in its menu.
 
         The function of the node has the picture in its attribute ``_nengo_html_``: red speaks for the label and blue
@@ -239,9 +243,7 @@ class CAMNode(nengo.Node):
                 "display: the picture is a node of the network; expected to be called within `with net.net:`, got "
                 f"{around[0] if around else 'no network'}. Open that of {self.label!r}."
             )
-        if labels is None:
-            labels = self.labels
-        wanted = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else list(labels)
+        wanted: list[Any] = np.ravel(np.array(self.labels if labels is None else labels, dtype=object)).tolist()
         positions = [self._position(label) for label in wanted]
         if not 0 < len(positions) <= ALL_LABELS:
             raise LabelError(

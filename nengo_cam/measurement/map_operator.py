@@ -91,7 +91,10 @@ class MapOperator(Operator):
         self.labels = node.labels
         self.n_labels = node.n_labels
         self.n_channels = node.n_channels
-        self.sets, self.incs, self.reads, self.updates = [maps], [], [features], []
+        self._reads: list[Signal] = [features]
+        self.sets: list[Signal] = [maps]
+        self.incs: list[Signal] = []
+        self.updates: list[Signal] = []
 
     @property
     def reads(self) -> list[Signal]:

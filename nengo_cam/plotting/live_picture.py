@@ -101,7 +101,8 @@ class LivePicture:
             for number, (label, values) in enumerate(zip(self._labels, maps))
         )
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="100%" '
+            # nengo-gui draws the network behind it.
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="100%" style="background:white" '
             f'viewBox="0 0 {width} {self._height + 2 * _LINE:g}" font-family="sans-serif" font-size="9">{panels}</svg>'
         )
 

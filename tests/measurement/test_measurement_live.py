@@ -106,9 +106,7 @@ def test_labels_come_in_the_order_asked_for_and_parts_by_label(small_model, imag
     expected = spiking_cam(net, images).cam
     cam = ncam.cam_node(net, labels=["c", 0], label_names=["a", "b", "c"])
     assert cam.labels == ["c", "a"] and cam.shape == (2, 8, 6)
-    whole, by_name, by_index = run(
-        net, images, [probed(net, cam), probed(net, cam.of("a")), probed(net, cam.of(2))]
-    )
+    whole, by_name, by_index = run(net, images, [probed(net, cam), probed(net, cam.of("a")), probed(net, cam.of(2))])
     assert_close(cam.maps(whole), expected.sel(label=[2, 0]).values)
     assert_close(by_name, expected.sel(label=0).values.reshape(5, STEPS, -1))
     assert_close(by_index, expected.sel(label=2).values.reshape(5, STEPS, -1))
@@ -159,9 +157,7 @@ def test_adopted_networks_and_readouts_that_are_convolutions(tf, images, simulat
     x = layers.Flatten()(layers.Conv2D(3, 1)(x))
     swap = {tf.keras.activations.relu: nengo.SpikingRectifiedLinear()}
     model = tf.keras.Model(inputs, x)
-    net = ncam.from_converter(
-        nengo_dl.Converter(model, swap_activations=swap, scale_firing_rates=200, synapse=0.003)
-    )
+    net = ncam.from_converter(nengo_dl.Converter(model, swap_activations=swap, scale_firing_rates=200, synapse=0.003))
     expected = spiking_cam(net, images[:2], simulator=SIMULATORS[simulator]).cam.values
     cam = ncam.cam_node(net)
     (output,) = run(net, images[:2], [probed(net, cam)], SIMULATORS[simulator])

@@ -35,9 +35,7 @@ def network(labels=(0, 1, 2), learning=None, transform=None):
             nengo.Connection(nengo.Node([3.0, -2.0, 1.0]), readout.learning_rule, synapse=None)
         # As `cam_node` does it: built before the readout.
         with nengo.Network():
-            maps = FeaturesToMaps(
-                readout, np.array(labels), n_labels=LABELS, map_shape=(2, 2), n_channels=CHANNELS
-            )
+            maps = FeaturesToMaps(readout, np.array(labels), n_labels=LABELS, map_shape=(2, 2), n_channels=CHANNELS)
             nengo.Connection(source, maps, synapse=None)
         probes = [nengo.Probe(obj) for obj in (maps, logits)]
         if learning is not None:
@@ -112,7 +110,7 @@ def test_nengo_may_try_operators_when_they_are_added(monkeypatch):
 def test_weights_that_are_no_kernel_are_refused():
     net, *_ = network()
     net.networks[0].nodes[0].n_channels = 5
-    with pytest.raises(SimulatorError, match=r"weights of the readout are no kernel; expected 3 x 5 numbers, got \(3, 6\)"):
+    with pytest.raises(SimulatorError, match=r"are no kernel; expected 3 x 5 numbers, got \(3, 6\)"):
         nengo.Simulator(net, progress_bar=False)
 
 
