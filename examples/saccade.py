@@ -204,7 +204,7 @@ def save_film(path, eye, scene, label, box, gaze, maps):
         cam.set_data(maps[frame])
         right.set_title(f"sees, at {step + 1} ms")
 
-    FuncAnimation(figure, show, frames=len(maps)).save(path, PillowWriter(fps=15))
+    FuncAnimation(figure, show, frames=len(maps)).save(path, PillowWriter(fps=15), dpi=80)
 
 
 def main(arguments=None):
