@@ -135,6 +135,8 @@ class CAMNode(nengo.Node):
         Shape of the output at a step: (M, Y, X), without Y for 1-D models, with Z in front of it for 3-D models.
     labels : list of int or str
         Labels, by name if they have names.
+    indices : ndarray of int
+        The same by index in the readout.
     dims : tuple of str
         Names of the axes of a map: ``("y", "x")``.
     centers : tuple of ndarray

@@ -209,6 +209,28 @@ def test_node_follows_training(small_model, images):
         assert np.abs(frozen - before).max() > 0.1 * np.abs(before).max()
 
 
+def test_a_loss_on_the_map_trains_what_makes_it(tf, small_model, images, tmp_path):
+    net = convert(small_model, images)
+    cam = ncam.cam_node(net, labels=[1])
+    probe = probed(net, cam)
+    flat = images.reshape(5, 1, -1)
+    with without_gpu_advice(), seeded(net, nengo_dl.Simulator, minibatch_size=5) as sim:
+        before = net.layer_weights(sim)
+        sim.compile(optimizer=tf.keras.optimizers.SGD(0.1), loss={probe: "mse"})
+        sim.fit({net.input: flat}, {probe: np.ones((5, 1, cam.size_out))}, epochs=2, verbose=0)
+        after = net.layer_weights(sim)
+        sim.save_params(tmp_path / "tuned")
+    changes = {name: np.abs(after[name][0] - before[name][0]) for name in before}
+    assert changes["conv0"].max() > 1e-5 and changes["conv1"].max() > 1e-5
+    # The other labels' weights have no part in this map.
+    assert (changes["readout"].max(axis=0) > 1e-5).tolist() == [False, True, False]
+    with without_gpu_advice(), seeded(net, nengo_dl.Simulator, minibatch_size=5) as sim:
+        sim.load_params(tmp_path / "tuned")
+        sim.run_steps(3, data={net.input: flat.repeat(3, axis=1)})
+        loaded = cam.maps(sim.data[probe])
+        assert_close(loaded, spiking_cam(net, images, simulator=sim, n_steps=3, labels=[1]).cam.values)
+
+
 # Everything else stays
 
 
