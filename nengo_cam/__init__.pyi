@@ -29,6 +29,7 @@ from .measurement.activity import measure_activity
 from .measurement.calibration_curve import calibration_curve
 from .measurement.cam import class_activation_map, rate_cam, spiking_cam
 from .measurement.cost import cost_until, energy, measure_cost
+from .measurement.live import CAMNode, cam_node
 from .measurement.predict import rate_predict, spiking_predict
 from .measurement.probed import cam_dataset
 from .measurement.randomization import cascading_randomization, randomize
@@ -57,6 +58,7 @@ __all__ = [
     "CAMError",
     "CAMHead",
     "CAMNetwork",
+    "CAMNode",
     "ClippedIntegrateAndFire",
     "ClippedRectifiedLinear",
     "Explanation",
@@ -76,6 +78,7 @@ __all__ = [
     "calibrate",
     "calibration_curve",
     "cam_dataset",
+    "cam_node",
     "cascading_randomization",
     "checks",
     "class_activation_map",

@@ -40,6 +40,7 @@ INTERNAL = {
     "measurement.labels",
     "measurement.layouts",
     "measurement.maps_dataset",
+    "measurement.nengo_dl_map_operator",
     "measurement.provenance",
     "measurement.readings",
     "models.affine",

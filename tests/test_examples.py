@@ -27,7 +27,7 @@ NOTEBOOKS = [
     "06_a_real_imagenet_cnn",
     "07_inside_the_simulator",
 ]
-SCRIPTS = ["animate_cam", "compare_simulators", "dataset_to_netcdf"]
+SCRIPTS = ["animate_cam", "compare_simulators", "dataset_to_netcdf", "saccade"]
 
 
 def run(script, *arguments, cwd):
@@ -249,6 +249,63 @@ def test_dataset_says_what_is_wrong(own_files, capsys):
         with pytest.raises(SystemExit, match=f"{name}.*cannot be read piece by piece"):
             main([output, *arguments])
     assert not (own_files / "cam.nc").exists()
+
+
+# saccade
+
+
+@pytest.mark.slow
+def test_saccade_finds_digits(tmp_path):
+    arguments = ("--scenes", 8, "--steps", 150, "--film", "gaze.gif", "--figure", "paths.png")
+    done = run("saccade", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found, others, began = map(int, re.findall(r"(\d+) (?:of 8|on another|began)", done.stdout))
+    # Whoever stays where it began, or goes to whatever digit there is, does not find so many.
+    assert found >= 6 and others <= 1 and began <= 2
+    with Image.open(tmp_path / "gaze.gif") as film:
+        assert film.n_frames == 150 // 4
+    with Image.open(tmp_path / "paths.png") as picture:
+        assert picture.width > 3 * picture.height
+
+
+def test_saccade_sees_and_turns(monkeypatch):
+    script = load("saccade")
+    eye = script.Eye(70)
+    scene = np.random.default_rng(0).random((70, 70))
+    for gaze in ((0, 0), (3, -2), (-35, 20), (400, 0)):
+        seen = eye.look(scene.ravel(), np.array(gaze))
+        for row, column in ((0, 0), (10, 63), (32, 31)):
+            # In the scene, of which nothing beyond the border can be looked at.
+            y, x = row + min(3 + gaze[0], 38), column + 3 + gaze[1]
+            assert seen[row, column] == (scene[y, x] if 0 <= y < 70 and 0 <= x < 70 else 0)
+    maps = np.zeros((10, 16, 16))
+    maps[4, 2:5, 10:13] = 1
+    maps[4, 10, 3] = 5
+    maps[5, 12, 2] = 9
+    wanted = np.eye(10)
+    # To the block of label 4, not to a single cell that is stronger, and not to label 5.
+    np.testing.assert_allclose(eye.way(maps.ravel(), wanted[4]), [3 * 4 + 3 - 31.5, 11 * 4 + 3 - 31.5])
+    # Half as far as a cell is wide if two blocks are side by side.
+    maps[4, 2:5, 13] = 1
+    np.testing.assert_allclose(eye.way(maps.ravel(), wanted[4])[0], 3 * 4 + 3 - 31.5)
+    assert 11 * 4 + 3 - 31.5 < eye.way(maps.ravel(), wanted[4])[1] <= 11 * 4 + 5 - 31.5
+    assert eye.way(-maps.ravel(), wanted[5]) == [0, 0]
+
+
+def test_saccade_counts_gazes_that_stay():
+    script = load("saccade")
+    boxes = np.array([[2, 3, 5, 8]])
+    gazes = np.array([[[0, 0], [3, 4], [3, 4], [9, 9], [2, 3], [4.4, 7.4]]], float)
+    assert script.inside(gazes, boxes).tolist() == [[False, True, True, False, True, True]]
+    assert script.rests(gazes, boxes).tolist() == [True]
+    for outside in ([4, 7.6], [1.4, 4]):
+        gazes[0, 4] = outside
+        assert script.rests(gazes, boxes).tolist() == [False]
+
+
+def test_saccade_says_what_is_wrong():
+    with pytest.raises(SystemExit, match="saccade: digits_per_image: .*expected at most 10, got 11"):
+        load("saccade").main(["--digits", "11"])
 
 
 # All scripts

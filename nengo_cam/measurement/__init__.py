@@ -10,6 +10,9 @@ What they share: `arguments` that every run is given, `decoding` of a layer's ou
 network is read, the `labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the
 Dataset of maps (`maps_dataset`). `lag` says which neurons are late where input moves.
 
+`live` makes the map a part of the network, for others to react to it; `map_operator` says how simulators compute it,
+`nengo_dl_map_operator` how NengoDL does.
+
 Arrays that users `probed` themselves become the same Dataset: their shapes tell the `layouts`, and if other `readings`
 than that give the logits, it is said what is wrong.
 """
@@ -31,7 +34,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "labels",
         "lag",
         "layouts",
+        "live",
+        "map_operator",
         "maps_dataset",
+        "nengo_dl_map_operator",
         "predict",
         "probed",
         "provenance",

@@ -19,6 +19,7 @@ from ..conversion.report import call_name
 from ..exceptions import UnsupportedModelError
 from ..models.macs import window_padding
 from .arguments import check_network
+from .map_operator import FeaturesToMaps
 
 __all__ = ["SynapseCounter", "analog_fan_out", "fan_out"]
 
@@ -95,6 +96,9 @@ class SynapseCounter:
         self._name = name
         self._outgoing: dict[Any, list[nengo.Connection]] = {}
         for connection in net.all_connections:
+            # Who looks at the network is no part of it, nor is what lies behind.
+            if isinstance(connection.post_obj, FeaturesToMaps):
+                continue
             self._outgoing.setdefault(connection.pre_obj, []).append(connection)
         self._known: dict[Any, NDArray[np.float64]] = {}
 

@@ -81,7 +81,7 @@ class Engine:
         """Find out how often each task and each signal has to be computed."""
         plan, fed = self.plan, self._fed
         self._task_levels, self._levels = [], {}
-        for task in plan.tasks:
+        for number, task in enumerate(plan.tasks):
             for key in task.inputs:
                 if key not in self._levels:
                     base = id(plan.signals[key].base)
@@ -90,7 +90,7 @@ class Engine:
             level = max((self._levels[key] for key in task.inputs), default=CONSTANT)
             outputs = [id(signal.base) for signal in task.rule.outputs]
             # A node that is fed does not run itself.
-            idle = bool(outputs) and all(base in fed for base in outputs)
+            idle = number in plan.idle or (bool(outputs) and all(base in fed for base in outputs))
             self._task_levels.append(IDLE if idle else MOVING if task.rule.moving else level)
 
     def _set_lifetimes(self):

@@ -88,9 +88,13 @@ class Rule:
         clock say True.
     may_settle : bool
         Whether it may ever be `settled`. Rules that move say False unless they can tell.
+    optional : bool
+        Whether it is there for those who look: it does not run, nor what follows from it, unless a probe or a Python
+        function sees any of that.
     """
 
     moving = False
+    optional = False
 
     def __init__(self, operator: Operator, build: Build):
         self.operator = operator

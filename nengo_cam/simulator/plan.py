@@ -6,6 +6,7 @@ import collections
 from typing import TYPE_CHECKING
 
 from nengo.builder.neurons import SimNeurons
+from nengo.builder.node import SimPyFunc
 
 from .context import Build
 from .cycles import explain_cycle
@@ -53,6 +54,8 @@ class Plan:
     ----------
     build : Build
         What the rules were told.
+    idle : set of int
+        Numbers of the tasks that need not run: rules that are `optional`, and what only follows from them, unobserved.
     absorbers : dict
         From the key of a signal to the number of a task whose rule may add what stands still beside its output.
     tasks : list of Task
@@ -72,9 +75,11 @@ class Plan:
         operators = fold(model.operators, exact=dtype == "float64", dt=model.dt)
         self.build = Build(model.dt, dtype, minibatch_size, operators)
         rules = [(op, find_rule(op)) for op in operators]
-        order = _topological_order(operators, _signal_graph(operators), model)
+        graph = _signal_graph(operators)
+        order = _topological_order(operators, graph, model)
         made = {id(op): Task(op, rule(op, self.build)) for op, rule in rules}
         self.tasks = [made[id(op)] for op in order]
+        self.idle = _unobserved(self.tasks, graph)
         # The reference makes its steps in its own order, and draws seeds for processes while it does so.
         self.reset_order = _reference_order(model.operators, made)
         self._read_all()
@@ -105,6 +110,22 @@ class Plan:
                 if key not in self.signals:
                     self.signals[key] = signal
                     self.parts[key] = _parts(signal, written[id(signal.base)])
+
+
+def _unobserved(tasks, graph):
+    """Find the numbers of the tasks that run for nobody."""
+    observed, optional = set(), set()
+    for task in reversed(tasks):
+        readers = {id(op) for op in graph[id(task.operator)]}
+        # What a function does with its input besides giving out a value cannot be known.
+        observes = not task.rule.outputs or isinstance(task.operator, SimPyFunc)
+        if observes or readers & observed:
+            observed.add(id(task.operator))
+    for task in tasks:
+        if task.rule.optional or id(task.operator) in optional:
+            optional |= {id(task.operator), *(id(op) for op in graph[id(task.operator)])}
+    idle = optional - observed
+    return {number for number, task in enumerate(tasks) if id(task.operator) in idle}
 
 
 def _parts(signal, writers):
