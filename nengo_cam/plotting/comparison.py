@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from ..exceptions import LabelError
 from .answers import say_answer
 from .column import COLUMN, new_figure, png_of, short_label
-from .overlay import add_colorbar, check_alpha, draw_map
+from .drawing import add_colorbar, bar_label, check_look, draw_input, draw_map, few_ticks, shown_part
+from .planes import STRONGEST
 from .results import check_rate
-from .scale import centered_colormap, check_scale, color_limits, extends
+from .scale import check_scale, color_limits, extends
 from .selection import nearest_steps, select_scenes
-from .text import literal, plain
+from .text import as_title, literal, plain
+from .ticks import label_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import SubFigure
     from numpy.typing import ArrayLike
+
+    from .scale import Style
 
 __all__ = ["Comparison", "comparison"]
 
@@ -80,8 +84,12 @@ def comparison(
     label: int | str | Sequence[int | str] | None = None,
     times: Sequence[float] | None = None,
     scale: Literal["shared"] | tuple[float, float] = "shared",
-    cmap: str | Colormap = "RdBu_r",
+    style: Style = "signed",
+    cmap: str | Colormap | None = None,
     alpha: float = 0.65,
+    interpolation: str | None = None,
+    plane: str | int = STRONGEST,
+    title: str | None = None,
     fig: Figure | SubFigure | None = None,
 ) -> Comparison:
     """Draw image, rate map, spiking maps at some times, and the difference, a row for each image.
@@ -101,17 +109,29 @@ def comparison(
     image : int or sequence of int
         Positions along the dim ``image`` of ``spiking``, one for each row. An image may come twice.
     label : int, str or sequence of them, optional
-        Label of the maps: one for all rows, or one for each. Default: the one with the largest logit at the last step.
-        Long names are cut off beside the rows.
+        Label of the maps: one for all rows, or one for each; of a single image several, a row for each. ``"top3"``: of
+        each image three rows, those with the largest logits at the last step, and any other number likewise. Default:
+        the one with the largest.
     times : sequence of float, optional
         When [s]; the nearest steps are shown. Default: at 10, 30 and 100 % of the simulation.
     scale : "shared" or (float, float)
         How far the colors reach: as far as the rate maps shown, in either direction, or ``(vmin, vmax)`` [logit]. What
         lies beyond has the outermost color, which the color bar then says by pointed ends.
-    cmap : str or matplotlib.colors.Colormap
-        Diverging color map.
+    style : {"signed", "heatmap"}
+        ``"heatmap"`` draws the positive part only, and says so, the more opaque the larger it is, of the difference as
+        well.
+    cmap : str or matplotlib.colors.Colormap, optional
+        Diverging color map, by default ``"RdBu_r"``; for heat maps a sequential one, by default ``"inferno"``.
     alpha : float
         Opacity of the maps in [0, 1] where there is an image.
+    interpolation : str, optional
+        As in matplotlib's ``imshow``. By default ``"nearest"``, cells as they are; ``"bilinear"`` where a cell is
+        larger than a tenth of the image, and than a pixel.
+    plane : "strongest" or int
+        Of maps of three dimensions: for each row and column the value of largest magnitude along z, with its sign, on
+        the mean of the image along z; or the plane at this position, on the slice of the image there.
+    title : str, optional
+        Above all panels, drawn letter by letter.
     fig : matplotlib.figure.Figure or SubFigure, optional
         Where to draw, best with ``layout="constrained"``. Default: a new figure, one column of a journal wide.
 
@@ -129,7 +149,8 @@ def comparison(
     ImageError
         If the images do not fit the maps.
     ParameterError
-        If ``image``, ``times``, ``scale``, ``cmap`` or ``alpha`` is out of range.
+        If ``image``, ``times``, ``scale``, ``style``, ``cmap``, ``alpha``, ``interpolation`` or ``plane`` is out of
+        range.
 
     See Also
     --------
@@ -142,30 +163,28 @@ def comparison(
     ['input', 'rate', '4 ms', '12 ms', '40 ms', 'last − rate']
     >>> drawn.figure.savefig("comparison.png")
     """
-    check_scale(scale, ("shared",))
-    check_alpha(alpha)
+    look = check_look(cmap, alpha, interpolation, style, check_scale(scale, ("shared",)))
     # Other figures do without rate maps.
     check_rate(rate, ("cam",))
-    scenes = _select(spiking, rate, images, image, label)
+    scenes = _select(spiking, rate, images, image, label, plane)
     moments = scenes[0].times
     steps = _default_steps(len(moments)) if times is None else nearest_steps(moments, times)
     rows = [_maps_of(scene, steps) for scene in scenes]
     rates = np.stack([scene.rate for scene in scenes])
-    clim = color_limits(rates[:, None], rates, scale).rate[0]
-    cmap = centered_colormap(cmap, *clim)
+    clim = color_limits(rates[:, None], rates, scale, style=style).rate[0]
 
     n_columns = len(rows[0]) + (images is not None)
     if fig is None:
         fig = new_figure(_height(scenes, n_columns))
     axes = fig.subplots(len(rows), n_columns, squeeze=False).tolist()
-    shown, artists = [], []
+    shown, drawn = [], []
     for scene, maps, row in zip(scenes, rows, axes):
         pictures = [scene.picture(step) for step in (steps[-1], *steps, steps[-1])]
         if images is not None:
-            shown.append(row[0].imshow(pictures[-1], cmap="gray", vmin=0, vmax=1))
-        artists.append(
+            shown.append(draw_input(row[0], pictures[-1]).artists[0])
+        drawn.append(
             [
-                draw_map(ax, values, scene.extent, picture, clim=clim, cmap=cmap, alpha=alpha)[1]
+                draw_map(ax, values, scene.extent, picture, clim=clim, look=look)
                 for ax, values, picture in zip(row[-len(maps) :], maps, pictures)
             ]
         )
@@ -176,33 +195,41 @@ def comparison(
             for ax, answer in zip((row[-2], row[-len(maps)]), scene.answers):
                 say_answer(ax, ("answer", answer), longest=11, fontsize=_SMALL - 1)
         for ax in row:
-            ax.set(xticks=[], yticks=[])
+            few_ticks(ax, flat=False)
             ax.spines[:].set_linewidth(0.5)
+        label_pixels(row[0], scene.coordinates, fontsize=_SMALL - 1)
     titles = ["input"] * len(shown[:1]) + ["rate", *map(scenes[0].moment, steps), "last − rate"]
     for ax, title in zip(axes[0], titles):
         ax.set_title(title, fontsize=_SMALL, pad=3)
     bar = add_colorbar(
-        fig, artists[0][0], [ax for row in axes for ax in row], extend=extends(np.array(rows), *clim),
-        label=f"CAM [{scenes[0].units}]", location="bottom", aspect=40, shrink=0.8, pad=0.02,
+        fig, drawn[0][0], [ax for row in axes for ax in row], extend=extends(shown_part(np.array(rows), style), *clim),
+        label=bar_label(scenes[0].units, style), location="bottom", aspect=40, shrink=0.8, pad=0.02,
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
     bar.ax.xaxis.label.set_fontsize("x-small")
+    if title is not None:
+        literal(fig.suptitle(as_title(title), fontsize="small"))
+    artists = [[one.map for one in row] for row in drawn]
     return Comparison(fig, axes, shown, artists, bar, [float(moments[step]) for step in steps])
 
 
-def _select(spiking, rate, images, image, label):
+def _select(spiking, rate, images, image, label, plane):
     """Cut out what each row shows."""
     if label is None:
-        return select_scenes(spiking, rate, images, image, None)
+        return select_scenes(spiking, rate, images, image, None, plane=plane)
     rows = list(image) if np.iterable(image) else [image]
-    labels = [label] * len(rows) if isinstance(label, str) or not np.iterable(label) else list(label)
+    if isinstance(label, str) or not np.iterable(label) or len(rows) == 1:
+        return select_scenes(spiking, rate, images, rows, label, ("cam",), plane=plane)
+    labels = list(label)
     if len(labels) != len(rows):
         raise LabelError(
             f"label: expected one for all rows or one for each of {len(rows)}, got {len(labels)}. Repeat the image for "
             "several labels of it."
         )
     pairs = zip(rows, labels)
-    return [scene for row, name in pairs for scene in select_scenes(spiking, rate, images, row, name, ("cam",))]
+    return [
+        scene for row, name in pairs for scene in select_scenes(spiking, rate, images, row, name, ("cam",), plane=plane)
+    ]
 
 
 def _maps_of(scene, steps):

@@ -14,10 +14,10 @@ from matplotlib.patches import Rectangle
 from ..exceptions import ParameterError, ResultError
 from ..scoring.readout import holds_level, reduction_of, spike_kind_of
 from .column import dress, new_figure, png_of, short_label
-from .overlay import add_colorbar, check_alpha, draw_map
-from .scale import centered_colormap, check_scale, color_limits, extends
+from .drawing import add_colorbar, bar_label, check_look, draw_map
+from .scale import check_scale, color_limits, extends, style_colormap
 from .selection import select_scenes
-from .text import literal, plain
+from .text import as_title, literal, plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -89,8 +89,10 @@ def raster(
     label: int | str | None = None,
     neurons: int | ArrayLike = 24,
     scale: Literal["frame"] | tuple[float, float] = "frame",
-    cmap: str | Colormap = "RdBu_r",
+    cmap: str | Colormap | None = None,
     alpha: float = 0.65,
+    interpolation: str | None = None,
+    title: str | None = None,
     fig: Figure | SubFigure | None = None,
 ) -> Raster:
     """Draw when chosen feature neurons spike, beside the map of all of them.
@@ -122,10 +124,15 @@ def raster(
         is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``.
     scale : "frame" or (float, float)
         How far the colors of the map reach: as far as the map, in either direction, or ``(vmin, vmax)`` [logit].
-    cmap : str or matplotlib.colors.Colormap
-        Diverging color map.
+    cmap : str or matplotlib.colors.Colormap, optional
+        Diverging color map, by default ``"RdBu_r"``.
     alpha : float
         Opacity of the map in [0, 1] where there is an image.
+    interpolation : str, optional
+        As in matplotlib's ``imshow``. By default ``"nearest"``, cells as they are; ``"bilinear"`` where a cell is
+        larger than a tenth of the image, and than a pixel.
+    title : str, optional
+        Above both axes, drawn letter by letter.
     fig : matplotlib.figure.Figure or SubFigure, optional
         Where to draw, best with ``layout="constrained"``. Default: a new figure, one column of a journal wide.
 
@@ -144,7 +151,7 @@ def raster(
     ImageError
         If the images do not fit the maps.
     ParameterError
-        If ``image``, ``neurons``, ``scale``, ``cmap`` or ``alpha`` is out of range.
+        If ``image``, ``neurons``, ``scale``, ``cmap``, ``alpha`` or ``interpolation`` is out of range.
 
     Examples
     --------
@@ -153,8 +160,7 @@ def raster(
     >>> len(drawn.spikes), drawn.axes[0].get_xlabel()
     (10, 'time [ms]')
     """
-    check_scale(scale, ("frame",))
-    check_alpha(alpha)
+    look = check_look(cmap, alpha, interpolation, scale=check_scale(scale, ("frame",)))
     _check_features(spiking)
     try:
         image = operator.index(image)
@@ -174,7 +180,7 @@ def raster(
     # Ticks reach up and down where spikes have a sign.
     both_ways = scene.held or any((of_neuron < 0).any() for of_neuron in sent)
     clim = color_limits(shown[None, None], scale=scale).spiking[0, 0]
-    cmap = centered_colormap(cmap, *clim)
+    cmap = style_colormap(cmap, *clim)
 
     if fig is None:
         fig = new_figure(_HEIGHT_OF_SIZES if both_ways else _HEIGHT)
@@ -197,7 +203,7 @@ def raster(
     kind = f" ({plain(scene.spike_kind, _LONGEST)})" if scene.spike_kind else ""
     literal(raster_axes.set_title(f"{sum(map(len, events))} spikes{kind}", fontsize="x-small"))
     raster_axes.set_yticks([])
-    picture, artist = draw_map(map_axes, shown, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
+    drawn = draw_map(map_axes, shown, scene.extent, scene.picture(-1), clim=clim, look=look)
     map_axes.set(xticks=[], yticks=[])
     name = plain(scene.image, _LONGEST)
     # Another answer of the CNN in the title: below the map is its bar.
@@ -206,12 +212,14 @@ def raster(
     cells = _frame_cells(map_axes, scene.extent, shown, chosen, cmap, clim)
     what = f"CAM {scene.moment(-1)}" if scene.held else "mean CAM"
     bar = add_colorbar(
-        fig, artist, map_axes, label=f"{what} [{scene.units}]", extend=extends(shown, *clim), orientation="horizontal",
-        cax=map_axes.inset_axes([0, -0.14, 1, 0.06]),
+        fig, drawn, map_axes, label=bar_label(scene.units, what=what), extend=extends(shown, *clim),
+        orientation="horizontal", cax=map_axes.inset_axes([0, -0.14, 1, 0.06]),
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
     bar.ax.xaxis.label.set_fontsize("x-small")
-    return Raster(fig, [raster_axes, map_axes], spikes, chosen, picture, artist, cells, bar)
+    if title is not None:
+        literal(fig.suptitle(as_title(title), fontsize="small"))
+    return Raster(fig, [raster_axes, map_axes], spikes, chosen, drawn.picture, drawn.map, cells, bar)
 
 
 def _check_features(spiking):

@@ -22,7 +22,8 @@ def test_maps_follow_the_time(spiking, rate, images):
         assert panel.map_axes[0].get_title() == f"spiking\nlabel dog, {step + 1} ms"
         np.testing.assert_allclose(panel.marker.get_xdata(), [step + 1] * 2)
     assert panel.map_axes[1].get_title() == "rate\nlabel dog"
-    assert panel.map_axes[0].get_ylabel() == "image 1"
+    assert panel.input.axes.get_ylabel() == "image 1"
+    assert panel.map_axes[0].get_ylabel() == ""
 
 
 def test_starts_with_the_first_frame(spiking):
@@ -76,7 +77,7 @@ def test_few_labels(spiking, n_labels, runner_up, others):
 def test_images_side_by_side_share_one_limit(spiking, rate, images):
     film = animate(spiking, rate, images, image=[2, 0], label="cat")
     peak = np.abs(rate["cam"].isel(image=[0, 2], label=0).values).max()
-    assert [panel.map_axes[0].get_ylabel() for panel in film.panels] == ["image 2", "image 0"]
+    assert [panel.input.axes.get_ylabel() for panel in film.panels] == ["image 2", "image 0"]
     assert {artist.get_clim() for panel in film.panels for artist in panel.maps} == {(-peak, peak)}
     bars = [ax for ax in film.figure.axes if ax.get_ylabel() == "CAM [logit]"]
     assert len(bars) == 1

@@ -69,7 +69,17 @@ def test_stretched_to_its_own_range():
 def test_channels():
     image = np.arange(2 * 2 * 3, dtype=float).reshape(2, 2, 3)
     np.testing.assert_allclose(displayed(image), image / 11)
-    np.testing.assert_allclose(displayed(image[..., :2]), image[..., :2].mean(-1) / 9 - 0.5 / 9)
+    # What has negative values is not events.
+    np.testing.assert_allclose(displayed(image[..., :2] - 20), image[..., :2].mean(-1) / 9 - 0.5 / 9)
+    four = np.arange(2 * 2 * 4, dtype=float).reshape(2, 2, 4)
+    np.testing.assert_allclose(displayed(four), np.arange(4).reshape(2, 2) / 3)
+
+
+def test_events_are_shades_about_a_medium_gray():
+    """Channels are off and on: neither, one event off, one on, two on, and as many of both."""
+    events = np.array([[[0, 0], [1, 0], [0, 1], [0, 2], [1, 1]]])
+    np.testing.assert_allclose(displayed(events), [[0.5, 0.25, 0.75, 1, 0.5]])
+    np.testing.assert_allclose(displayed(np.zeros((2, 2, 2))), 0.5)
 
 
 def test_gray_keeps_the_brightness_of_gray():

@@ -119,8 +119,8 @@ def test_units_come_from_the_map(cam):
 def test_too_many_dims(spiking):
     with pytest.raises(ResultError, match=r"got \('image', 'time', .* \.isel\(image=0, time=0, label=0\) or \.sel"):
         overlay(spiking["cam"])
-    with pytest.raises(ResultError, match=r"got \('x',\). Only 2-D maps"):
-        overlay(spiking["cam"][0, 0, 0, 0])
+    with pytest.raises(ResultError, match=r"got \('y',\). Keep the dims of a whole map"):
+        overlay(spiking["cam"][0, 0, 0, :, 0])
 
 
 def test_not_a_labelled_map(cam):
