@@ -12,6 +12,7 @@ from ..exceptions import LabelError
 from .answers import say_answer
 from .column import COLUMN, new_figure, png_of, short_label
 from .drawing import add_colorbar, bar_label, check_look, draw_input, draw_map, few_ticks, shown_part
+from .heat_map import draw_over_time, draw_signal_above, label_places, label_times
 from .planes import STRONGEST
 from .results import check_rate
 from .scale import check_scale, color_limits, extends
@@ -43,6 +44,8 @@ _TITLES, _BAR = 0.2, 0.42
 _ROW = 0.45
 # Room below a row for the answers of both networks, where they differ [inch].
 _ANSWER = 0.2
+# A signal, and the heat map of its maps below it [inch].
+_SIGNAL, _HEAT = 0.25, 0.85
 
 
 class Comparison(NamedTuple):
@@ -53,9 +56,10 @@ class Comparison(NamedTuple):
     figure : matplotlib.figure.Figure
         The figure; notebooks show the Comparison itself.
     axes : list of list of matplotlib.axes.Axes
-        The image if there is one, the rate map, the spiking maps, the difference.
-    images : list of matplotlib.image.AxesImage
-        The input images in the first axes of each row; empty without images.
+        The image if there is one, the rate map, the spiking maps, the difference. Of signals, these above each map
+        first.
+    images : list of matplotlib.image.AxesImage or of matplotlib.lines.Line2D
+        The input images in the first axes of each row; empty without images. Of signals, their channels.
     maps : list of list of matplotlib.image.AxesImage
         In each row the rate map, the spiking maps, the difference.
     colorbar : matplotlib.colorbar.Colorbar
@@ -94,6 +98,9 @@ def comparison(
 ) -> Comparison:
     """Draw image, rate map, spiking maps at some times, and the difference, a row for each image.
 
+    Of signals, whose maps have one dimension: a heat map of the rate map, the spiking maps, and what is left between
+    them, places along the signal above and times down.
+
     The last column is the spiking map of the last of these times minus the rate map. It is in the colors of all other
     maps, so that equal colors are equal logits: where it is pale, there is little between the networks.
 
@@ -113,7 +120,8 @@ def comparison(
         each image three rows, those with the largest logits at the last step, and any other number likewise. Default:
         the one with the largest.
     times : sequence of float, optional
-        When [s]; the nearest steps are shown. Default: at 10, 30 and 100 % of the simulation.
+        When [s]; the nearest steps are shown. Default: at 10, 30 and 100 % of the simulation; in a heat map
+        all steps.
     scale : "shared" or (float, float)
         How far the colors reach: as far as the rate maps shown, in either direction, or ``(vmin, vmax)`` [logit]. What
         lies beyond has the outermost color, which the color bar then says by pointed ends.
@@ -167,6 +175,8 @@ def comparison(
     # Other figures do without rate maps.
     check_rate(rate, ("cam",))
     scenes = _select(spiking, rate, images, image, label, plane)
+    if scenes[0].flat:
+        return _of_signals(fig, scenes, look, scale, times, title)
     moments = scenes[0].times
     steps = _default_steps(len(moments)) if times is None else nearest_steps(moments, times)
     rows = [_maps_of(scene, steps) for scene in scenes]
@@ -201,16 +211,67 @@ def comparison(
     titles = ["input"] * len(shown[:1]) + ["rate", *map(scenes[0].moment, steps), "last − rate"]
     for ax, title in zip(axes[0], titles):
         ax.set_title(title, fontsize=_SMALL, pad=3)
-    bar = add_colorbar(
-        fig, drawn[0][0], [ax for row in axes for ax in row], extend=extends(shown_part(np.array(rows), style), *clim),
-        label=bar_label(scenes[0].units, style), location="bottom", aspect=40, shrink=0.8, pad=0.02,
-    )  # fmt: skip
-    bar.ax.tick_params(labelsize="x-small")
-    bar.ax.xaxis.label.set_fontsize("x-small")
+    bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0].units, style)
     if title is not None:
         literal(fig.suptitle(as_title(title), fontsize="small"))
     artists = [[one.map for one in row] for row in drawn]
     return Comparison(fig, axes, shown, artists, bar, [float(moments[step]) for step in steps])
+
+
+def _add_bar(fig, axes, drawn, maps, clim, units, style):
+    bar = add_colorbar(
+        fig, drawn[0][0], [ax for row in axes for ax in row], extend=extends(shown_part(maps, style), *clim),
+        label=bar_label(units, style), location="bottom", aspect=40, shrink=0.8, pad=0.02,
+    )  # fmt: skip
+    bar.ax.tick_params(labelsize="x-small")
+    bar.ax.xaxis.label.set_fontsize("x-small")
+    return bar
+
+
+def _of_signals(fig, scenes, look, scale, times, title):
+    """Draw maps of one dimension as heat maps over time: rate, spiking, and what is left between them."""
+    steps = np.arange(len(scenes[0].times)) if times is None else np.array(nearest_steps(scenes[0].times, times))
+    rates = np.stack([scene.rate for scene in scenes])
+    clim = color_limits(rates[:, None], rates, scale, style=look.style).rate[0]
+    with_input = scenes[0].film is not None
+    heights = [*[_SIGNAL] * with_input, _HEAT] * len(scenes)
+    if fig is None:
+        answers = _ANSWER * sum(scene.answers is not None for scene in scenes)
+        fig = new_figure(sum(heights) + 0.1 * len(heights) + answers + _TITLES + _BAR + 0.15)
+    grid = fig.add_gridspec(len(heights), 3, height_ratios=heights)
+    axes, shown, drawn, rows = [], [], [], []
+    for i, scene in enumerate(scenes):
+        top = i * (1 + with_input)
+        above = [fig.add_subplot(grid[top, j]) for j in range(3)] if with_input else []
+        here = [fig.add_subplot(grid[top + with_input, j]) for j in range(3)]
+        signals = [draw_signal_above(ax, scene, int(steps[-1])) for ax in above]
+        shown += signals[0] if signals else []
+        # At all times the same, so that colors are compared along a row of pixels.
+        constant = np.repeat(scene.rate[None], len(steps), axis=0)
+        maps = [constant, scene.spiking[steps], scene.spiking[steps] - constant]
+        drawn.append([draw_over_time(ax, one, scene, clim=clim, look=look) for ax, one in zip(here, maps)])
+        rows.append(maps)
+        axes.append([*above, *here])
+        label_times(here[0], scene.times[steps], fontsize=_SMALL)
+        here[0].set_ylabel("")
+        name = plain(scene.image, _LONGEST)
+        literal(here[0].set_ylabel(f"image {name}\n{short_label(scene.label)}\ntime [ms]", fontsize=_SMALL))
+        for ax in here:
+            ax.spines[:].set_linewidth(0.5)
+            if scene is scenes[-1]:
+                label_places(ax, scene, fontsize=_SMALL)
+            else:
+                ax.set_xticks([])
+        if scene.answers is not None:
+            for ax, answer in zip(here[1::-1], scene.answers):
+                say_answer(ax, ("answer", answer), fontsize=_SMALL - 1)
+    for ax, name in zip(axes[0], ("rate", "spiking", "spiking − rate")):
+        ax.set_title(name, fontsize=_SMALL, pad=3)
+    bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0].units, look.style)
+    if title is not None:
+        literal(fig.suptitle(as_title(title), fontsize="small"))
+    artists = [[one.map for one in row] for row in drawn]
+    return Comparison(fig, axes, shown, artists, bar, scenes[0].times[steps].tolist())
 
 
 def _select(spiking, rate, images, image, label, plane):

@@ -42,6 +42,7 @@ __all__ = [
     "draw_map",
     "few_ticks",
     "shown_part",
+    "to_the_edges",
 ]
 
 # Black is drawn as this gray: under a half-transparent map, a black background would dull all its colors.
@@ -135,7 +136,7 @@ class DrawnMap:
         cmap, alpha = style_colormap(look.cmap, *clim, look.style), 1.0
         if picture is not None:
             # What was seen is not to end before the image does, which would look like a mistake.
-            self._pads, extent = _to_the_edges(extent, cells, shape)
+            self._pads, extent = to_the_edges(extent, cells, shape)
             cmap, alpha = (_fading(cmap, look.alpha), 1.0) if look.style == "heatmap" else (cmap, look.alpha)
             self._draw_picture(ax, picture, flat)
         left, right, bottom, top = whole
@@ -148,7 +149,9 @@ class DrawnMap:
         )  # fmt: skip
         if flat:
             n_cells = cells[1] + sum(self._pads[1])
-            self._places = extent[0] + (np.arange(n_cells) + 0.5) * (extent[1] - extent[0]) / n_cells
+            centers = extent[0] + (np.arange(n_cells) + 0.5) * (extent[1] - extent[0]) / n_cells
+            # The curve ends where the outermost cells do, not in their middle.
+            self._places = np.concatenate([extent[:1], centers, extent[1:2]])
             self.zero = ax.axhline(0, color="black", linewidth=0.5, linestyle=(0, (1, 2)), zorder=1.5)
             (self.curve,) = ax.plot(
                 [], [], color="black", linewidth=1.4, drawstyle="steps-mid" if smooth == "nearest" else "default"
@@ -209,7 +212,8 @@ class DrawnMap:
     def _draw_curve(self, values):
         vmin, vmax = self.map.get_clim()
         # On the axes of the signal, with the color bar as its scale: a second axis would be read as that of the signal.
-        self.curve.set_data(self._places, (self._padded(values) - vmin) / (vmax - vmin))
+        heights = (np.pad(self._padded(values), 1, mode="edge") - vmin) / (vmax - vmin)
+        self.curve.set_data(self._places, heights)
         self.zero.set_ydata([-vmin / (vmax - vmin)] * 2)
 
 
@@ -322,7 +326,7 @@ def draw_input(ax: Axes, picture: np.ndarray, *, flat: bool = False) -> DrawnInp
     return DrawnInput(ax, picture, flat)
 
 
-def few_ticks(ax: Axes, *, flat: bool, fontsize: str | float = "x-small") -> None:
+def few_ticks(ax: Axes, *, flat: bool, fontsize: str | float = "x-small", keep_y: bool = False) -> None:
     """Take the ticks off axes of an image, and leave a few below a signal, whose place nobody could tell otherwise.
 
     Parameters
@@ -333,11 +337,14 @@ def few_ticks(ax: Axes, *, flat: bool, fontsize: str | float = "x-small") -> Non
         Whether they show a signal.
     fontsize : str or float
         Size of the numbers.
+    keep_y : bool
+        Whether the ordinate keeps its ticks, as that of times does.
     """
+    if not keep_y:
+        ax.set_yticks([])
     if not flat:
-        ax.set(xticks=[], yticks=[])
+        ax.set_xticks([])
         return
-    ax.set_yticks([])
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     ax.tick_params(axis="x", labelsize=fontsize, length=2, pad=1.5)
 
@@ -458,8 +465,25 @@ def check_look(
     return Look(cmap, alpha, interpolation, style)
 
 
-def _to_the_edges(extent, cells, shape):
-    """Find how many cells to repeat on each side to reach the edges of an image, and the extent with them."""
+def to_the_edges(
+    extent: Extent, cells: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[tuple[tuple[int, int], tuple[int, int]], Extent]:
+    """Find how many cells to repeat on each side to reach the edges of an image, and the extent with them.
+
+    Parameters
+    ----------
+    extent : tuple of float
+        ``(left, right, bottom, top)`` of the map [pixel].
+    cells, shape : tuple
+        Shapes (Y, X) of the map and of the image.
+
+    Returns
+    -------
+    pads : tuple of (int, int)
+        Cells before and after the rows, and the columns, as `numpy.pad` takes them.
+    extent : tuple of float
+        The extent of the map with them; what lies beyond the image is for the limits of the axes to cut off.
+    """
     left, right, bottom, top = extent
     pads, places = [], []
     for first, last, n_cells, size in ((top, bottom, cells[0], shape[0]), (left, right, cells[1], shape[1])):
@@ -470,7 +494,7 @@ def _to_the_edges(extent, cells, shape):
         pads.append((before, after))
         places.append((first - before * step, last + after * step))
     (top, bottom), (left, right) = places
-    return tuple(pads), (left, right, bottom, top) if np.any(pads) else extent
+    return (pads[0], pads[1]), (left, right, bottom, top) if np.any(pads) else extent
 
 
 def _interpolation(extent, cells, whole, flat):

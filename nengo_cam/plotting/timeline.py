@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .answers import say_answer
 from .drawing import add_colorbar, bar_label, check_look, draw_input, draw_map, few_ticks, shown_part
+from .heat_map import draw_over_time, draw_signal_above, label_places, label_times, peak_limits
 from .planes import STRONGEST
 from .scale import check_scale, color_limits, extends
 from .selection import nearest_steps, select_scenes
@@ -46,10 +48,11 @@ class Timeline(NamedTuple):
     axes : list of matplotlib.axes.Axes
         The image if there is one, the spiking maps, the rate map if there is one; of several labels the maps row by
         row.
-    image : matplotlib.image.AxesImage or None
-        The input image in the first axes.
+    image : matplotlib.image.AxesImage, list of matplotlib.lines.Line2D, or None
+        The input image in the first axes, or the channels of a signal.
     maps : list of matplotlib.image.AxesImage
-        The spiking maps, then the rate map; of several labels row by row.
+        The spiking maps, then the rate map; of several labels row by row. Of signals the heat map, then the rate map,
+        label by label.
     colorbars : list of matplotlib.colorbar.Colorbar
         One, or with ``scale="frame"`` one per map.
     times : list of float
@@ -88,6 +91,9 @@ def timeline(
 ) -> Timeline:
     """Draw the maps of one image at a few times, between the image and the rate map.
 
+    Maps of one dimension are drawn as a heat map: places along the signal, which stands above it, and times down. The
+    rate map is a strip below. Of several labels each has a column.
+
     Parameters
     ----------
     spiking : xarray.Dataset
@@ -104,7 +110,8 @@ def timeline(
         Label of the maps, or several, a row for each; ``"top3"`` for the three with the largest logits at the last
         step, and any other number likewise. By default the one with the largest.
     times : sequence of float, optional
-        When [s]; the nearest steps are shown. By default at 5, 10, 20, 50 and 100 % of the simulation.
+        When [s]; the nearest steps are shown. By default at 5, 10, 20, 50 and 100 % of the simulation; in a heat map
+        all steps.
     scale : {"shared", "image", "frame"} or (float, float)
         How far the colors reach, see `nengo_cam.plotting.scale.color_limits`. ``"shared"`` (here the same as
         ``"image"``): as far as the rate map, or the spiking map of the last step if there is no rate map; earlier
@@ -160,6 +167,9 @@ def timeline(
         np.stack([one.spiking for one in scenes]), None if rate is None else np.stack([one.rate for one in scenes]),
         scale, style=style,
     )  # fmt: skip
+    if scene.flat:
+        heading = _title(scenes) if title is None else as_title(title)
+        return _of_signals(fig, scenes, limits, look, None if times is None else steps, heading, each=scale == "frame")
     rows = [_row(one, steps, *of_one) for one, *of_one in zip(scenes, limits.spiking, limits.rate)]
 
     if fig is None:
@@ -193,6 +203,55 @@ def timeline(
     return Timeline(
         fig, flat_axes, shown, [one.map for one in drawn], bars, [float(scene.times[step]) for step in steps]
     )
+
+
+def _of_signals(fig, scenes, limits, look, steps, title, *, each):
+    """Draw maps of one dimension as heat maps over time, a column for each label."""
+    scene = scenes[0]
+    chosen = np.arange(len(scene.times)) if steps is None else np.array(steps)
+    with_input, with_rate = scene.film is not None, scene.rate is not None
+    heights = [0.55] * with_input + [1.9] + [0.5 if each else 0.3] * with_rate
+    if fig is None:
+        below = 1.0 + 0.3 * (scene.answers is not None) + 0.2 * (len(scenes) > 1)
+        fig = Figure(figsize=(3.2 * len(scenes) + 0.9, sum(heights) + below), dpi=150, layout="constrained")
+        FigureCanvasAgg(fig)
+    grid = fig.add_gridspec(len(heights), len(scenes), height_ratios=heights)
+    axes, drawn, values, shown = [], [], [], None
+    for column, (one, clims, rate_clim) in enumerate(zip(scenes, limits.spiking, limits.rate)):
+        of_label = [fig.add_subplot(grid[row, column]) for row in range(len(heights))]
+        if with_input:
+            lines = draw_signal_above(of_label[0], one, chosen[-1])
+            shown = lines if shown is None else shown
+        over_time = of_label[int(with_input)]
+        drawn.append(draw_over_time(over_time, one.spiking[chosen], one, clim=peak_limits(clims[chosen]), look=look))
+        values.append(one.spiking[chosen])
+        if with_rate:
+            drawn.append(draw_over_time(of_label[-1], one.rate[None], one, clim=rate_clim, look=look))
+            values.append(one.rate[None])
+            over_time.set_xticks([])
+        label_places(of_label[-1], one)
+        if column == 0:
+            label_times(over_time, one.times[chosen])
+            if with_rate:
+                of_label[-1].set_ylabel("rate", fontsize="small", rotation=0, ha="right", va="center")
+        if len(scenes) > 1:
+            literal(of_label[0].set_title(f"label {name_of(one.label)}", fontsize="small"))
+        axes += of_label
+    literal(fig.suptitle(title, fontsize="medium"))
+    if scene.answers is not None:
+        say_answer(axes[len(heights) - 1], *zip(("network", "CNN"), scene.answers))
+    label = bar_label(scene.units, look.style)
+    if each:
+        # Beside the maps: below them stand places and answers.
+        bars = _colorbars(fig, axes, drawn, values, label, look.style, each=True, location="right")
+        for bar in bars[1::2] if with_rate else []:
+            bar.set_label("")
+            bar.locator = MaxNLocator(2)
+            bar.update_ticks()
+    else:
+        maps = np.concatenate(values)
+        bars = _colorbars(fig, axes, drawn[:1], [maps], label, look.style, each=False)
+    return Timeline(fig, axes, shown, [one.map for one in drawn], bars, scene.times[chosen].tolist())
 
 
 class _Part(NamedTuple):
@@ -250,12 +309,12 @@ def _new_figure(n_rows, n_panels, extent, below):
     return fig
 
 
-def _colorbars(fig, axes, drawn, values, label, style, each):
+def _colorbars(fig, axes, drawn, values, label, style, *, each, location="bottom"):
     if each:
         bars = []
         for one, of_one in zip(drawn, values):
             extend = extends(shown_part(of_one, style), *one.map.get_clim())
-            bars.append(add_colorbar(fig, one, one.map.axes, label=label, extend=extend, location="bottom"))
+            bars.append(add_colorbar(fig, one, one.map.axes, label=label, extend=extend, location=location))
         return bars
     extend = extends(shown_part(np.stack(values), style), *drawn[0].map.get_clim())
     # Padding is relative to the width of all axes together.
