@@ -207,10 +207,11 @@ def comparison(
         for ax in row:
             few_ticks(ax, flat=False)
             ax.spines[:].set_linewidth(0.5)
-        label_pixels(row[0], scene.coordinates, fontsize=_SMALL - 1)
-    titles = ["input"] * len(shown[:1]) + ["rate", *map(scenes[0].moment, steps), "last − rate"]
-    for ax, title in zip(axes[0], titles):
-        ax.set_title(title, fontsize=_SMALL, pad=3)
+        label_pixels(row[0], scene.coordinates, fontsize=_SMALL - 1.5, small=True)
+    columns = ["input"] * len(shown[:1]) + ["rate", *map(scenes[0].moment, steps), "last − rate"]
+    for ax, name in zip(axes[0], columns):
+        # Beside coordinates the axes are narrower.
+        ax.set_title(name, fontsize=_SMALL - (1 if "y" in scenes[0].coordinates else 0), pad=3)
     bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0].units, style)
     if title is not None:
         literal(fig.suptitle(as_title(title), fontsize="small"))

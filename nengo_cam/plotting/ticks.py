@@ -18,8 +18,10 @@ __all__ = ["Coordinates", "coordinates_of", "label_pixels", "ticks_of"]
 
 # Ticks of an axis: numbers are read along it, names each by itself.
 _NUMBERS, _NAMES = 4, 8
-# Letters of a name beside a tick, and those of one that can stand level below its own.
-_LONGEST, _LEVEL = 10, 3
+# The same for axes half an inch wide.
+_FEW_NUMBERS, _FEW_NAMES = 1, 3
+# Letters of a name beside a tick, beside one of such small axes, and of one that can stand level below its own.
+_LONGEST, _LONGEST_SMALL, _LEVEL = 14, 7, 3
 
 
 class Coordinates(NamedTuple):
@@ -60,7 +62,7 @@ def coordinates_of(maps: xr.Dataset | xr.DataArray) -> dict[str, Coordinates]:
     return found
 
 
-def ticks_of(given: Coordinates, first: float, last: float, *, n_names: int = _NAMES) -> tuple[np.ndarray, list[str]]:
+def ticks_of(given: Coordinates, first: float, last: float, *, small: bool = False) -> tuple[np.ndarray, list[str]]:
     """Choose a few ticks of an axis.
 
     Parameters
@@ -69,8 +71,8 @@ def ticks_of(given: Coordinates, first: float, last: float, *, n_names: int = _N
         Numbers or names.
     first, last : float
         What the axis shows [pixel].
-    n_names : int
-        How many names there is room for.
+    small : bool
+        Whether the axes are half an inch wide, and have room for fewer and shorter names.
 
     Returns
     -------
@@ -88,16 +90,19 @@ def ticks_of(given: Coordinates, first: float, last: float, *, n_names: int = _N
         signs = np.sign(np.diff(values))
         if signs[0] != 0 and (signs == signs[0]).all():
             low, high = sorted((float(values[0]), float(values[-1])))
-            found = MaxNLocator(_NUMBERS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+            found = MaxNLocator(_FEW_NUMBERS if small else _NUMBERS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
             found = found[(found >= low) & (found <= high)]
             # `interp` wants values that rise.
             order = slice(None, None, int(signs[0]))
             return np.interp(found, values[order], places[order]), [f"{value:.6g}" for value in found]
-    every = -(-len(places) // n_names)
-    return places[::every], [plain(_number(value), _LONGEST) for value in values[::every].tolist()]
+    every = -(-len(places) // (_FEW_NAMES if small else _NAMES))
+    longest = _LONGEST_SMALL if small else _LONGEST
+    return places[::every], [plain(_number(value), longest) for value in values[::every].tolist()]
 
 
-def label_pixels(ax: Axes, coordinates: dict[str, Coordinates], *, fontsize: str | float = "x-small") -> None:
+def label_pixels(
+    ax: Axes, coordinates: dict[str, Coordinates], *, fontsize: str | float = "x-small", small: bool = False
+) -> None:
     """Give axes in pixels ticks in the user's coordinates.
 
     Parameters
@@ -108,10 +113,12 @@ def label_pixels(ax: Axes, coordinates: dict[str, Coordinates], *, fontsize: str
         As `coordinates_of` gives them. An axis without any stays as it is.
     fontsize : str or float
         Size of the texts.
+    small : bool
+        Whether the axes are half an inch wide.
     """
     for dim, given in coordinates.items():
         axis = ax.xaxis if dim == "x" else ax.yaxis
-        places, names = ticks_of(given, *(ax.get_xlim() if dim == "x" else ax.get_ylim()))
+        places, names = ticks_of(given, *(ax.get_xlim() if dim == "x" else ax.get_ylim()), small=small)
         # Names side by side would run into each other.
         upright = dim == "x" and given.values.dtype.kind not in "iuf" and max(map(len, names), default=0) > _LEVEL
         axis.set_ticks(places, names, fontsize=fontsize, rotation=90 if upright else 0)

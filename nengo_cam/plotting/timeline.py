@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .answers import say_answer
+from .column import short_label
 from .drawing import add_colorbar, bar_label, check_look, draw_input, draw_map, few_ticks, shown_part
 from .heat_map import draw_over_time, draw_signal_above, label_places, label_times, peak_limits
 from .planes import STRONGEST
@@ -190,7 +191,7 @@ def timeline(
             if one is scene:
                 ax.set_title(part.title)
         if len(scenes) > 1:
-            literal(row_axes[0].set_ylabel(f"label {name_of(one.label)}", fontsize="small"))
+            literal(row_axes[0].set_ylabel(short_label(one.label), fontsize="small"))
     literal(fig.suptitle(_title(scenes) if title is None else as_title(title), fontsize="medium"))
     if scene.answers is not None:
         _say_answers(axes[-1], scene.answers, rate is not None)

@@ -81,7 +81,14 @@ def lay_out(
     limits = _limits(films, scale, look.style)
     # Before there are axes in a figure of the user's.
     style_colormap(look.cmap, *limits.spiking[0, 0], look.style)
-    grid = _Grid(len(films), len(films[0]), scenes[0].rate is not None, scenes[0].film is not None, curves is not None)
+    grid = _Grid(
+        len(films),
+        len(films[0]),
+        scenes[0].rate is not None,
+        scenes[0].film is not None,
+        curves is not None,
+        scenes[0].flat,
+    )
     own_figure = fig is None
     if fig is None:
         fig = _new_figure(grid, scenes[0], scale in ("image", "frame"))
@@ -118,6 +125,7 @@ class _Grid(NamedTuple):
     with_rate: bool
     with_input: bool
     with_scores: bool
+    flat: bool
 
     @property
     def map_rows(self):
@@ -131,7 +139,9 @@ class _Grid(NamedTuple):
 
     def add_to(self, fig):
         """Add the axes of each image to a figure."""
-        ratios = [1.3] * self.map_rows + [1, 0.6][: 1 + self.with_scores]
+        # Signals are low, and rows of maps would leave the logits little of the height.
+        high = 1.3 if self.map_rows == 1 and not self.flat else 1.0
+        ratios = [high] * self.map_rows + [1, 0.6][: 1 + self.with_scores]
         grid = fig.add_gridspec(len(ratios), self.columns * self.n_images, height_ratios=ratios)
         found = []
         for i in range(self.n_images):
@@ -175,7 +185,7 @@ def _new_figure(grid, scene, bars_below):
     left, right, bottom, top = scene.extent
     height = 2.2 * grid.map_rows * float(np.clip(abs((bottom - top) / (right - left)), 0.5, 2))
     width = 2.5 * grid.n_images * max(grid.columns, 1.3) + 0.9
-    height += (3.4 if bars_below else 2.8) + (1.2 if grid.with_scores else 0) + 0.5 * (grid.map_rows - 1)
+    height += (3.4 if bars_below else 2.8) + (1.2 if grid.with_scores else 0) + 0.7 * (grid.map_rows - 1)
     fig = Figure(figsize=(width, height), layout="constrained")
     _SilentCanvas(fig)
     return fig
@@ -210,5 +220,6 @@ def _add_colorbars(fig, panels, steps, scale, style):
             for panel in panels
         ]
     axes = [ax for panel in panels for ax in panel.map_axes]
-    # Padding is relative to the width of all axes together.
-    return [add_colorbar(fig, panels[0].drawn[0], axes, label=label, extend=reach(panels), pad=0.02 / len(axes))]
+    # Padding is relative to the width of all axes together, of which some may stand below others.
+    n_columns = sum(max(len(panel.scenes), len(panel.map_axes) // len(panel.scenes)) for panel in panels)
+    return [add_colorbar(fig, panels[0].drawn[0], axes, label=label, extend=reach(panels), pad=0.02 / n_columns)]

@@ -126,7 +126,7 @@ class Panel:
         self.input: AxesImage | Line2D | None = None
         if axes.input is not None:
             self._add_input(axes.input)
-        self.logits = LogitPlot(axes.logits, scenes, len(axes.maps))
+        self.logits = LogitPlot(axes.logits, scenes, 1 + len(scenes) if len(scenes) > 1 else len(axes.maps))
         self.others, self.runner_up, self.marker = self.logits.others, self.logits.runner_up, self.logits.marker
         self.shown = self.logits.shown[0]
         self.reference = self.logits.references[0] if self.logits.references else None
@@ -152,8 +152,10 @@ class Panel:
         artists: list[Artist] = [] if self._input is None else list(self._input.show(picture))
         for drawn, (_, values, clim) in zip(self.drawn, self._maps_at(step)):
             artists += drawn.show(values, clim, picture)
+        # Side by side, titles with the time beside a name would run into each other.
+        shortest = _SHORT if len(self.scenes) == 1 else 0
         for title, scene, label in zip(self._titles, self.scenes, self._labels):
-            name = f"label {label}{', ' if len(label) <= _SHORT else chr(10)}{scene.moment(step)}"
+            name = f"label {label}{', ' if len(label) <= shortest else chr(10)}{scene.moment(step)}"
             title.set_text("\n".join(line for line in (plain(scene.kind, _LONGEST_LINE), scene.plane, name) if line))
         artists += [*self._titles, *self.said, *self.logits.draw(step)]
         for line, values in zip(self.scores, self._scores if self.scores else []):
