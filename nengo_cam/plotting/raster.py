@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Raster", "raster"]
 
 _DIMS = ("image", "time", "channel", "y", "x")
+# Of signals.
+_FLAT_DIMS = ("image", "time", "channel", "x")
 # Where in a diverging color map the colors of the neurons are taken from: those of a clear map, for and against.
 _AGAINST, _FOR = 0.08, 0.92
 # Letters of the name of a layer beside the raster.
@@ -57,9 +59,9 @@ class Raster(NamedTuple):
         The spikes of each neuron, the first on top. Those with a size or a sign reach up from the middle of their row
         if the neuron sends more, down if it takes back.
     neurons : ndarray of shape (n, 3)
-        Channel, row and column of each neuron, as positions in ``features``.
-    image : matplotlib.image.AxesImage or None
-        The image below the map.
+        Channel, row and column of each neuron, as positions in ``features``; the row is 0 where these have no ``y``.
+    image : matplotlib.image.AxesImage, list of matplotlib.lines.Line2D, or None
+        The image below the map, or the channels of a signal.
     map : matplotlib.image.AxesImage
         The map.
     cells : list of matplotlib.patches.Rectangle
@@ -109,9 +111,9 @@ def raster(
     ----------
     spiking : xarray.Dataset
         Result of `nengo_cam.spiking_cam` with ``keep_features=True``, from a network without a synapse, not reduced
-        over time: ``features`` (image, time, channel, y, x), ``cam``, and ``logits`` if no label is chosen. What its
-        ``attrs["spike_kind"]`` says stands above the raster. Where levels are held, no step may be left out; of steps
-        from later than the start, the first shows no spikes, as the level before it is not known.
+        over time: ``features`` (image, time, channel, y, x) or without y, ``cam``, and ``logits`` if no label is
+        chosen. What its ``attrs["spike_kind"]`` says stands above the raster. Where levels are held, no step may be
+        left out; of steps from later than the start, the first shows no spikes, as the level before it is not known.
     images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
         Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in.
     image : int
@@ -121,7 +123,8 @@ def raster(
         last step where levels are held.
     neurons : int or array_like of shape (n, 3)
         How many: half of them those that spike most in the cell where the map is strongest, half in the cell where it
-        is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``.
+        is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``;
+        the row is 0 where these have no ``y``.
     scale : "frame" or (float, float)
         How far the colors of the map reach: as far as the map, in either direction, or ``(vmin, vmax)`` [logit].
     cmap : str or matplotlib.colors.Colormap, optional
@@ -171,7 +174,10 @@ def raster(
     (scene,) = select_scenes(spiking, None, images, image, label, ("cam",) if label is not None else ("cam", "logits"))
     # Double precision: a mean over many steps that cancels is not to be left with the rounding of the sum.
     shown = scene.spiking[-1].astype(float) if scene.held else scene.spiking.mean(axis=0, dtype=float)
-    features = spiking["features"].isel(image=image).transpose(*_DIMS[1:]).values
+    features = spiking["features"].isel(image=image).transpose(*(_FLAT_DIMS if scene.flat else _DIMS)[1:]).values
+    if scene.flat:
+        # A signal is an image of one row.
+        features, shown = features[:, :, None], shown[None]
     dt = float(scene.times[0]) if len(scene.times) == 1 else float(np.median(np.diff(scene.times)))
     sizes = _level_changes(features, scene.times, dt, spiking) if scene.held else _spike_counts(features)
     counts = np.sign(sizes).astype(int) if scene.held else sizes
@@ -203,13 +209,15 @@ def raster(
     kind = f" ({plain(scene.spike_kind, _LONGEST)})" if scene.spike_kind else ""
     literal(raster_axes.set_title(f"{sum(map(len, events))} spikes{kind}", fontsize="x-small"))
     raster_axes.set_yticks([])
-    drawn = draw_map(map_axes, shown, scene.extent, scene.picture(-1), clim=clim, look=look)
+    drawn = draw_map(map_axes, shown[0] if scene.flat else shown, scene.extent, scene.picture(-1), clim=clim, look=look)
     map_axes.set(xticks=[], yticks=[])
     name = plain(scene.image, _LONGEST)
     # Another answer of the CNN in the title: below the map is its bar.
     other = "" if scene.answers is None else f"\nCNN: {short_label(scene.answers[1])}"
     literal(map_axes.set_title(f"image {name}\n{short_label(scene.label)}{other}", fontsize="x-small"))
-    cells = _frame_cells(map_axes, scene.extent, shown, chosen, cmap, clim)
+    # In one dimension a cell is as high as the axes.
+    extent = (*scene.extent[:2], *map_axes.get_ylim()[::-1]) if scene.flat else scene.extent
+    cells = _frame_cells(map_axes, extent, shown, chosen, cmap, clim)
     what = f"CAM {scene.moment(-1)}" if scene.held else "mean CAM"
     bar = add_colorbar(
         fig, drawn, map_axes, label=bar_label(scene.units, what=what), extend=extends(shown, *clim),
@@ -219,7 +227,7 @@ def raster(
     bar.ax.xaxis.label.set_fontsize("x-small")
     if title is not None:
         literal(fig.suptitle(as_title(title), fontsize="small"))
-    return Raster(fig, [raster_axes, map_axes], spikes, chosen, drawn.picture, drawn.map, cells, bar)
+    return Raster(fig, [raster_axes, map_axes], spikes, chosen, drawn.signal or drawn.picture, drawn.map, cells, bar)
 
 
 def _check_features(spiking):
@@ -231,10 +239,10 @@ def _check_features(spiking):
             "spiking_cam(..., keep_features=True)."
         )
     features = spiking["features"]
-    if set(features.dims) != set(_DIMS) or 0 in features.shape:
+    if set(features.dims) not in (set(_DIMS), set(_FLAT_DIMS)) or 0 in features.shape:
         raise ResultError(
-            f"spiking: 'features' has the wrong dims, or is empty; expected {_DIMS}, got sizes {dict(features.sizes)}. "
-            "Keep a dim when you select from it, e.g. .isel(image=[0])."
+            f"spiking: 'features' has the wrong dims, or is empty; expected {_DIMS}, or without 'y', got sizes "
+            f"{dict(features.sizes)}. Keep a dim when you select from it, e.g. .isel(image=[0])."
         )
     if reduction_of(spiking):
         raise ResultError(

@@ -221,5 +221,6 @@ def _add_colorbars(fig, panels, steps, scale, style):
         ]
     axes = [ax for panel in panels for ax in panel.map_axes]
     # Padding is relative to the width of all axes together, of which some may stand below others.
+    pad = 0.02 if len(panels[0].scenes) == 1 else 0.06
     n_columns = sum(max(len(panel.scenes), len(panel.map_axes) // len(panel.scenes)) for panel in panels)
-    return [add_colorbar(fig, panels[0].drawn[0], axes, label=label, extend=reach(panels), pad=0.02 / n_columns)]
+    return [add_colorbar(fig, panels[0].drawn[0], axes, label=label, extend=reach(panels), pad=pad / n_columns)]
