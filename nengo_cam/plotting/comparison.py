@@ -212,17 +212,20 @@ def comparison(
     for ax, name in zip(axes[0], columns):
         # Beside coordinates the axes are narrower.
         ax.set_title(name, fontsize=_SMALL - (1 if "y" in scenes[0].coordinates else 0), pad=3)
-    bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0].units, style)
+    bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0], style)
     if title is not None:
         literal(fig.suptitle(as_title(title), fontsize="small"))
     artists = [[one.map for one in row] for row in drawn]
     return Comparison(fig, axes, shown, artists, bar, [float(moments[step]) for step in steps])
 
 
-def _add_bar(fig, axes, drawn, maps, clim, units, style):
+def _add_bar(fig, axes, drawn, maps, clim, scene, style):
+    label = bar_label(scene.units, style)
+    if scene.plane:
+        label += f", {scene.plane}"
     bar = add_colorbar(
         fig, drawn[0][0], [ax for row in axes for ax in row], extend=extends(shown_part(maps, style), *clim),
-        label=bar_label(units, style), location="bottom", aspect=40, shrink=0.8, pad=0.02,
+        label=label, location="bottom", aspect=40, shrink=0.8, pad=0.02,
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
     bar.ax.xaxis.label.set_fontsize("x-small")
@@ -268,7 +271,7 @@ def _of_signals(fig, scenes, look, scale, times, title):
                 say_answer(ax, ("answer", answer), fontsize=_SMALL - 1)
     for ax, name in zip(axes[0], ("rate", "spiking", "spiking − rate")):
         ax.set_title(name, fontsize=_SMALL, pad=3)
-    bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0].units, look.style)
+    bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0], look.style)
     if title is not None:
         literal(fig.suptitle(as_title(title), fontsize="small"))
     artists = [[one.map for one in row] for row in drawn]

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ..exceptions import ResultError
-from ..scoring.positions import positions, remedy_of_arrays
+from ..scoring.positions import pixel_centers, positions, remedy_of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,8 @@ def check_pair(spiking: xr.Dataset, rate: xr.Dataset) -> None:
             "Compute both from the same network."
         )
     for dim in ("label", *places):
-        ours, theirs = spiking[dim].values, rate[dim].values
+        # In pixels, as the user's coordinates may be names.
+        ours, theirs = (data[dim].values if dim == "label" else pixel_centers(data, dim) for data in (spiking, rate))
         # Lists, because NumPy warns when names are compared with numbers.
         same = ours.tolist() == theirs.tolist() if dim == "label" else _close(ours, theirs)
         if not same:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.text import Text
 
-__all__ = ["LONGEST_NAME", "as_title", "in_two_lines", "literal", "name_of", "plain"]
+__all__ = ["LONGEST_NAME", "as_title", "in_two_lines", "literal", "name_of", "plain", "titled"]
 
 #: Letters of a label's name in any figure: the same name is cut at the same place wherever it stands.
 LONGEST_NAME = 22
@@ -74,6 +74,24 @@ def as_title(title: object) -> str:
         The title; empty lines stay.
     """
     return "\n".join(plain(line) if line.strip() else "" for line in str(title).splitlines())
+
+
+def titled(title: object, stated: str) -> str:
+    """Put a title of the user's above what a figure states of itself.
+
+    Parameters
+    ----------
+    title : object
+        The title; None for none.
+    stated : str
+        What the figure states: how many images it counts, say.
+
+    Returns
+    -------
+    str
+        Both, or the latter alone.
+    """
+    return stated if title is None else f"{as_title(title)}\n{stated}"
 
 
 def in_two_lines(name: str) -> str:
