@@ -151,3 +151,19 @@ def test_wrong_parameters_leave_the_axes_empty(cam, arguments, message):
     with pytest.raises(ParameterError, match=message):
         overlay(cam, ax=ax, **arguments)
     assert not ax.images
+
+
+def test_the_figure_is_an_attribute_and_not_a_fifth_artist(cam):
+    drawn = overlay(cam)
+    assert drawn.figure is drawn.axes.figure
+    axes, image, artist, bar = drawn
+    assert (axes, image, artist, bar) == (drawn.axes, None, drawn.map, drawn.colorbar)
+    assert drawn._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_a_map_that_counts_cells_is_not_put_on_an_image(cam):
+    counted = cam.assign_coords(x=np.arange(4.0), y=np.arange(4.0))
+    for dim in ("x", "y"):
+        counted[dim].attrs["units"] = "cell"
+    with pytest.raises(ImageError, match="place in the image is not known; expected coordinates in pixels"):
+        overlay(counted, np.zeros((8, 8)))
