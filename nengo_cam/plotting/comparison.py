@@ -17,7 +17,7 @@ from .planes import STRONGEST
 from .results import check_rate
 from .scale import check_scale, color_limits, extends
 from .selection import nearest_steps, select_scenes
-from .text import as_title, literal, plain
+from .text import as_title, in_two_lines, literal, name_of, plain
 from .ticks import label_pixels
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _TITLES, _BAR = 0.2, 0.42
 # Rows of wide images are not lower: their names stand upright beside them [inch].
 _ROW = 0.45
 # Room below a row for the answers of both networks, where they differ [inch].
-_ANSWER = 0.2
+_ANSWER, _SECOND_LINE = 0.2, 0.09
 # A signal, and the heat map of its maps below it [inch].
 _SIGNAL, _HEAT = 0.25, 0.85
 
@@ -203,7 +203,7 @@ def comparison(
         if scene.answers is not None:
             # Below the map of the CNN, and below the last of the spiking network.
             for ax, answer in zip((row[-2], row[-len(maps)]), scene.answers):
-                say_answer(ax, ("answer", answer), longest=11, fontsize=_SMALL - 1)
+                say_answer(ax, ("answer", answer), narrow=True, fontsize=_SMALL - 1)
         for ax in row:
             few_ticks(ax, flat=False)
             ax.spines[:].set_linewidth(0.5)
@@ -240,8 +240,8 @@ def _of_signals(fig, scenes, look, scale, times, title):
     with_input = scenes[0].film is not None
     heights = [*[_SIGNAL] * with_input, _HEAT] * len(scenes)
     if fig is None:
-        answers = _ANSWER * sum(scene.answers is not None for scene in scenes)
-        fig = new_figure(sum(heights) + 0.1 * len(heights) + answers + _TITLES + _BAR + 0.15)
+        # Places stand below the last row.
+        fig = new_figure(sum(heights) + 0.1 * len(heights) + _height_of_answers(scenes) + _TITLES + _BAR + 0.15)
     grid = fig.add_gridspec(len(heights), 3, height_ratios=heights)
     axes, shown, drawn, rows = [], [], [], []
     for i, scene in enumerate(scenes):
@@ -268,7 +268,7 @@ def _of_signals(fig, scenes, look, scale, times, title):
                 ax.set_xticks([])
         if scene.answers is not None:
             for ax, answer in zip(here[1::-1], scene.answers):
-                say_answer(ax, ("answer", answer), fontsize=_SMALL - 1)
+                say_answer(ax, ("answer", answer), narrow=True, fontsize=_SMALL - 1)
     for ax, name in zip(axes[0], ("rate", "spiking", "spiking − rate")):
         ax.set_title(name, fontsize=_SMALL, pad=3)
     bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0], look.style)
@@ -306,10 +306,16 @@ def _default_steps(n_steps):
     return sorted({max(round(fraction * n_steps) - 1, 0) for fraction in _FRACTIONS})
 
 
+def _height_of_answers(scenes):
+    found = [scene.answers for scene in scenes if scene.answers is not None]
+    on_two_lines = sum(any("\n" in in_two_lines(name_of(name)) for name in pair) for pair in found)
+    return _ANSWER * len(found) + _SECOND_LINE * on_two_lines
+
+
 def _height(scenes, n_columns):
     left, right, bottom, top = scenes[0].extent
     # What the names of the rows leave of the width.
     side = (COLUMN - 0.35) / n_columns
-    answers = _ANSWER * sum(scene.answers is not None for scene in scenes)
+    answers = _height_of_answers(scenes)
     row = max(side * min(abs((bottom - top) / (right - left)), 2), _ROW)
     return len(scenes) * float(row) + answers + _TITLES + _BAR
