@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -59,7 +60,8 @@ _FIRST_GRAY, _LAST_GRAY = 0.4, 0.75
 POSITIVE_ONLY = "positive part only"
 
 
-class Look(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Look:
     """How maps look, whatever is in them.
 
     Attributes

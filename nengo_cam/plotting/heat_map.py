@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,9 @@ def draw_over_time(ax: Axes, maps: np.ndarray, scene: Scene, *, clim: Any, look:
         n_pixels = scene.film.shape[1]
         pads, extent = to_the_edges(extent, maps.shape, (len(maps), n_pixels))
         maps, ends = np.pad(maps, pads, mode="edge"), (-0.5, n_pixels - 0.5)
-    drawn = DrawnMap(ax, maps, extent, None, clim, look._replace(interpolation=look.interpolation or "nearest"))
+    drawn = DrawnMap(
+        ax, maps, extent, None, clim, dataclasses.replace(look, interpolation=look.interpolation or "nearest")
+    )
     ax.set(aspect="auto", xlim=ends, yticks=[])
     return drawn
 

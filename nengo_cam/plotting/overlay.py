@@ -94,8 +94,8 @@ def overlay(
     image : array_like of shape (Y_image, X_image) or (Y_image, X_image, C), optional
         Input image in any units; stretched to its own range. Without it the map is drawn opaque. For a map of one
         dimension a signal of shape (X_image,) or (X_image, C), for one of three (Z_image, Y_image, X_image) or
-        (Z_image, Y_image, X_image, C). Two channels without negative values are events, off before on: lighter and
-        darker than the gray of none.
+        (Z_image, Y_image, X_image, C). Two channels without negative values are events, off before on: darker and
+        lighter than the gray of none.
     ax : matplotlib.axes.Axes, optional
         Where to draw. By default on a new figure, which is ``.figure`` of the result.
     scale : "frame" or (float, float)

@@ -87,6 +87,8 @@ def animate(
         spiking maps of the last step if there are no rate maps; what goes beyond it is drawn in the outermost color
         and the color bar has pointed ends. ``"image"``: the same for each image. ``"frame"``: each map its own.
         Or ``(vmin, vmax)`` [logit].
+    style : {"signed", "heatmap"}
+        ``"heatmap"`` draws the positive part only, and says so, the more opaque the larger it is.
     fps : float
         Frames per second.
     stride : int

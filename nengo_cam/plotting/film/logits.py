@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -65,10 +65,11 @@ class LogitPlot:
 
     def __init__(self, ax: Axes, scenes: Sequence[Scene], columns: int):
         scene = scenes[0]
-        assert scene.logits is not None
-        self.milliseconds, self._logits = 1000 * scene.times, scene.logits
+        # A film asks for them before.
+        logits = cast("np.ndarray", scene.logits)
+        self.milliseconds, self._logits = 1000 * scene.times, logits
         chosen = [scene.logit_labels.index(shown.label) for shown in scenes]
-        last = np.where(np.isnan(scene.logits[-1]), -np.inf, scene.logits[-1])
+        last = np.where(np.isnan(logits[-1]), -np.inf, logits[-1])
         others = [i for i in np.argsort(-last, kind="stable").tolist() if i not in chosen]
         self.others: Line2D | None = None
         self.band: PolyCollection | None = None
@@ -78,7 +79,7 @@ class LogitPlot:
         rest = others[1:]
         if len(rest) > _MOST_LINES:
             rest = others[1 + len(_NEXT_BEST) :]
-            self._low, self._high = _reach(scene.logits[:, rest])
+            self._low, self._high = _reach(logits[:, rest])
             self.band = ax.fill_between([], [], color=BAND, linewidth=0, label=f"{len(rest)} other labels", zorder=0.5)
             for index, style in zip(others[1:], _NEXT_BEST):
                 (line,) = ax.plot([], [], color="0.5", linewidth=1, linestyle=style, label=_name(scene, index))
