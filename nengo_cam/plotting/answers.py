@@ -79,21 +79,23 @@ def answers_by_step(
     own, labels = logits_of(spiking)
     if own is None or not _are_all(spiking, labels) or not _answers_at_steps(spiking):
         return None
-    cnn, theirs = (None, []) if rate is None else logits_of(rate)
-    if cnn is not None:
+    cnn, theirs = None, []
+    if rate is not None:
+        cnn, theirs = logits_of(rate)
+    if rate is not None and cnn is not None:
         cnn = cnn.isel(image=rate["image"].values.tolist().index(name))
     # What was smoothed over time is no answer to a frame any more.
     elif "cnn_logits" in spiking and not reduction_of(spiking):
         cnn, theirs = spiking["cnn_logits"].isel(image=position), spiking["label"].values.tolist()
     if cnn is None or "time" not in cnn.dims or theirs != labels:
         return None
-    own = own.isel(image=position).transpose("time", ...).values
+    logits = own.isel(image=position).transpose("time", ...).values
     expected = cnn.transpose("time", ...).values
     # A burn-in has no logits, and so no answer.
-    known = np.isfinite(own).all(axis=1) & np.isfinite(expected).all(axis=1)
-    differ = known & (own.argmax(axis=1) != expected.argmax(axis=1))
+    known = np.isfinite(logits).all(axis=1) & np.isfinite(expected).all(axis=1)
+    differ = known & (logits.argmax(axis=1) != expected.argmax(axis=1))
     return [
-        (labels[int(own[step].argmax())], labels[int(expected[step].argmax())]) if differs else None
+        (labels[int(logits[step].argmax())], labels[int(expected[step].argmax())]) if differs else None
         for step, differs in enumerate(differ.tolist())
     ]
 

@@ -164,10 +164,10 @@ def timeline(
     scenes = select_scenes(spiking, rate, images, [image], label, variables, plane=plane)
     scene = scenes[0]
     steps = _default_steps(len(scene.times)) if times is None else nearest_steps(scene.times, times)
+    rates = [one.rate for one in scenes if one.rate is not None]
     limits = color_limits(
-        np.stack([one.spiking for one in scenes]), None if rate is None else np.stack([one.rate for one in scenes]),
-        scale, style=style,
-    )  # fmt: skip
+        np.stack([one.spiking for one in scenes]), np.stack(rates) if rates else None, scale, style=style
+    )
     if scene.flat:
         heading = _title(scenes) if title is None else as_title(title)
         return _of_signals(fig, scenes, limits, look, None if times is None else steps, heading, each=scale == "frame")

@@ -150,7 +150,7 @@ class LogitPlot:
         values = [scenes[0].logits.ravel()]
         self.references: list[Line2D] = []
         # Those that change.
-        self._reference_logits = []
+        self._reference_logits: list = []
         for scene, color in zip(scenes, _cycle(SHOWN)):
             if scene.rate_logits is None:
                 continue
