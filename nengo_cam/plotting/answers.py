@@ -79,7 +79,8 @@ def answers_by_step(
     own, labels = logits_of(spiking)
     if own is None or not _are_all(spiking, labels) or not _answers_at_steps(spiking):
         return None
-    cnn, theirs = None, []
+    cnn: xr.DataArray | None = None
+    theirs: list[Any] = []
     if rate is not None:
         cnn, theirs = logits_of(rate)
     if rate is not None and cnn is not None:

@@ -128,12 +128,13 @@ def label_pixels(
 
 def _round_numbers(low, high, n_parts):
     """Find about so many round numbers in a range, but at least two, without which nothing can be read."""
-    while True:
-        found = np.asarray(MaxNLocator(n_parts, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+    for finer in range(n_parts, 2 * _NAMES):
+        found = np.asarray(MaxNLocator(finer, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         found = found[(found >= low) & (found <= high)]
         if len(found) >= 2:
             return found
-        n_parts += 1
+    # They differ by less than a locator can tell.
+    return np.array([low, high])
 
 
 def _number(value):
