@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..scoring.readout import holds_level, reduction_of
-from .text import in_two_lines, literal, name_of
+from .text import LONGEST_NAME, in_two_lines, literal, name_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -151,7 +151,7 @@ def _answers_by_logits(spiking, rate, position, name):
     return labels[int(settled.argmax())], labels[int(expected.argmax())]
 
 
-def say_answer(ax: Axes, *answers: tuple[str, Any], narrow: bool = False, fontsize: str | float = "small") -> None:
+def say_answer(ax: Axes, *answers: tuple[str, Any], line: int = LONGEST_NAME, fontsize: str | float = "small") -> None:
     """Say below a map what one or both networks answer.
 
     Parameters
@@ -160,13 +160,13 @@ def say_answer(ax: Axes, *answers: tuple[str, Any], narrow: bool = False, fontsi
         The map's axes.
     *answers : (str, label)
         Who answers, and what; a line each.
-    narrow : bool
-        Whether the map is half an inch wide; long names are then written on two lines.
+    line : int
+        Letters of a name that fit below the map; longer names are written on two lines.
     fontsize : str or float
         Size of the text.
     """
     names = [(who, name_of(label)) for who, label in answers]
-    text = "\n".join(f"{who}: {in_two_lines(name) if narrow else name}" for who, name in names)
+    text = "\n".join(f"{who}: {in_two_lines(name, line)}" for who, name in names)
     literal(ax.set_xlabel(text, fontsize=fontsize, bbox=_BOX, labelpad=5))
 
 
