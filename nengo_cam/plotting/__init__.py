@@ -6,8 +6,10 @@ reach is decided in `nengo_cam.plotting.scale`.
 
 A module for each figure: `overlay`, `timeline`, `comparison`, `raster`, `tradeoff`, `latency`, `scores_over_time`, and
 the room `film`. What they share: `selection` cuts out what a figure shows, `results` says what a Dataset must have,
-`displayed` brings images and maps to their place, `answers` and `text` write names, `column` is a figure of a
-journal's width, `score_curve` a score over time. `live_picture` draws the map of a step while a network runs.
+`displayed` brings images and maps to their place, `drawing` draws them and their color bar, `planes` reduces maps of
+three dimensions to two, `heat_map` draws those of one over time, `ticks` writes the user's coordinates, `answers` and
+`text` write names, `column` is a figure of a journal's width, `score_curve` a score over time. `live_picture`
+draws the map of a step while a network runs.
 """
 
 from .comparison import Comparison, comparison

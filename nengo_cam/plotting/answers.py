@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..scoring.readout import holds_level, reduction_of
-from .text import literal, plain
+from .text import LONGEST_NAME, in_two_lines, literal, name_of
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
 
-__all__ = ["answers_by_step", "answers_of", "say_answer", "say_answers_at_steps"]
+__all__ = ["answers_by_step", "answers_of", "logits_of", "say_answer", "say_answers_at_steps"]
 
 # Neither red nor blue, which mean the sign of a map.
 _BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#fff3b0", "edgecolor": "0.4", "linewidth": 0.6}
-# Letters of a name that stands below a map.
-_LONGEST = 24
 
 
 def answers_of(spiking: xr.Dataset, rate: xr.Dataset | None, position: int, name: object) -> tuple[Any, Any] | None:
@@ -78,33 +76,55 @@ def answers_by_step(
     ResultError
         If the readout of ``spiking`` is not known.
     """
-    if rate is not None and "logits" in rate:
-        cnn = rate["logits"].isel(image=rate["image"].values.tolist().index(name))
+    own, labels = logits_of(spiking)
+    if own is None or not _are_all(spiking, labels) or not _answers_at_steps(spiking):
+        return None
+    cnn: xr.DataArray | None = None
+    theirs: list[Any] = []
+    if rate is not None:
+        cnn, theirs = logits_of(rate)
+    if rate is not None and cnn is not None:
+        cnn = cnn.isel(image=rate["image"].values.tolist().index(name))
     # What was smoothed over time is no answer to a frame any more.
     elif "cnn_logits" in spiking and not reduction_of(spiking):
-        cnn = spiking["cnn_logits"].isel(image=position)
-    else:
+        cnn, theirs = spiking["cnn_logits"].isel(image=position), spiking["label"].values.tolist()
+    if cnn is None or "time" not in cnn.dims or theirs != labels:
         return None
-    labels = _labels_of_all(spiking)
-    if "time" not in cnn.dims or labels is None or not _answers_at_steps(spiking):
-        return None
-    own = spiking["logits"].isel(image=position).transpose("time", "label").values
-    expected = cnn.transpose("time", "label").values
+    logits = own.isel(image=position).transpose("time", ...).values
+    expected = cnn.transpose("time", ...).values
     # A burn-in has no logits, and so no answer.
-    known = np.isfinite(own).all(axis=1) & np.isfinite(expected).all(axis=1)
-    differ = known & (own.argmax(axis=1) != expected.argmax(axis=1))
+    known = np.isfinite(logits).all(axis=1) & np.isfinite(expected).all(axis=1)
+    differ = known & (logits.argmax(axis=1) != expected.argmax(axis=1))
     return [
-        (labels[int(own[step].argmax())], labels[int(expected[step].argmax())]) if differs else None
+        (labels[int(logits[step].argmax())], labels[int(expected[step].argmax())]) if differs else None
         for step, differs in enumerate(differ.tolist())
     ]
 
 
-def _labels_of_all(spiking):
-    """Return the labels of the logits, None if there is no choice, or some are left out."""
-    if "logits" not in spiking:
-        return None
-    labels = spiking["label"].values.tolist()
-    return None if len(labels) < max(2, int(spiking.attrs.get("n_labels", 0))) else labels
+def logits_of(result: xr.Dataset) -> tuple[xr.DataArray | None, list[Any]]:
+    """Find the logits of a Dataset, of all labels where they are kept beside those of the maps.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        Result of `nengo_cam.spiking_cam` or `nengo_cam.rate_cam`.
+
+    Returns
+    -------
+    logits : xarray.DataArray or None
+        Logits with the labels as their last dim, or None.
+    labels : list
+        What these are.
+    """
+    for name, dim in (("all_logits", "all_label"), ("logits", "label")):
+        if name in result:
+            return result[name].transpose(..., dim), result[dim].values.tolist()
+    return None, []
+
+
+def _are_all(spiking, labels):
+    """Whether labels leave a choice, and none of the model's is left out."""
+    return len(labels) >= max(2, int(spiking.attrs.get("n_labels", 0)))
 
 
 def _answers_at_steps(spiking):
@@ -113,12 +133,16 @@ def _answers_at_steps(spiking):
 
 
 def _answers_by_logits(spiking, rate, position, name):
-    labels = _labels_of_all(spiking)
-    if rate is None or "logits" not in rate or labels is None:
+    own, labels = logits_of(spiking)
+    expected, theirs = (None, []) if rate is None else logits_of(rate)
+    if own is None or expected is None or theirs != labels or not _are_all(spiking, labels):
         return None
-    logits = spiking["logits"].isel(image=position).transpose("time", "label").values
+    logits = own.isel(image=position).transpose("time", ...).values
     first = len(logits) - 1 if _answers_at_steps(spiking) else len(logits) // 2
-    expected = rate["logits"].isel(image=rate["image"].values.tolist().index(name)).transpose(..., "label").values
+    expected = expected.isel(image=rate["image"].values.tolist().index(name)).transpose(
+        "time", ..., missing_dims="ignore"
+    )
+    expected = expected.values
     # Of input that moves, over the same steps as of the network.
     expected = expected[first:].mean(axis=0) if expected.ndim == 2 else expected
     settled = logits[first:].mean(axis=0)
@@ -127,7 +151,7 @@ def _answers_by_logits(spiking, rate, position, name):
     return labels[int(settled.argmax())], labels[int(expected.argmax())]
 
 
-def say_answer(ax: Axes, *answers: tuple[str, Any], longest: int = _LONGEST, fontsize: str | float = "small") -> None:
+def say_answer(ax: Axes, *answers: tuple[str, Any], line: int = LONGEST_NAME, fontsize: str | float = "small") -> None:
     """Say below a map what one or both networks answer.
 
     Parameters
@@ -136,12 +160,13 @@ def say_answer(ax: Axes, *answers: tuple[str, Any], longest: int = _LONGEST, fon
         The map's axes.
     *answers : (str, label)
         Who answers, and what; a line each.
-    longest : int
-        Letters of a name; what is longer is cut off.
+    line : int
+        Letters of a name that fit below the map; longer names are written on two lines.
     fontsize : str or float
         Size of the text.
     """
-    text = "\n".join(f"{who}: {plain(label, longest)}" for who, label in answers)
+    names = [(who, name_of(label)) for who, label in answers]
+    text = "\n".join(f"{who}: {in_two_lines(name, line)}" for who, name in names)
     literal(ax.set_xlabel(text, fontsize=fontsize, bbox=_BOX, labelpad=5))
 
 

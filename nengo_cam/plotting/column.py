@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .text import plain
+from .text import in_two_lines, name_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +18,6 @@ __all__ = ["COLUMN", "dress", "new_figure", "png_of", "short_label"]
 
 #: Width of a column [inch].
 COLUMN = 3.3
-# Letters of a label, which stands beside or above a map that may be half an inch wide.
-_LONGEST = 11
 
 
 def new_figure(height: float) -> Figure:
@@ -83,8 +81,7 @@ def short_label(label: int | str) -> str:
     Returns
     -------
     str
-        ``"label 3"``, or the name, cut off if it is long.
+        ``"label 3"``, or the name, on two lines if it is long.
     """
-    if not isinstance(label, str):
-        return f"label {label}"
-    return plain(label, _LONGEST)
+    # It stands beside or above a map that may be half an inch wide.
+    return in_two_lines(name_of(label)) if isinstance(label, str) else f"label {label}"

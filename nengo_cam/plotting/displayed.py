@@ -22,6 +22,8 @@ __all__ = [
     "as_images",
     "check_cover",
     "displayed",
+    "displayed_signal",
+    "edges",
     "frame_indices",
     "gray",
     "image_extent",
@@ -33,19 +35,21 @@ __all__ = [
 Extent = tuple[float, float, float, float]
 
 
-def as_images(images: ArrayLike, input_shape: Sequence[int] | None = None) -> np.ndarray:
-    """Check a stack of images.
+def as_images(images: ArrayLike, input_shape: Sequence[int] | None = None, n_axes: int = 2) -> np.ndarray:
+    r"""Check a stack of images, signals or volumes.
 
     Parameters
     ----------
-    images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C)
-        Images, or films of T frames.
+    images : array_like of shape (N, \*pixels), (N, \*pixels, C) or (N, T, \*pixels, C)
+        Images, or films of T frames; the pixels are (Y, X), of signals (X,), of volumes (Z, Y, X).
     input_shape : sequence of int, optional
-        Shape (Y, X, C) or (Y, X) that the maps were computed from.
+        Shape (\*pixels, C) or (\*pixels) that the maps were computed from.
+    n_axes : int
+        How many axes an image has, as a map of it: 1, 2 or 3.
 
     Returns
     -------
-    ndarray of shape (N, T, Y, X, C)
+    ndarray of shape (N, T, \*pixels, C)
         The same with all its axes; T is 1 for still images. Not copied.
 
     Raises
@@ -54,21 +58,23 @@ def as_images(images: ArrayLike, input_shape: Sequence[int] | None = None) -> np
         If the shape or the type does not fit.
     """
     images = np.asarray(images)
+    pixels = ", ".join(("Z", "Y", "X")[-n_axes:])
     if images.dtype.kind not in "buif":
         raise ImageError(f"images: not numbers; expected a numeric array, got dtype {images.dtype}. Convert it first.")
-    if images.ndim not in (3, 4, 5) or images.size == 0:
+    # How many axes there are tells signals of several channels from films, and volumes from either.
+    if images.ndim not in (n_axes + 1, n_axes + 2, n_axes + 3) or images.size == 0:
         raise ImageError(
-            f"images: wrong shape; expected (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), got {images.shape}. "
-            "Add the missing axis, e.g. images[None] for a single image."
+            f"images: wrong shape; expected (N, {pixels}), (N, {pixels}, C) or (N, T, {pixels}, C), got "
+            f"{images.shape}. Add the missing axis, e.g. images[None] for a single image."
         )
-    if images.ndim == 3:
+    if images.ndim == n_axes + 1:
         images = images[..., None]
-    if images.ndim == 4:
+    if images.ndim == n_axes + 2:
         images = images[:, None]
-    if input_shape is not None and images.shape[2:4] != tuple(input_shape[:2]):
+    if input_shape is not None and images.shape[2:-1] != tuple(input_shape[:n_axes]):
         raise ImageError(
-            f"images: wrong number of pixels; expected {tuple(input_shape[:2])} (Y, X) as the maps were computed "
-            f"from, got {images.shape[2:4]}. Pass the images that went into the network."
+            f"images: wrong number of pixels; expected {tuple(input_shape[:n_axes])} ({pixels}) as the maps were "
+            f"computed from, got {images.shape[2:-1]}. Pass the images that went into the network."
         )
     return images
 
@@ -164,21 +170,46 @@ def displayed(film: ArrayLike) -> np.ndarray:
     -------
     ndarray of shape (..., Y, X) or (..., Y, X, 3)
         Values in [0, 1], stretched by the smallest and largest value of the whole array; a constant image is 0.
-        Three channels are colors; any other number of channels becomes their mean, in gray.
+        Three channels are colors. Two channels without negative values are events, off before on: 0.5 is none, on is
+        lighter and off is darker, by their difference as a part of the largest value. Any other number of channels
+        becomes their mean, in gray.
 
     Raises
     ------
     ImageError
         If a value is not finite.
     """
-    picture = np.asarray(film, dtype=float)
-    if not np.all(np.isfinite(picture)):
-        raise ImageError("image: some pixels are not finite; expected numbers, got NaN or inf. Replace them first.")
+    picture = _finite(film)
+    if picture.shape[-1] == 2 and picture.min() >= 0:
+        # Shades and not colors, which mean the sign of a map.
+        off, on = np.moveaxis(picture, -1, 0)
+        return 0.5 + 0.5 * (on - off) / (picture.max() or 1.0)
     if picture.shape[-1] != 3:
         # No color map fits them all, and a mean shows where something is.
         picture = picture.mean(axis=-1)
-    low, high = picture.min(), picture.max()
-    return (picture - low) / (high - low) if high > low else np.zeros_like(picture)
+    return _stretched(picture)
+
+
+def displayed_signal(film: ArrayLike) -> np.ndarray:
+    """Stretch a signal to the height of its axes.
+
+    Parameters
+    ----------
+    film : array_like of shape (..., X, C)
+        One signal, or the frames of one that changes, in any units.
+
+    Returns
+    -------
+    ndarray of shape (..., X, C)
+        Values in [0, 1], stretched by the smallest and largest value of the whole array, so that channels keep their
+        proportions; a constant signal is 0.
+
+    Raises
+    ------
+    ImageError
+        If a value is not finite.
+    """
+    return _stretched(_finite(film))
 
 
 def gray(picture: np.ndarray) -> np.ndarray:
@@ -222,8 +253,8 @@ def map_extent(y: ArrayLike, x: ArrayLike) -> Extent:
     ResultError
         If the centers are not evenly spaced.
     """
-    top, bottom = _edges(y, "y")
-    left, right = _edges(x, "x")
+    top, bottom = edges(y, "y")
+    left, right = edges(x, "x")
     return left, right, bottom, top
 
 
@@ -243,7 +274,40 @@ def image_extent(shape: tuple[int, ...]) -> Extent:
     return -0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5
 
 
-def check_cover(extent: Extent, shape: tuple[int, ...], cells: tuple[int, ...]) -> None:
+def edges(centers: ArrayLike, name: str) -> tuple[float, float]:
+    """Find where the cells along an axis begin and end.
+
+    Parameters
+    ----------
+    centers : array_like of shape (cells,)
+        Centers of the cells [pixel]. A single one is taken to reach from -0.5 to as far on the other side.
+    name : str
+        The axis, for an error.
+
+    Returns
+    -------
+    (float, float)
+        Outer edges of the first and of the last cell [pixel].
+
+    Raises
+    ------
+    ResultError
+        If the centers are not evenly spaced.
+    """
+    centers = np.asarray(centers, dtype=float)
+    if len(centers) == 1:
+        return -0.5, 2 * float(centers[0]) + 0.5
+    steps = np.diff(centers)
+    if not np.allclose(steps, steps[0], rtol=1e-3) or steps[0] == 0:
+        raise ResultError(
+            f"coordinate {name!r}: the cells are not evenly spaced; expected equal steps, got steps from "
+            f"{steps.min():g} to {steps.max():g}. Select a contiguous part of the map."
+        )
+    step = (centers[-1] - centers[0]) / (len(centers) - 1)
+    return float(centers[0] - step / 2), float(centers[-1] + step / 2)
+
+
+def check_cover(extent: Extent, shape: tuple[int, ...], cells: tuple[int, ...], *, counted: bool = False) -> None:
     """Check that a map lies in the middle of an image, give or take half a cell.
 
     It need not cover it: after convolutions without padding no cell is centered near the edge.
@@ -256,6 +320,8 @@ def check_cover(extent: Extent, shape: tuple[int, ...], cells: tuple[int, ...]) 
         Shape (Y, X, ...) of the image.
     cells : tuple
         Shape (Y, X) of the map.
+    counted : bool
+        Whether the coordinates of the map only count its cells, as nobody said how large the image is.
 
     Raises
     ------
@@ -266,24 +332,29 @@ def check_cover(extent: Extent, shape: tuple[int, ...], cells: tuple[int, ...]) 
     # Strided convolutions with TensorFlow's 'same' padding shift a map by up to half a cell.
     slack = np.array([abs(bottom - top) / cells[0], abs(right - left) / cells[1]]) / 2
     middle = np.array([bottom + top, right + left]) / 2
-    if np.any(np.abs(middle - (np.array(shape[:2]) - 1) / 2) > slack + 1e-6):
-        expected = tuple(round(float(size)) for size in 2 * middle + 1)
+    if np.all(np.abs(middle - (np.array(shape[:2]) - 1) / 2) <= slack + 1e-6):
+        return
+    if counted:
         raise ImageError(
-            f"image: {tuple(shape[:2])} pixels do not fit the map; expected about {expected} pixels (Y, X) from its y "
-            f"and x coordinates, got {tuple(shape[:2])}. Pass the image that the map was computed from, at its "
-            "original size."
+            f"image: {tuple(shape[:2])} pixels do not fit the map, whose place in the image is not known; expected "
+            f"coordinates in pixels, got numbers of cells, {tuple(cells)} (Y, X). Make the Dataset with input_shape=, "
+            "the shape of an image."
         )
+    expected = tuple(round(float(size)) for size in 2 * middle + 1)
+    raise ImageError(
+        f"image: {tuple(shape[:2])} pixels do not fit the map; expected about {expected} pixels (Y, X) if its y and x "
+        f"coordinates are those of all of its cells, got {tuple(shape[:2])}. Pass the image that the map was computed "
+        "from, at its original size, and the whole map."
+    )
 
 
-def _edges(centers, name):
-    centers = np.asarray(centers, dtype=float)
-    if len(centers) == 1:
-        return -0.5, 2 * float(centers[0]) + 0.5
-    steps = np.diff(centers)
-    if not np.allclose(steps, steps[0], rtol=1e-3) or steps[0] == 0:
-        raise ResultError(
-            f"coordinate {name!r}: the cells are not evenly spaced; expected equal steps, got steps from "
-            f"{steps.min():g} to {steps.max():g}. Select a contiguous part of the map."
-        )
-    step = (centers[-1] - centers[0]) / (len(centers) - 1)
-    return float(centers[0] - step / 2), float(centers[-1] + step / 2)
+def _finite(film):
+    picture = np.asarray(film, dtype=float)
+    if not np.all(np.isfinite(picture)):
+        raise ImageError("image: some pixels are not finite; expected numbers, got NaN or inf. Replace them first.")
+    return picture
+
+
+def _stretched(picture):
+    low, high = picture.min(), picture.max()
+    return (picture - low) / (high - low) if high > low else np.zeros_like(picture)

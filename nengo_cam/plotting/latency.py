@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from ..exceptions import ResultError
 from ..scoring.positions import describe
 from .column import new_figure, png_of
-from .text import literal, plain
+from .text import literal, plain, titled
 
 if TYPE_CHECKING:
     from matplotlib.typing import ColorType
@@ -56,7 +56,12 @@ class Latency(NamedTuple):
 
 
 def latency(
-    decision: xr.Dataset, explanation: xr.Dataset, *, color: ColorType = "C0", ax: Axes | None = None
+    decision: xr.Dataset,
+    explanation: xr.Dataset,
+    *,
+    color: ColorType = "C0",
+    title: str | None = None,
+    ax: Axes | None = None,
 ) -> Latency:
     """Draw for each image when the network decides, and when its map agrees with that of the CNN.
 
@@ -70,6 +75,8 @@ def latency(
         each.
     color : color
         Of the points, as matplotlib takes it.
+    title : str, optional
+        Drawn letter by letter, above the counts.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: on a new figure, one column of a journal wide.
 
@@ -118,7 +125,7 @@ def latency(
         np.where(np.isnan(decides), never, decides), np.where(np.isnan(explains), never, explains),
         s=9, color=color, alpha=0.4, linewidths=0, zorder=2,
     )  # fmt: skip
-    _dress(ax, duration, counts)
+    _dress(ax, duration, counts, title)
     literal(
         ax.set_xlabel(f"decision latency [ms]\n{_criterion(decision)}".strip(), fontsize="small"),
         ax.set_ylabel(f"explanation latency [ms]\n{_criterion(explanation)}".strip(), fontsize="small"),
@@ -156,7 +163,7 @@ def _count(decides, explains):
     return {name: int(np.count_nonzero(which)) for name, which in counts.items()}
 
 
-def _dress(ax, duration, counts):
+def _dress(ax, duration, counts, title):
     end = _END * duration
     ax.set(xlim=(0, end), ylim=(0, end), aspect="equal")
     ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= duration]
@@ -168,13 +175,13 @@ def _dress(ax, duration, counts):
     ax.tick_params(labelsize="x-small")
     ax.spines[["top", "right"]].set_visible(False)
     n_images = sum(counts[name] for name in ("explanation", "same", "decision", "neither"))
-    title = f"{n_images} image{'s' if n_images > 1 else ''}\nmap first {counts['explanation']}, "
-    title += f"decision first {counts['decision']}"
+    stated = f"{n_images} image{'s' if n_images > 1 else ''}\nmap first {counts['explanation']}, "
+    stated += f"decision first {counts['decision']}"
     if counts["same"]:
-        title += f", together {counts['same']}"
+        stated += f", together {counts['same']}"
     if counts["neither"]:
-        title += f", neither {counts['neither']}"
-    ax.set_title(title, fontsize="x-small")
+        stated += f", neither {counts['neither']}"
+    literal(ax.set_title(titled(title, stated), fontsize="x-small"))
 
 
 def _criterion(result):

@@ -14,10 +14,10 @@ from matplotlib.patches import Rectangle
 from ..exceptions import ParameterError, ResultError
 from ..scoring.readout import holds_level, reduction_of, spike_kind_of
 from .column import dress, new_figure, png_of, short_label
-from .overlay import add_colorbar, check_alpha, draw_map
-from .scale import centered_colormap, check_scale, color_limits, extends
+from .drawing import add_colorbar, bar_label, check_look, draw_map
+from .scale import check_scale, color_limits, extends, style_colormap
 from .selection import select_scenes
-from .text import literal, plain
+from .text import as_title, literal, plain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Raster", "raster"]
 
 _DIMS = ("image", "time", "channel", "y", "x")
+# Of signals.
+_FLAT_DIMS = ("image", "time", "channel", "x")
 # Where in a diverging color map the colors of the neurons are taken from: those of a clear map, for and against.
 _AGAINST, _FOR = 0.08, 0.92
 # Letters of the name of a layer beside the raster.
@@ -57,9 +59,9 @@ class Raster(NamedTuple):
         The spikes of each neuron, the first on top. Those with a size or a sign reach up from the middle of their row
         if the neuron sends more, down if it takes back.
     neurons : ndarray of shape (n, 3)
-        Channel, row and column of each neuron, as positions in ``features``.
-    image : matplotlib.image.AxesImage or None
-        The image below the map.
+        Channel, row and column of each neuron, as positions in ``features``; the row is 0 where these have no ``y``.
+    image : matplotlib.image.AxesImage, list of matplotlib.lines.Line2D, or None
+        The image below the map, or the channels of a signal.
     map : matplotlib.image.AxesImage
         The map.
     cells : list of matplotlib.patches.Rectangle
@@ -89,8 +91,10 @@ def raster(
     label: int | str | None = None,
     neurons: int | ArrayLike = 24,
     scale: Literal["frame"] | tuple[float, float] = "frame",
-    cmap: str | Colormap = "RdBu_r",
+    cmap: str | Colormap | None = None,
     alpha: float = 0.65,
+    interpolation: str | None = None,
+    title: str | None = None,
     fig: Figure | SubFigure | None = None,
 ) -> Raster:
     """Draw when chosen feature neurons spike, beside the map of all of them.
@@ -107,9 +111,9 @@ def raster(
     ----------
     spiking : xarray.Dataset
         Result of `nengo_cam.spiking_cam` with ``keep_features=True``, from a network without a synapse, not reduced
-        over time: ``features`` (image, time, channel, y, x), ``cam``, and ``logits`` if no label is chosen. What its
-        ``attrs["spike_kind"]`` says stands above the raster. Where levels are held, no step may be left out; of steps
-        from later than the start, the first shows no spikes, as the level before it is not known.
+        over time: ``features`` (image, time, channel, y, x) or without y, ``cam``, and ``logits`` if no label is
+        chosen. What its ``attrs["spike_kind"]`` says stands above the raster. Where levels are held, no step may be
+        left out; of steps from later than the start, the first shows no spikes, as the level before it is not known.
     images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
         Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in.
     image : int
@@ -119,13 +123,19 @@ def raster(
         last step where levels are held.
     neurons : int or array_like of shape (n, 3)
         How many: half of them those that spike most in the cell where the map is strongest, half in the cell where it
-        is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``.
+        is weakest; silent ones are left out. Or which: channel, row and column of each, as positions in ``features``;
+        the row is 0 where these have no ``y``.
     scale : "frame" or (float, float)
         How far the colors of the map reach: as far as the map, in either direction, or ``(vmin, vmax)`` [logit].
-    cmap : str or matplotlib.colors.Colormap
-        Diverging color map.
+    cmap : str or matplotlib.colors.Colormap, optional
+        Diverging color map, by default ``"RdBu_r"``.
     alpha : float
         Opacity of the map in [0, 1] where there is an image.
+    interpolation : str, optional
+        As in matplotlib's ``imshow``. By default ``"nearest"``, cells as they are; ``"bilinear"`` where a cell is
+        larger than a tenth of the image, and than a pixel.
+    title : str, optional
+        Above both axes, drawn letter by letter.
     fig : matplotlib.figure.Figure or SubFigure, optional
         Where to draw, best with ``layout="constrained"``. Default: a new figure, one column of a journal wide.
 
@@ -144,7 +154,7 @@ def raster(
     ImageError
         If the images do not fit the maps.
     ParameterError
-        If ``image``, ``neurons``, ``scale``, ``cmap`` or ``alpha`` is out of range.
+        If ``image``, ``neurons``, ``scale``, ``cmap``, ``alpha`` or ``interpolation`` is out of range.
 
     Examples
     --------
@@ -153,8 +163,7 @@ def raster(
     >>> len(drawn.spikes), drawn.axes[0].get_xlabel()
     (10, 'time [ms]')
     """
-    check_scale(scale, ("frame",))
-    check_alpha(alpha)
+    look = check_look(cmap, alpha, interpolation, scale=check_scale(scale, ("frame",)))
     _check_features(spiking)
     try:
         image = operator.index(image)
@@ -165,7 +174,10 @@ def raster(
     (scene,) = select_scenes(spiking, None, images, image, label, ("cam",) if label is not None else ("cam", "logits"))
     # Double precision: a mean over many steps that cancels is not to be left with the rounding of the sum.
     shown = scene.spiking[-1].astype(float) if scene.held else scene.spiking.mean(axis=0, dtype=float)
-    features = spiking["features"].isel(image=image).transpose(*_DIMS[1:]).values
+    features = spiking["features"].isel(image=image).transpose(*(_FLAT_DIMS if scene.flat else _DIMS)[1:]).values
+    if scene.flat:
+        # A signal is an image of one row.
+        features, shown = features[:, :, None], shown[None]
     dt = float(scene.times[0]) if len(scene.times) == 1 else float(np.median(np.diff(scene.times)))
     sizes = _level_changes(features, scene.times, dt, spiking) if scene.held else _spike_counts(features)
     counts = np.sign(sizes).astype(int) if scene.held else sizes
@@ -174,7 +186,7 @@ def raster(
     # Ticks reach up and down where spikes have a sign.
     both_ways = scene.held or any((of_neuron < 0).any() for of_neuron in sent)
     clim = color_limits(shown[None, None], scale=scale).spiking[0, 0]
-    cmap = centered_colormap(cmap, *clim)
+    cmap = style_colormap(cmap, clim)
 
     if fig is None:
         fig = new_figure(_HEIGHT_OF_SIZES if both_ways else _HEIGHT)
@@ -197,21 +209,25 @@ def raster(
     kind = f" ({plain(scene.spike_kind, _LONGEST)})" if scene.spike_kind else ""
     literal(raster_axes.set_title(f"{sum(map(len, events))} spikes{kind}", fontsize="x-small"))
     raster_axes.set_yticks([])
-    picture, artist = draw_map(map_axes, shown, scene.extent, scene.picture(-1), clim=clim, cmap=cmap, alpha=alpha)
+    drawn = draw_map(map_axes, shown[0] if scene.flat else shown, scene.extent, scene.picture(-1), clim=clim, look=look)
     map_axes.set(xticks=[], yticks=[])
     name = plain(scene.image, _LONGEST)
     # Another answer of the CNN in the title: below the map is its bar.
     other = "" if scene.answers is None else f"\nCNN: {short_label(scene.answers[1])}"
     literal(map_axes.set_title(f"image {name}\n{short_label(scene.label)}{other}", fontsize="x-small"))
-    cells = _frame_cells(map_axes, scene.extent, shown, chosen, cmap, clim)
+    # In one dimension a cell is as high as the axes.
+    extent = (*scene.extent[:2], *map_axes.get_ylim()[::-1]) if scene.flat else scene.extent
+    cells = _frame_cells(map_axes, extent, shown, chosen, cmap, clim)
     what = f"CAM {scene.moment(-1)}" if scene.held else "mean CAM"
     bar = add_colorbar(
-        fig, artist, map_axes, label=f"{what} [{scene.units}]", extend=extends(shown, *clim), orientation="horizontal",
-        cax=map_axes.inset_axes([0, -0.14, 1, 0.06]),
+        fig, drawn, map_axes, label=bar_label(scene.units, what=what), extend=extends(shown, *clim),
+        orientation="horizontal", cax=map_axes.inset_axes([0, -0.14, 1, 0.06]),
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
     bar.ax.xaxis.label.set_fontsize("x-small")
-    return Raster(fig, [raster_axes, map_axes], spikes, chosen, picture, artist, cells, bar)
+    if title is not None:
+        literal(fig.suptitle(as_title(title), fontsize="small"))
+    return Raster(fig, [raster_axes, map_axes], spikes, chosen, drawn.signal or drawn.picture, drawn.map, cells, bar)
 
 
 def _check_features(spiking):
@@ -223,10 +239,10 @@ def _check_features(spiking):
             "spiking_cam(..., keep_features=True)."
         )
     features = spiking["features"]
-    if set(features.dims) != set(_DIMS) or 0 in features.shape:
+    if set(features.dims) not in (set(_DIMS), set(_FLAT_DIMS)) or 0 in features.shape:
         raise ResultError(
-            f"spiking: 'features' has the wrong dims, or is empty; expected {_DIMS}, got sizes {dict(features.sizes)}. "
-            "Keep a dim when you select from it, e.g. .isel(image=[0])."
+            f"spiking: 'features' has the wrong dims, or is empty; expected {_DIMS}, or without 'y', got sizes "
+            f"{dict(features.sizes)}. Keep a dim when you select from it, e.g. .isel(image=[0])."
         )
     if reduction_of(spiking):
         raise ResultError(

@@ -8,14 +8,16 @@ import numpy as np
 import xarray as xr
 
 from ..exceptions import ResultError
-from ..scoring.positions import remedy_of_arrays
+from ..scoring.positions import pixel_centers, positions, remedy_of_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["check_pair", "check_rate", "check_spiking"]
 
-_DIMS = {"cam": ("image", "time", "label", "y", "x"), "logits": ("image", "time", "label")}
+_LEADING = ("image", "time", "label")
+# Of maps of one, two and three dimensions.
+_POSITIONS = (("x",), ("y", "x"), ("z", "y", "x"))
 
 
 def check_spiking(spiking: xr.Dataset, variables: Sequence[str] = ("cam", "logits")) -> None:
@@ -37,15 +39,17 @@ def check_spiking(spiking: xr.Dataset, variables: Sequence[str] = ("cam", "logit
     _check_variables("spiking", spiking, variables)
     if "time" not in spiking["cam"].dims:
         raise ResultError(
-            f"spiking: no dim 'time'; expected maps over {_DIMS['cam']}, got {spiking['cam'].dims}. "
+            f"spiking: no dim 'time'; expected maps over {(*_LEADING, *positions(spiking['cam']))}, got "
+            f"{spiking['cam'].dims}. "
             "Pass the result of spiking_cam first and that of rate_cam as rate."
         )
-    _check_dims("spiking", spiking, {name: _DIMS[name] for name in variables})
-    for coordinate in ("time", "y", "x"):
+    _check_dims("spiking", spiking, variables, _LEADING)
+    places = positions(spiking["cam"])
+    for coordinate in ("time", *places):
         if coordinate not in spiking.coords:
             raise ResultError(
-                f"spiking: no coordinate {coordinate!r}; expected time in seconds and y, x in pixels of the input "
-                f"image, got {sorted(map(str, spiking.coords))}. Assign it."
+                f"spiking: no coordinate {coordinate!r}; expected time in seconds and {', '.join(places)} in pixels "
+                f"of the input image, got {sorted(map(str, spiking.coords))}. Assign it."
             )
     _check_time(spiking["time"])
 
@@ -80,9 +84,7 @@ def check_rate(rate: xr.Dataset, variables: Sequence[str] = ("cam", "logits"), *
             f"rate: has a dim 'time'; expected maps without time, got {rate['cam'].dims}. "
             "Pass the result of rate_cam for still images, or one step of it with .isel(time=-1, drop=True)."
         )
-    _check_dims(
-        "rate", rate, {name: tuple(dim for dim in _DIMS[name] if dim != "time" or with_time) for name in variables}
-    )
+    _check_dims("rate", rate, variables, tuple(dim for dim in _LEADING if dim != "time" or with_time))
 
 
 def check_pair(spiking: xr.Dataset, rate: xr.Dataset) -> None:
@@ -96,7 +98,7 @@ def check_pair(spiking: xr.Dataset, rate: xr.Dataset) -> None:
     Raises
     ------
     ResultError
-        If labels, y or x differ, the times of a rate Dataset that has some, or an image of ``spiking`` is not in
+        If labels or cells differ, the times of a rate Dataset that has some, or an image of ``spiking`` is not in
         ``rate``.
     """
     if "time" in rate["cam"].dims and not _close(spiking["time"].values, rate["time"].values):
@@ -105,8 +107,15 @@ def check_pair(spiking: xr.Dataset, rate: xr.Dataset) -> None:
             f"{_brief(rate['time'].values)}. Select the same steps of both, e.g. "
             "rate.sel(time=spiking.time, method='nearest')."
         )
-    for dim in ("label", "y", "x"):
-        ours, theirs = spiking[dim].values, rate[dim].values
+    places = positions(spiking["cam"])
+    if positions(rate["cam"]) != places:
+        raise ResultError(
+            f"rate: its maps have other dims than those of spiking; expected {places}, got {positions(rate['cam'])}. "
+            "Compute both from the same network."
+        )
+    for dim in ("label", *places):
+        # In pixels, as the user's coordinates may be names.
+        ours, theirs = (data[dim].values if dim == "label" else pixel_centers(data, dim) for data in (spiking, rate))
         # Lists, because NumPy warns when names are compared with numbers.
         same = ours.tolist() == theirs.tolist() if dim == "label" else _close(ours, theirs)
         if not same:
@@ -152,13 +161,15 @@ def _check_time(time):
         )
 
 
-def _check_dims(name, result, expected):
-    for variable, dims in expected.items():
+def _check_dims(name, result, variables, leading):
+    for variable in variables:
         found = result[variable].dims
-        if set(found) != set(dims):
+        # Logits have no places.
+        allowed = [(*leading, *places) for places in _POSITIONS] if variable == "cam" else [leading]
+        if not any(set(found) == set(dims) for dims in allowed):
             raise ResultError(
-                f"{name}: {variable!r} has the wrong dims; expected {dims}, got {found}. "
-                "Keep a dim when you select from it, e.g. .isel(image=[0]); only 2-D maps can be drawn."
+                f"{name}: {variable!r} has the wrong dims; expected {' or '.join(map(str, allowed))}, got {found}. "
+                "Keep a dim when you select from it, e.g. .isel(image=[0])."
             )
         if 0 in result[variable].shape:
             raise ResultError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, cast
 
 import matplotlib
 import numpy as np
@@ -15,12 +15,27 @@ if TYPE_CHECKING:
 
     from matplotlib.colors import Colormap
 
-__all__ = ["SCALES", "Limits", "centered_colormap", "check_scale", "color_limits", "extends"]
+__all__ = [
+    "SCALES",
+    "STYLES",
+    "Limits",
+    "centered_colormap",
+    "check_scale",
+    "check_style",
+    "color_limits",
+    "extends",
+    "style_colormap",
+]
 
 SCALES = ("shared", "image", "frame")
+STYLES = ("signed", "heatmap")
+
+# Color maps of the styles, where none is chosen.
+_COLORMAPS = {"signed": "RdBu_r", "heatmap": "inferno"}
 
 #: How far colors reach: by one of these rules, or limits ``(vmin, vmax)`` [logit].
 Scale = Union[Literal["shared", "image", "frame"], tuple[float, float]]
+Style = Literal["signed", "heatmap"]
 
 
 class Limits(NamedTuple):
@@ -75,7 +90,39 @@ def check_scale(scale: Any, choices: Sequence[str] = SCALES) -> str | tuple[floa
     return vmin, vmax
 
 
-def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Scale = "shared") -> Limits:
+def check_style(style: Any, scale: Any = None) -> Style:
+    """Check the argument ``style`` of a plot.
+
+    Parameters
+    ----------
+    style : str
+        "signed" or "heatmap".
+    scale : str or (float, float), optional
+        Its argument ``scale``, checked.
+
+    Returns
+    -------
+    str
+        The same.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these, or if the limits leave nothing of the positive part.
+    """
+    if not isinstance(style, str) or style not in STYLES:
+        raise ParameterError(f"style: unknown; expected one of {list(STYLES)}, got {style!r}. Choose one.")
+    if style == "heatmap" and isinstance(scale, tuple) and scale[1] <= 0:
+        raise ParameterError(
+            f"scale: no positive value is within it; expected an upper limit above 0 with style='heatmap', got "
+            f"{scale!r}. Raise it, or choose style='signed'."
+        )
+    return cast("Style", style)
+
+
+def color_limits(
+    spiking: np.ndarray, rate: np.ndarray | None = None, scale: Scale = "shared", *, style: Style = "signed"
+) -> Limits:
     """Find the color limits of spiking and rate maps.
 
     ``"shared"`` gives one limit to all maps of all images, ``"image"`` one to all maps of an image, ``"frame"`` each
@@ -92,12 +139,14 @@ def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Sca
 
     Parameters
     ----------
-    spiking : ndarray of shape (N, T, Y, X)
+    spiking : ndarray of shape (N, T, Y, X) or (N, T, X)
         Maps of N images at T steps, signed [logit].
-    rate : ndarray of shape (N, Y, X) or (N, T, Y, X), optional
+    rate : ndarray of shape (N, Y, X) or (N, T, Y, X), or without Y, optional
         Rate maps of the same images [logit], for moving input at each step.
     scale : {"shared", "image", "frame"} or (float, float)
         The rule, or limits ``(vmin, vmax)`` for all maps [logit].
+    style : {"signed", "heatmap"}
+        Whether negative values count. For ``"heatmap"`` they do not, and the lower limit is 0, or above.
 
     Returns
     -------
@@ -111,15 +160,18 @@ def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Sca
     """
     rule = check_scale(scale)
     n_images, n_steps = spiking.shape[:2]
+    n_axes = spiking.ndim - 2
     if isinstance(rule, tuple):
         vmin, vmax = rule
-        pair = np.array([vmin, vmax])
-        steps_of_rates = () if rate is None else rate.shape[1:-2]
+        pair = np.array([max(vmin, 0.0) if style == "heatmap" else vmin, vmax])
+        steps_of_rates = () if rate is None else rate.shape[1 : rate.ndim - n_axes]
         return Limits(np.tile(pair, (n_images, n_steps, 1)), np.tile(pair, (n_images, *steps_of_rates, 1)))
 
+    if style == "heatmap":
+        spiking, rate = np.maximum(spiking, 0), None if rate is None else np.maximum(rate, 0)
     if rule == "frame":
-        of_steps = _peaks(spiking)
-        of_rates = of_steps[:, -1] if rate is None else _peaks(rate)
+        of_steps = _peaks(spiking, n_axes)
+        of_rates = of_steps[:, -1] if rate is None else _peaks(rate, n_axes)
     else:
         if rule == "shared":
             settled = np.full(n_images, _settled_peak(spiking, rate))
@@ -127,9 +179,13 @@ def color_limits(spiking: np.ndarray, rate: np.ndarray | None = None, scale: Sca
             rates: Any = [None] * n_images if rate is None else rate
             settled = np.array([_settled_peak(spiking[i][None], rates[i]) for i in range(n_images)])
         of_steps, of_rates = np.repeat(settled[:, None], n_steps, axis=1), settled
-        if rate is not None and rate.ndim == 4:
+        if rate is not None and rate.ndim == spiking.ndim:
             of_rates = of_steps
-    return Limits(_symmetric(of_steps), _symmetric(of_rates))
+    limits = Limits(_symmetric(of_steps), _symmetric(of_rates))
+    if style == "heatmap":
+        for of_maps in limits:
+            of_maps[..., 0] = 0
+    return limits
 
 
 def extends(maps: np.ndarray, vmin: float, vmax: float) -> Literal["neither", "min", "max", "both"]:
@@ -173,19 +229,53 @@ def centered_colormap(cmap: str | Colormap, vmin: float, vmax: float) -> Colorma
     ParameterError
         If matplotlib knows no color map of this name.
     """
-    if isinstance(cmap, str):
-        try:
-            cmap = matplotlib.colormaps[cmap]
-        except KeyError as err:
-            raise ParameterError(
-                f"cmap: unknown to matplotlib; expected the name of a diverging color map, got {cmap!r}. "
-                "Try 'RdBu_r', 'PuOr_r' or 'coolwarm'."
-            ) from err
+    full = _known(cmap, "a diverging color map", "Try 'RdBu_r', 'PuOr_r' or 'coolwarm'.")
     reach = max(abs(vmin), abs(vmax))
     first, last = 0.5 + 0.5 * vmin / reach, 0.5 + 0.5 * vmax / reach
     if (first, last) == (0.0, 1.0):
+        return full
+    return ListedColormap(full(np.linspace(first, last, 256)), name=f"{full.name} about 0")
+
+
+def style_colormap(
+    cmap: str | Colormap | None, clim: Sequence[float] | np.ndarray, style: Style = "signed"
+) -> Colormap:
+    """Find the color map of a style.
+
+    Parameters
+    ----------
+    cmap : str or matplotlib.colors.Colormap or None
+        Chosen by the user: diverging for signed maps, sequential for heat maps. None is ``"RdBu_r"`` and ``"inferno"``.
+    clim : (float, float)
+        Color limits [logit].
+    style : {"signed", "heatmap"}
+        The style.
+
+    Returns
+    -------
+    matplotlib.colors.Colormap
+        Color map to be used with these limits.
+
+    Raises
+    ------
+    ParameterError
+        If matplotlib knows no color map of this name.
+    """
+    chosen = _COLORMAPS[style] if cmap is None else cmap
+    if style == "signed":
+        return centered_colormap(chosen, *clim)
+    return _known(chosen, "a sequential color map", "Try 'inferno', 'turbo' or 'YlOrRd'.")
+
+
+def _known(cmap, kind, remedy):
+    if not isinstance(cmap, str):
         return cmap
-    return ListedColormap(cmap(np.linspace(first, last, 256)), name=f"{cmap.name} about 0")
+    try:
+        return matplotlib.colormaps[cmap]
+    except KeyError as err:
+        raise ParameterError(
+            f"cmap: unknown to matplotlib; expected the name of {kind}, got {cmap!r}. {remedy}"
+        ) from err
 
 
 def _settled_peak(spiking, rate):
@@ -193,10 +283,10 @@ def _settled_peak(spiking, rate):
     return settled if settled > 0 else _peak(spiking)
 
 
-def _peaks(maps):
-    """Largest magnitude of each map, of shape (...) for maps (..., Y, X)."""
-    flat = maps.reshape(-1, *maps.shape[-2:])
-    return np.array([_peak(frame) for frame in flat]).reshape(maps.shape[:-2])
+def _peaks(maps, n_axes):
+    """Largest magnitude of each map, of shape (...) for maps (..., Y, X), or with as many axes as they have."""
+    leading, cells = maps.shape[:-n_axes], maps.shape[-n_axes:]
+    return np.array([_peak(frame) for frame in maps.reshape(-1, *cells)]).reshape(leading)
 
 
 def _peak(maps):

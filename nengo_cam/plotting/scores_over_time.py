@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from ..exceptions import LabelError, ParameterError, ResultError
 from .column import dress, new_figure, png_of
 from .score_curve import check_scores, score_limits, score_name
-from .text import literal, plain
+from .text import literal, plain, titled
 
 if TYPE_CHECKING:
     from matplotlib.typing import ColorType
@@ -87,6 +87,7 @@ def agreement(
     label: int | str | ArrayLike | None = None,
     threshold: float | None = None,
     color: ColorType = "C0",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Agreement:
     """Draw how well spiking maps agree with rate maps over time: median and quartiles over images.
@@ -107,6 +108,8 @@ def agreement(
         A score to mark, such as that of `nengo_cam.explanation_latency`.
     color : color
         Of line and band, as matplotlib takes it.
+    title : str, optional
+        Drawn letter by letter, above the number of images.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: on a new figure, one column of a journal wide.
 
@@ -158,7 +161,7 @@ def agreement(
     ax.set(xlim=(0, 1.02 * times[-1]), ylim=score_limits(shown))
     ax.set_xlabel("time [ms]", fontsize="small")
     literal(ax.set_ylabel(plain(score_name(values), _LONGEST), fontsize="small"))
-    ax.set_title(_count(len(chosen), "image"), fontsize="small")
+    literal(ax.set_title(titled(title, _count(len(chosen), "image")), fontsize="small"))
     # In the corner that good scores leave free.
     lower = values.attrs.get("better") == "lower"
     location: Literal["upper right", "lower right"] = "upper right" if lower else "lower right"
@@ -172,6 +175,7 @@ def localization(
     score: Literal["pointing", "energy", "iou"] = "pointing",
     rate: xr.Dataset | None = None,
     color: ColorType = "C0",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Localization:
     """Draw how well maps point at the objects over time, beside the rate network and two baselines.
@@ -191,6 +195,8 @@ def localization(
         Result of `nengo_cam.localization_scores` for the rate maps, of the same objects.
     color : color
         Of line and band, as matplotlib takes it.
+    title : str, optional
+        Drawn letter by letter, above the number of images.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: on a new figure, one column of a journal wide.
 
@@ -259,7 +265,8 @@ def localization(
     ax.set(xlim=(0, 1.02 * times[-1]), ylim=(-0.02, 1.02))
     ax.set_xlabel("time [ms]", fontsize="small")
     ax.set_ylabel(_LOCALIZATION[score], fontsize="small")
-    ax.set_title(f"{_count(int(exist.sum()), 'object')} in {_count(len(exist), 'image')}", fontsize="small")
+    stated = f"{_count(int(exist.sum()), 'object')} in {_count(len(exist), 'image')}"
+    literal(ax.set_title(titled(title, stated), fontsize="small"))
     legend = ax.legend(fontsize="x-small", frameon=False, ncols=2, loc="best")
     return Localization(ax, line, band, references, legend)
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..exceptions import LabelError, ParameterError
 from ..scoring.positions import pixel_centers
+from ..scoring.positions import positions as dims_of
 from ..scoring.readout import holds_level, reduction_of, spike_kind_of
-from .answers import answers_by_step, answers_of
-from .displayed import as_images, check_cover, displayed, frame_indices, image_index, map_extent
+from .answers import answers_by_step, answers_of, logits_of
+from .displayed import (
+    as_images,
+    check_cover,
+    displayed,
+    displayed_signal,
+    edges,
+    frame_indices,
+    image_index,
+    map_extent,
+)
+from .planes import STRONGEST, check_plane, plane_name, plane_of_input, plane_of_maps
 from .results import check_pair, check_rate, check_spiking
+from .ticks import coordinates_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +34,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
 
-__all__ = ["Scene", "milliseconds", "nearest_steps", "select_scenes"]
+__all__ = ["Scene", "labels_shown", "milliseconds", "nearest_steps", "place_of", "select_scenes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,21 +48,21 @@ class Scene:
     label : int or str
         Label shown.
     labels : list
-        All labels.
+        All labels that there are maps of.
     times : ndarray of shape (T,)
         Times of the steps [s].
-    spiking : ndarray of shape (T, Y, X)
-        Spiking maps [logit].
-    rate : ndarray of shape (Y, X) or (T, Y, X), or None
+    spiking : ndarray of shape (T, Y, X) or (T, X)
+        Spiking maps [logit]; of three dimensions, one plane of them.
+    rate : ndarray of shape (Y, X) or (T, Y, X), or without Y, or None
         Rate map [logit], for moving input at each step.
     logits : ndarray of shape (T, L) or None
-        Logits of the spiking network.
+        Logits of the spiking network, of ``logit_labels``.
     rate_logits : ndarray of shape (L,) or (T, L), or None
         Logits of the rate network, for moving input at each step.
     extent : tuple of float
-        ``(left, right, bottom, top)`` of the maps [pixel].
-    film : ndarray of shape (F, Y, X) or (F, Y, X, 3), or None
-        The input image as it is displayed, in [0, 1].
+        ``(left, right, bottom, top)`` of the maps [pixel]; of one dimension, of a row that is a pixel high.
+    film : ndarray of shape (F, Y, X) or (F, Y, X, 3), or (F, X, C), or None
+        The input image as it is displayed, or the channels of the input signal, in [0, 1].
     frames : ndarray of shape (T,) or None
         Index into ``film`` at each step.
     reduction : str
@@ -64,6 +77,14 @@ class Scene:
         What a spike is, see `nengo_cam.scoring.readout.spike_kind_of`.
     answers_by_step : list of (label, label) or None, or None
         The same as ``answers`` for each step of moving input, in place of them.
+    logit_labels : list
+        Labels of the logits: all of the network, where results keep them, otherwise those that there are maps of.
+    coordinates : dict of {str: nengo_cam.plotting.ticks.Coordinates}
+        The user's coordinates of the pixels of the input, see `nengo_cam.plotting.ticks`.
+    position : int
+        Position along the dim ``image``.
+    plane : str
+        Which plane of maps of three dimensions this is; empty if they have two, or one.
     """
 
     image: Any
@@ -83,6 +104,10 @@ class Scene:
     held: bool = False
     spike_kind: str = ""
     answers_by_step: list | None = None
+    logit_labels: list = dataclasses.field(default_factory=list)
+    coordinates: dict = dataclasses.field(default_factory=dict)
+    position: int = 0
+    plane: str = ""
 
     def picture(self, step: int) -> Any:
         """Return the displayed input at a time step, or None without images."""
@@ -90,7 +115,17 @@ class Scene:
 
     def rate_at(self, step: int) -> Any:
         """Return the rate map at a time step, which is always the same for a still image, or None without."""
-        return self.rate if self.rate is None or self.rate.ndim == 2 else self.rate[step]
+        return self.rate[step] if self.rate is not None and self.rate_moves else self.rate
+
+    @property
+    def rate_moves(self) -> bool:
+        """Whether there is a rate map for each step."""
+        return self.rate is not None and self.rate.ndim == self.spiking.ndim
+
+    @property
+    def flat(self) -> bool:
+        """Whether maps have one dimension, as the signals that they are of."""
+        return self.spiking.ndim == 2
 
     @property
     def kind(self) -> str:
@@ -115,10 +150,11 @@ def select_scenes(
     rate: xr.Dataset | None,
     images: ArrayLike | None,
     positions: int | Sequence[int],
-    label: int | str | None,
+    label: int | str | Sequence[int | str] | None,
     variables: Sequence[str] = ("cam", "logits"),
     *,
     moving: bool = False,
+    plane: str | int = STRONGEST,
 ) -> list[Scene]:
     """Check all input of a figure and cut out what it shows.
 
@@ -132,17 +168,19 @@ def select_scenes(
         Input images, see `nengo_cam.plotting.displayed`.
     positions : int or sequence of int
         Positions along the dim ``image`` of ``spiking``; negative ones count from the end.
-    label : int or str or None
-        Label shown; None is the one with the largest logit at the last step, for each image.
+    label : int, str, sequence of them, or None
+        Labels shown, see `labels_shown`; None is the one with the largest logit at the last step, for each image.
     variables : sequence of str
         Variables needed of the Datasets.
     moving : bool
         Whether the figure can follow moving input: rate maps of each step, and answers that change.
+    plane : "strongest" or int
+        Which plane is shown of maps of three dimensions.
 
     Returns
     -------
     list of Scene
-        One per position.
+        One per position and label, those of an image together.
 
     Raises
     ------
@@ -150,14 +188,102 @@ def select_scenes(
         If something is missing or does not fit.
     """
     check_spiking(spiking, variables)
+    if _n_top(spiking, label):
+        check_spiking(spiking, ("cam", "logits"))
     if rate is not None:
         check_rate(rate, variables, moving=moving)
         check_pair(spiking, rate)
     chosen = _positions(positions, spiking.sizes["image"])
-    labels = _positions_of_labels(spiking, chosen, label)
+    labels = [labels_shown(spiking, position, label) for position in chosen]
+    places = dims_of(spiking["cam"])
+    plane = check_plane(plane, spiking.sizes["z"] if "z" in places else None)
     if images is not None:
-        images = as_images(images, spiking.attrs.get("input_shape"))
-    return [_scene(spiking, rate, images, position, shown, moving) for position, shown in zip(chosen, labels)]
+        images = as_images(images, spiking.attrs.get("input_shape"), len(places))
+    return [
+        _scene(spiking, rate, images, position, name, moving, plane)
+        for position, names in zip(chosen, labels)
+        for name in names
+    ]
+
+
+def labels_shown(spiking: xr.Dataset, position: int, label: int | str | Sequence[int | str] | None) -> list[int]:
+    """Find the labels that a figure shows of an image.
+
+    Parameters
+    ----------
+    spiking : xarray.Dataset
+        Spiking maps, checked.
+    position : int
+        Position along the dim ``image``.
+    label : int, str, sequence of them, or None
+        One label or several; ``"top3"``, if no label is called so, for the three with the largest logits at the last
+        step, the largest first, and any other number likewise; None for the largest. Only labels that there are maps of
+        count.
+
+    Returns
+    -------
+    list of int
+        Positions along the dim ``label``.
+
+    Raises
+    ------
+    LabelError
+        If there is no such label, one comes twice, or there are not so many.
+    """
+    labels = spiking["label"].values.tolist()
+    several = label is not None and not isinstance(label, str) and np.iterable(label)
+    wanted: list[Any] = list(label) if several else [label]  # type: ignore[arg-type]
+    n_top = _n_top(spiking, label)
+    if n_top:
+        if n_top > len(labels):
+            raise LabelError(
+                f"label {label!r}: more than there are; expected at most 'top{len(labels)}', got {label!r}. Choose "
+                "fewer, or keep the maps of more labels."
+            )
+        last = spiking["logits"].isel(time=-1, image=position).values
+        # NaN would be taken for the largest.
+        return np.argsort(-np.where(np.isnan(last), -np.inf, last), kind="stable")[:n_top].tolist()
+    for name in wanted:
+        if name not in labels:
+            shown = repr(labels) if len(labels) <= 20 else f"{labels[:20]!r} and {len(labels) - 20} more"
+            raise LabelError(f"label {name!r}: not in the Dataset; expected one of {shown}, got {name!r}. Choose one.")
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise LabelError(f"label: expected one label or several different ones, got {wanted!r}. Name each once.")
+    return [labels.index(name) for name in wanted]
+
+
+def place_of(maps: xr.Dataset | xr.DataArray, images: np.ndarray | None = None) -> tuple[float, float, float, float]:
+    r"""Find the rectangle that maps cover, and check that images fit it.
+
+    Parameters
+    ----------
+    maps : xarray.Dataset or xarray.DataArray
+        Maps of one, two or three dimensions.
+    images : ndarray of shape (N, T, \*pixels, C), optional
+        Images, as `nengo_cam.plotting.displayed.as_images` gives them.
+
+    Returns
+    -------
+    tuple of float
+        ``(left, right, bottom, top)`` [pixel]; of one dimension, of a row that is a pixel high.
+
+    Raises
+    ------
+    ResultError
+        If the cells are not evenly spaced.
+    ImageError
+        If the images do not fit.
+    """
+    # Not the coordinates themselves, which may be the user's.
+    x = pixel_centers(maps, "x")
+    flat = "y" not in maps.sizes
+    y = np.zeros(1) if flat else pixel_centers(maps, "y")
+    extent = (*edges(x, "x"), 0.5, -0.5) if flat else map_extent(y, x)
+    if images is not None:
+        # Of volumes the last two axes are those of a picture.
+        shape = (1, images.shape[2]) if flat else images.shape[-3:-1]
+        check_cover(extent, shape, (len(y), len(x)), counted=maps["x"].attrs.get("units") == "cell")
+    return extent
 
 
 def nearest_steps(times: np.ndarray, wanted: float | Sequence[float]) -> list[int]:
@@ -196,21 +322,28 @@ def milliseconds(seconds: float) -> str:
     return np.format_float_positional(round(1000 * float(seconds), 3), trim="-") + " ms"
 
 
-def _scene(spiking, rate, images, position, chosen, moving):
+def _scene(spiking, rate, images, position, chosen, moving, plane):
     name = spiking["image"].values.tolist()[position]
     here = spiking.isel(image=position)
     times = here["time"].values.astype(float)
-    maps = here["cam"].isel(label=chosen).transpose("time", "y", "x").values
-    extent = map_extent(pixel_centers(here, "y"), pixel_centers(here, "x"))
+    places = dims_of(spiking["cam"])
+    extent = place_of(here, images)
+    logits, logit_labels = logits_of(here)
+
+    def maps_of(result):
+        maps = result["cam"].isel(label=chosen).transpose(..., *places).values
+        return plane_of_maps(maps, plane) if "z" in places else maps
+
     rate_map = rate_logits = film = frames = None
+    # Images of the two Datasets are matched by name, as one may be a part of the other.
     if rate is not None:
         there = rate.isel(image=rate["image"].values.tolist().index(name))
-        rate_map = there["cam"].isel(label=chosen).transpose(..., "y", "x").values
+        rate_map = maps_of(there)
         rate_logits = there["logits"].transpose(..., "label").values if "logits" in there else None
     if images is not None:
         index = image_index(len(images), spiking.sizes["image"], position, name)
-        check_cover(extent, images.shape[2:], maps.shape[1:])
-        film = displayed(images[index])
+        pixels = plane_of_input(images[index], plane, pixel_centers(here, "z")) if "z" in places else images[index]
+        film = displayed_signal(pixels) if places == ["x"] else displayed(pixels)
         frames = frame_indices(len(film), times, float(spiking.attrs.get("dt") or _step(times)))
     by_step = answers_by_step(spiking, rate, position, name) if moving else None
     return Scene(
@@ -218,9 +351,9 @@ def _scene(spiking, rate, images, position, chosen, moving):
         label=here["label"].values.tolist()[chosen],
         labels=here["label"].values.tolist(),
         times=times,
-        spiking=maps,
+        spiking=maps_of(here),
         rate=rate_map,
-        logits=here["logits"].transpose("time", "label").values if "logits" in here else None,
+        logits=None if logits is None else logits.transpose("time", ...).values,
         rate_logits=rate_logits,
         extent=extent,
         film=film,
@@ -231,6 +364,10 @@ def _scene(spiking, rate, images, position, chosen, moving):
         answers_by_step=by_step,
         held=holds_level(spiking),
         spike_kind=spike_kind_of(spiking),
+        logit_labels=logit_labels,
+        coordinates=coordinates_of(spiking),
+        position=position,
+        plane=plane_name(plane) if "z" in places else "",
     )
 
 
@@ -250,16 +387,13 @@ def _positions(positions, n_images):
     return found
 
 
-def _positions_of_labels(spiking, positions, label):
+def _n_top(spiking, label):
+    """Read how many of the largest logits are asked for, 0 if labels are named."""
     if label is None:
-        last = spiking["logits"].isel(time=-1, image=positions).transpose("image", "label").values
-        # `argmax` takes NaN for the largest.
-        return np.where(np.isnan(last), -np.inf, last).argmax(axis=1).tolist()
-    labels = spiking["label"].values.tolist()
-    if label not in labels:
-        shown = repr(labels) if len(labels) <= 20 else f"{labels[:20]!r} and {len(labels) - 20} more"
-        raise LabelError(f"label {label!r}: not in the Dataset; expected one of {shown}, got {label!r}. Choose one.")
-    return [labels.index(label)] * len(positions)
+        return 1
+    top = re.fullmatch(r"top([1-9]\d*)", label) if isinstance(label, str) else None
+    # A label may be called so.
+    return int(top[1]) if top and label not in spiking["label"].values.tolist() else 0
 
 
 def _step(times):

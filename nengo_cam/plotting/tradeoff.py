@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from ..exceptions import ParameterError, ResultError
-from .text import literal, plain
+from .text import as_title, literal, plain
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -71,6 +71,7 @@ def tradeoff(
     *,
     measure: Literal["accuracy", "agreement"] | None = None,
     cmap: str | Colormap = "viridis",
+    title: str | None = None,
     fig: Figure | SubFigure | None = None,
 ) -> Tradeoff:
     """Draw what each firing rate is worth over time, and what it costs in spikes.
@@ -91,6 +92,8 @@ def tradeoff(
         was measured.
     cmap : str or matplotlib.colors.Colormap
         Sequential color map for the rates.
+    title : str, optional
+        Drawn letter by letter, above all panels.
     fig : matplotlib.figure.Figure or SubFigure, optional
         Where to draw, best with ``layout="constrained"``. By default a new figure, two columns of a journal wide.
 
@@ -113,7 +116,7 @@ def tradeoff(
     colors = colormap(np.linspace(*_COLOURS, len(rates)))
     marked = sorted({max(round(fraction * len(times)) - 1, 0) for fraction in _MARKED})
     if fig is None:
-        fig = Figure(figsize=(7.1, 1.5 * len(names) + 0.4), dpi=150, layout="constrained")
+        fig = Figure(figsize=(7.1, 1.5 * len(names) + (0.4 if title is None else 0.65)), dpi=150, layout="constrained")
         FigureCanvasAgg(fig)
     axes = fig.subplots(len(names), 4, sharex="col", squeeze=False).tolist()
 
@@ -135,10 +138,12 @@ def tradeoff(
         if measure == "accuracy" and arrays["rate_accuracy"] is not None:
             for ax in axes[row][:2]:
                 references.append(ax.axhline(arrays["rate_accuracy"], color="0.3", linewidth=0.8, linestyle="--"))
-        title = plain(name, _LONGEST)
+        heading = plain(name, _LONGEST)
         if not np.isnan(quanta[row]) and not _all_alike(quanta):
-            title += f", levels: rate / {quanta[row]:g} Hz"
-        literal(axes[row][0].set_title(title, loc="left", fontsize="small", fontweight="bold"))
+            heading += f", levels: rate / {quanta[row]:g} Hz"
+        literal(axes[row][0].set_title(heading, loc="left", fontsize="small", fontweight="bold"))
+    if title is not None:
+        literal(fig.suptitle(as_title(title), fontsize="medium"))
     _dress(axes, measure, times, arrays["spikes_per_image"], arrays["cam_correlation"])
     shown = [rate / quanta[0] for rate in rates] if _all_alike(quanta) else rates
     legend = _add_legend(

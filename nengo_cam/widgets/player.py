@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks.output import atomic_path, check_writable
 from ..exceptions import MissingDependencyError, OutputPathError, ParameterError, ResultError
+from ..plotting.drawing import check_alpha
 from ..plotting.film.animation import check_fps
-from ..plotting.overlay import check_alpha
 from ..plotting.scale import SCALES, centered_colormap
 from ..plotting.score_curve import score_curve
 from .controls import Controls

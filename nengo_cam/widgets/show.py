@@ -8,10 +8,12 @@ import numpy as np
 
 from ..exceptions import ImageError, ParameterError, ResultError
 from ..plotting.displayed import as_images, image_index
+from ..plotting.results import check_spiking
 from ..plotting.scale import check_scale, color_limits
 from ..plotting.score_curve import align_scores, check_scores
 from ..plotting.selection import milliseconds, select_scenes
 from ..scoring.agreement import cumulative, smooth
+from ..scoring.positions import positions
 from ..scoring.readout import holds_level
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class Show:
         synapse: Synapse | float,
     ):
         self.scores = check_scores(scores, metric)
+        check_spiking(spiking)
+        _check_pictures(spiking)
         # Checks maps, and the first image.
         (scene,) = select_scenes(spiking, rate, images, [0], None, moving=True)
         self.spiking, self.rate = spiking, rate
@@ -245,6 +249,15 @@ class Show:
         if np.isscalar(self._synapse):
             smoothed.attrs["time_reduction"] = f"lowpass {milliseconds(self._synapse)}"
         return smoothed
+
+
+def _check_pictures(spiking):
+    """Check that maps have two dimensions, as the page that shows them has."""
+    if positions(spiking["cam"]) != ["y", "x"]:
+        raise ResultError(
+            f"spiking: 'cam' has the wrong dims; expected {('image', 'time', 'label', 'y', 'x')}, got "
+            f"{spiking['cam'].dims}. Draw other maps with animate."
+        )
 
 
 def choose(name: str, value: Any, choices: Sequence[str]) -> Any:

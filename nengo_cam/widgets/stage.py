@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
+from ..plotting.drawing import Look
 from ..plotting.film.layout import lay_out
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ class Stage:
         curves = None if curve is None else [curve]
         steps = range(len(scene.times))
         self.figure, (self.panel,), self.colorbars = lay_out(
-            [scene], curves, steps=steps, scale=scale, cmap=cmap, alpha=alpha, with_input=True
+            [scene], curves, steps=steps, scale=scale, look=Look(cmap, alpha)
         )
         # Bars that stay the same, as that of the rate map of a still image does, belong to the background.
-        changing = 2 if scene.rate is not None and scene.rate.ndim == 3 else 1
+        changing = 2 if scene.rate_moves else 1
         self._bars = [bar.ax for bar in self.colorbars[:changing]] if scale == "frame" else []
         # Frames of axes lie above the maps in them.
         with_images = list(self.panel.map_axes) + ([] if self.panel.input is None else [self.panel.input.axes])

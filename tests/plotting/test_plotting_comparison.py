@@ -53,7 +53,11 @@ def test_names_beside_rows_fit(spiking, rate):
     long = [data.assign_coords(label=names) for data in (spiking, rate)]
     drawn = comparison(*long, image=[0, 0, 1], label=[names[1], names[2], "fox"])
     labels = [row[0].yaxis.label for row in drawn.axes]
-    assert [label.get_text() for label in labels] == ["image 0\nindigo bun…", "image 0\na very lon…", "image 1\nfox"]
+    assert [label.get_text() for label in labels] == [
+        "image 0\nindigo\nbunting",
+        "image 0\na very\nlong name",
+        "image 1\nfox",
+    ]
     drawn.figure.canvas.draw()
     boxes = [label.get_window_extent() for label in labels]
     assert all(lower.y1 < upper.y0 for upper, lower in zip(boxes, boxes[1:]))

@@ -6,6 +6,7 @@ from nengo_cam.plotting.displayed import (
     as_images,
     check_cover,
     displayed,
+    displayed_signal,
     frame_indices,
     gray,
     image_extent,
@@ -69,7 +70,17 @@ def test_stretched_to_its_own_range():
 def test_channels():
     image = np.arange(2 * 2 * 3, dtype=float).reshape(2, 2, 3)
     np.testing.assert_allclose(displayed(image), image / 11)
-    np.testing.assert_allclose(displayed(image[..., :2]), image[..., :2].mean(-1) / 9 - 0.5 / 9)
+    # What has negative values is not events.
+    np.testing.assert_allclose(displayed(image[..., :2] - 20), image[..., :2].mean(-1) / 9 - 0.5 / 9)
+    four = np.arange(2 * 2 * 4, dtype=float).reshape(2, 2, 4)
+    np.testing.assert_allclose(displayed(four), np.arange(4).reshape(2, 2) / 3)
+
+
+def test_events_are_shades_about_a_medium_gray():
+    """Channels are off and on: neither, one event off, one on, two on, and as many of both."""
+    events = np.array([[[0, 0], [1, 0], [0, 1], [0, 2], [1, 1]]])
+    np.testing.assert_allclose(displayed(events), [[0.5, 0.25, 0.75, 1, 0.5]])
+    np.testing.assert_allclose(displayed(np.zeros((2, 2, 2))), 0.5)
 
 
 def test_gray_keeps_the_brightness_of_gray():
@@ -105,3 +116,39 @@ def test_cover_forgives_one_cell():
     check_cover((-0.5, 31.5, 31.5, -0.5), (28, 28), (4, 4))
     with pytest.raises(ImageError, match=r"expected about \(32, 32\) pixels .* got \(23, 28\)"):
         check_cover((-0.5, 31.5, 31.5, -0.5), (23, 28), (4, 4))
+
+
+@pytest.mark.parametrize(
+    ("n_axes", "shape", "full"),
+    [
+        (1, (2, 9), (2, 1, 9, 1)),
+        (1, (2, 9, 3), (2, 1, 9, 3)),
+        (1, (2, 7, 9, 3), (2, 7, 9, 3)),
+        (3, (2, 4, 5, 6), (2, 1, 4, 5, 6, 1)),
+        (3, (2, 4, 5, 6, 3), (2, 1, 4, 5, 6, 3)),
+        (3, (2, 7, 4, 5, 6, 3), (2, 7, 4, 5, 6, 3)),
+    ],
+)
+def test_axes_of_signals_and_volumes(n_axes, shape, full):
+    images = np.arange(np.prod(shape)).reshape(shape)
+    found = as_images(images, full[2:], n_axes)
+    assert found.shape == full
+    np.testing.assert_array_equal(found.ravel(), images.ravel())
+    with pytest.raises(ImageError, match=rf"wrong number of pixels; expected .* \({', '.join('ZYX'[-n_axes:])}\) as"):
+        as_images(images, [99] * n_axes, n_axes)
+
+
+def test_channels_of_a_signal_keep_their_proportions():
+    np.testing.assert_allclose(displayed_signal([[-2.0, 0], [2, 6]]), [[0, 0.25], [0.5, 1]])
+    assert np.all(displayed_signal(np.full((3, 2), 7)) == 0)
+    with pytest.raises(ImageError, match="some pixels are not finite"):
+        displayed_signal([[np.inf]])
+
+
+def test_maps_whose_place_is_not_known_say_so():
+    """Without the shape of an image, coordinates count cells, and no other image would do either."""
+    with pytest.raises(
+        ImageError, match=r"\(28, 28\) pixels .* place in the image is not known; .* \(7, 7\) .* input_shape="
+    ):
+        check_cover((-0.5, 6.5, 6.5, -0.5), (28, 28), (7, 7), counted=True)
+    check_cover((-0.5, 6.5, 6.5, -0.5), (7, 7), (7, 7), counted=True)

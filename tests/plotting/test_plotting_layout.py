@@ -3,13 +3,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from nengo_cam.exceptions import ParameterError
+from nengo_cam.plotting.drawing import Look
 from nengo_cam.plotting.film.layout import lay_out
 from nengo_cam.plotting.score_curve import check_scores, score_curve
 from nengo_cam.plotting.selection import select_scenes
 
 
 def laid_out(scenes, curves=None, **options):
-    return lay_out(scenes, curves, **{"steps": range(10), "scale": "shared", "cmap": "RdBu_r", "alpha": 0.6, **options})
+    return lay_out(scenes, curves, **{"steps": range(10), "scale": "shared", "look": Look("RdBu_r", 0.6), **options})
 
 
 @pytest.mark.parametrize(
@@ -55,5 +56,5 @@ def test_begins_at_the_last_step(spiking):
 def test_unknown_colors_leave_a_given_figure_empty(spiking):
     fig = Figure()
     with pytest.raises(ParameterError, match="cmap: unknown to matplotlib; .* got 'nope'"):
-        laid_out(select_scenes(spiking, None, None, 1, "cat"), cmap="nope", fig=fig)
+        laid_out(select_scenes(spiking, None, None, 1, "cat"), look=Look("nope"), fig=fig)
     assert not fig.axes

@@ -69,7 +69,8 @@ def test_colors_on_the_canvas_are_those_of_the_colorbar(cam):
     cam[0, 0], cam[3, 3] = 2, -2
     picture = np.full((8, 8), 0.5)
     picture[4, 0], picture[4, 7] = 0, 1
-    drawn = overlay(cam, picture)
+    # Smooth, only the very middle of a cell has its color.
+    drawn = overlay(cam, picture, interpolation="nearest")
     canvas = drawn.axes.figure.canvas
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(float)
@@ -119,8 +120,8 @@ def test_units_come_from_the_map(cam):
 def test_too_many_dims(spiking):
     with pytest.raises(ResultError, match=r"got \('image', 'time', .* \.isel\(image=0, time=0, label=0\) or \.sel"):
         overlay(spiking["cam"])
-    with pytest.raises(ResultError, match=r"got \('x',\). Only 2-D maps"):
-        overlay(spiking["cam"][0, 0, 0, 0])
+    with pytest.raises(ResultError, match=r"got \('y',\). Keep the dims of a whole map"):
+        overlay(spiking["cam"][0, 0, 0, :, 0])
 
 
 def test_not_a_labelled_map(cam):
@@ -151,3 +152,19 @@ def test_wrong_parameters_leave_the_axes_empty(cam, arguments, message):
     with pytest.raises(ParameterError, match=message):
         overlay(cam, ax=ax, **arguments)
     assert not ax.images
+
+
+def test_the_figure_is_an_attribute_and_not_a_fifth_artist(cam):
+    drawn = overlay(cam)
+    assert drawn.figure is drawn.axes.figure
+    axes, image, artist, bar = drawn
+    assert (axes, image, artist, bar) == (drawn.axes, None, drawn.map, drawn.colorbar)
+    assert drawn._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_a_map_that_counts_cells_is_not_put_on_an_image(cam):
+    counted = cam.assign_coords(x=np.arange(4.0), y=np.arange(4.0))
+    for dim in ("x", "y"):
+        counted[dim].attrs["units"] = "cell"
+    with pytest.raises(ImageError, match="place in the image is not known; expected coordinates in pixels"):
+        overlay(counted, np.zeros((8, 8)))

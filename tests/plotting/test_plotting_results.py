@@ -35,7 +35,13 @@ def test_swapped(spiking, rate):
 def test_dims(spiking, rate):
     with pytest.raises(ResultError, match=r"spiking: 'cam' has the wrong dims; .* \.isel\(image=\[0\]\)"):
         check_spiking(spiking.isel(image=0))
-    with pytest.raises(ResultError, match=r"rate: 'cam' has the wrong dims; .* only 2-D maps"):
+    with pytest.raises(
+        ResultError, match=r"rate: 'cam' has the wrong dims; .* or \('image', 'label', 'z', 'y', 'x'\), got"
+    ):
+        check_rate(rate.expand_dims(w=2))
+    with pytest.raises(
+        ResultError, match=r"rate: 'logits' has the wrong dims; expected \('image', 'label'\), got \('z'"
+    ):
         check_rate(rate.expand_dims(z=2))
     with pytest.raises(ResultError, match=r"'cam' is empty; .*'image': 0"):
         check_spiking(spiking.isel(image=[]))

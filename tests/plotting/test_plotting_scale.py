@@ -97,3 +97,33 @@ def test_colors_mean_the_same_value_whatever_the_limits(vmin, vmax):
 def test_unknown_colormap():
     with pytest.raises(ParameterError, match=r"cmap: unknown to matplotlib; .* got 'RdBlu'"):
         centered_colormap("RdBlu", -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "of_spiking", "of_rate"),
+    [
+        ("shared", [[1, 1, 1], [1, 1, 1]], [1, 1]),
+        ("image", [[9, 9, 9], [1, 1, 1]], [9, 1]),
+        ("frame", [[9, 1, 2], [1, 1, 1]], [1, 1]),
+    ],
+)
+def test_limits_of_heat_maps_are_those_of_the_positive_part(scale, of_spiking, of_rate):
+    """Peaks of 9, 0, 2 and 1, 0, 0 by hand; the rate maps have 0 and 1. Nothing positive is 1, as all zero is."""
+    limits = color_limits(*films(), scale, style="heatmap")
+    np.testing.assert_array_equal(limits.spiking[..., 1], of_spiking)
+    np.testing.assert_array_equal(limits.rate[..., 1], of_rate)
+    assert np.all(limits.spiking[..., 0] == 0) and np.all(limits.rate[..., 0] == 0)
+
+
+def test_given_limits_of_heat_maps_begin_at_zero():
+    assert np.all(color_limits(*films(), (-2, 3), style="heatmap").spiking == [0, 3])
+    assert np.all(color_limits(*films(), (1, 3), style="heatmap").rate == [1, 3])
+
+
+@pytest.mark.parametrize("scale", ["shared", "image", "frame"])
+def test_limits_of_signals_are_those_of_one_row(rng, scale):
+    maps, rates = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 3, 5))
+    for rate in (rates, rates[:, 0], None):
+        rows = None if rate is None else rate[..., None, :]
+        for ours, theirs in zip(color_limits(maps, rate, scale), color_limits(maps[:, :, None], rows, scale)):
+            np.testing.assert_array_equal(ours, theirs)

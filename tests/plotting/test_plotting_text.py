@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 import nengo_cam as ncam
 from nengo_cam import plotting
-from nengo_cam.plotting.text import literal, plain
+from nengo_cam.plotting.text import LONGEST_NAME, in_two_lines, literal, name_of, plain
 
 # Mathematics that can be parsed, that cannot, and what TeX would do something else with.
 MATHS = ["a$b^c$", r"$\f_{$", r"5\$%#&~"]
@@ -204,3 +204,49 @@ def test_plain_names_are_cut():
     assert plain("black-footed ferret", 12) == "black-foote…"
     assert plain("black and tan", 7) == "black…"
     assert plain("black", 5) == "black"
+
+
+def test_a_long_name_is_the_same_in_every_figure(data):
+    """Broken into two lines or not."""
+    name = "the quick brown fox jumps over the lazy dog"
+    assert name_of(name) == "the quick brown fox j…" and len(name_of(name)) == LONGEST_NAME
+    spiking, rate, images, scores = data("cat")
+    # Nothing else is called so.
+    spiking, rate, scores = (part.assign_coords(label=[name, "dog", "fox"]) for part in (spiking, rate, scores))
+    spiking["answer"] = ("image", [name, name])
+    for figure in (film, timeline, comparison, raster, player, overlay):
+        texts = figure(name, spiking, rate, images, scores).findobj(mpl.text.Text)
+        found = [text for text in (text.get_text().replace("\n", " ") for text in texts) if "the quick" in text]
+        assert found and all(name_of(name) in text for text in found), (figure.__name__, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tabby", "tabby"),
+        ("hippopotam", "hippopotam"),
+        ("indigo bunting", "indigo\nbunting"),
+        ("a very long name", "a very\nlong name"),
+        ("hippopotamuses", "hippopo\ntamuses"),
+        ("black-footed ferret", "black-footed\nferret"),
+    ],
+)
+def test_names_on_two_lines(name, expected):
+    assert in_two_lines(name) == expected
+
+
+def test_every_figure_takes_a_title_of_the_users(data):
+    """Above what it states of itself, letter by letter."""
+    spiking, _, images, scores = data("cat")
+    times = xr.Dataset({"latency": ("image", [0.1, 0.2])}, {"image": [0, 1]}, {"duration": 1.0})
+    drawn = plotting.latency(times, times, title="a $b$")
+    assert drawn.axes.get_title().startswith("a $b$\n2 images\n") and not drawn.axes.title.get_parse_math()
+    drawn = plotting.agreement(scores, label="cat", title="a $b$")
+    assert drawn.axes.get_title() == "a $b$\n2 images" and not drawn.axes.title.get_parse_math()
+    boxes = np.tile([1, 1, 6, 6], (2, 1, 1))
+    labels = np.array([["cat"], ["dog"]])
+    found = ncam.localization_scores(spiking.assign_attrs(input_shape=[8, 8, 1]), boxes=boxes, box_labels=labels)
+    drawn = plotting.localization(found, title="a $b$")
+    assert drawn.axes.get_title() == "a $b$\n2 objects in 2 images" and not drawn.axes.title.get_parse_math()
+    title = plotting.raster(spiking, images, label="cat", neurons=4, title="a $b$").figure._suptitle
+    assert title.get_text() == "a $b$" and not title.get_parse_math()

@@ -1,7 +1,7 @@
 """Films of maps over time.
 
 `animate` makes one, `animation` shows and saves it, `layout` lays its figure out, `panel` is what one image has in it,
-`gif` writes a file, and `embedded` what a notebook shows.
+`logits` the curves below its maps, `gif` writes a file, and `embedded` what a notebook shows.
 """
 
 from .animate import animate

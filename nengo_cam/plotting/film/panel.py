@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..answers import say_answer, say_answers_at_steps
-from ..displayed import gray
-from ..overlay import draw_map
-from ..text import literal, plain
+from ..drawing import draw_input, draw_map, few_ticks
+from ..text import literal, name_of, plain
+from ..ticks import label_pixels
+from .logits import SHOWN, LogitPlot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
     from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
 
+    from ..drawing import DrawnInput, Look
     from ..score_curve import Curve
     from ..selection import Scene
 
-__all__ = ["Panel"]
+__all__ = ["Panel", "PanelAxes"]
 
-# Neither red nor blue, which mean the sign of a map.
-SHOWN, RUNNER_UP, OTHERS = "#1b7837", "0.35", "0.8"
-# Letters of a name and of a line above a map; of a name that leaves room for the time; of a row of the legend.
-_LONGEST, _LONGEST_LINE, _SHORT, _LONGEST_ROW = 22, 32, 14, 48
+# Letters of the name of an image and of a line above a map; of a name that leaves room for the time.
+_LONGEST, _LONGEST_LINE, _SHORT = 22, 32, 14
+
+
+class PanelAxes(NamedTuple):
+    """Where one image of a film is drawn.
+
+    Attributes
+    ----------
+    maps : list of matplotlib.axes.Axes
+        For each label the spiking map and, if there is one, the rate map.
+    logits : matplotlib.axes.Axes
+        Logits over time.
+    scores : matplotlib.axes.Axes or None
+        Scores over time.
+    input : matplotlib.axes.Axes or None
+        The input by itself.
+    """
+
+    maps: list
+    logits: Axes
+    scores: Axes | None = None
+    input: Axes | None = None
 
 
 class Panel:
@@ -35,97 +56,84 @@ class Panel:
 
     Parameters
     ----------
-    map_axes : list of matplotlib.axes.Axes
-        For the spiking map and, if there is one, the rate map.
-    logit_axes : matplotlib.axes.Axes
-        For the logits over time.
-    score_axes : matplotlib.axes.Axes or None
-        For the scores over time.
-    scene : Scene
-        What to show.
-    curve : Curve or None
-        Scores to show.
-    clims : ndarray of shape (T, 2)
+    axes : PanelAxes
+        Where to draw.
+    scenes : sequence of Scene
+        What to show: one image, with a label each.
+    curves : sequence of Curve, optional
+        Scores to show, of the same labels.
+    clims : ndarray of shape (L, T, 2)
         Color limits of each spiking map [logit].
-    rate_clim : ndarray of shape (2,) or (T, 2)
-        Color limits of the rate map [logit], of moving input at each step.
-    cmap : matplotlib.colors.Colormap
-        Color map for these limits.
-    alpha : float
-        Opacity of the maps.
+    rate_clims : ndarray of shape (L, 2) or (L, T, 2)
+        Color limits of the rate maps [logit], of moving input at each step.
+    look : Look
+        How maps look.
 
     Attributes
     ----------
-    scene, map_axes, logit_axes, score_axes, clims
+    scenes : list of Scene
         As given.
+    scene : Scene
+        The first of them.
+    map_axes, logit_axes, score_axes : list of Axes, Axes, Axes or None
+        As given.
+    clims : ndarray of shape (T, 2)
+        Color limits of the spiking maps of the first scene.
+    drawn : list of nengo_cam.plotting.drawing.DrawnMap
+        The maps, in the order of their axes.
     pictures, maps : list of matplotlib.image.AxesImage
-        The same for the images (empty without) and the maps.
+        Of these the images (empty without, and of signals) and the maps.
+    logits : nengo_cam.plotting.film.logits.LogitPlot
+        The curves of logits.
     others, runner_up, shown, reference, marker : matplotlib.lines.Line2D or None
-        Logits of all other labels (gaps between them), of the strongest of these, of the label shown, its rate logit,
-        and the line at the current time.
+        Of these the others, the strongest of them, the first label shown, its rate logit, and the line at the current
+        time.
     said : list of matplotlib.text.Annotation
         What is said below each map of moving input, while the answers differ.
-    input : matplotlib.image.AxesImage or None
-        The input image by itself.
+    input : matplotlib.image.AxesImage or matplotlib.lines.Line2D or None
+        The input image by itself; of a signal, its first channel.
     score, score_marker : matplotlib.lines.Line2D or None
-        Score up to the current time, and the line there.
+        Score of the first label up to the current time, and the line there.
+    scores : list of matplotlib.lines.Line2D
+        Scores of all labels.
     """
 
     def __init__(
         self,
-        map_axes: Sequence[Axes],
-        logit_axes: Axes,
-        score_axes: Axes | None,
-        scene: Scene,
-        curve: Curve | None,
+        axes: PanelAxes,
+        scenes: Sequence[Scene],
+        curves: Sequence[Curve] | None,
         clims: np.ndarray,
-        rate_clim: np.ndarray,
-        cmap: Colormap,
-        alpha: float,
+        rate_clims: np.ndarray,
+        look: Look,
     ):
-        self.scene, self.clims = scene, clims
-        self.map_axes, self.logit_axes, self.score_axes = map_axes, logit_axes, score_axes
-        self._rate_clims = np.broadcast_to(rate_clim, clims.shape)
-        values = [scene.spiking[0]] + ([] if scene.rate is None else [scene.rate_at(0)])
-        drawn = [
-            draw_map(ax, value, scene.extent, scene.picture(0), clim=clim, cmap=cmap, alpha=alpha)
-            for ax, value, clim in zip(self.map_axes, values, (clims[0], self._rate_clims[0]))
+        self.scenes, self.scene, self.clims = list(scenes), scenes[0], clims[0]
+        self.map_axes, self.logit_axes, self.score_axes = axes.maps, axes.logits, axes.scores
+        self._with_rate = self.scene.rate is not None
+        self._clims = clims
+        self._rate_clims = np.broadcast_to(rate_clims if rate_clims.ndim == 3 else rate_clims[:, None], clims.shape)
+        self.drawn = [
+            draw_map(ax, values, scene.extent, scene.picture(0), clim=clim, look=look)
+            for ax, (scene, values, clim) in zip(axes.maps, self._maps_at(0))
         ]
-        self.pictures = [picture for picture, _ in drawn if picture is not None]
-        self.maps = [artist for _, artist in drawn]
-        for ax in self.map_axes:
-            ax.set(xticks=[], yticks=[])
-        self._label = plain(scene.label, _LONGEST)
-        self._break = ", " if len(self._label) <= _SHORT else "\n"
-        literal(self.map_axes[0].title, self.map_axes[0].set_ylabel(f"image {plain(scene.image, _LONGEST)}"))
-        if scene.rate is not None:
-            literal(self.map_axes[1].set_title(f"rate\nlabel {self._label}", fontsize="medium"))
-        if scene.answers is not None:
-            said = tuple(zip(("network", "CNN"), scene.answers))
-            # Each below its own map; both below the only one.
-            for ax, answers in zip(self.map_axes, [said] if scene.rate is None else [said[:1], said[1:]]):
-                say_answer(ax, *answers)
-        self.said = [] if scene.answers_by_step is None else [say_answers_at_steps(ax) for ax in self.map_axes]
-        self._add_logits()
-        self.input: AxesImage | None = None
+        self.maps: list[AxesImage] = [drawn.map for drawn in self.drawn]
+        self.pictures = [drawn.picture for drawn in self.drawn if drawn.picture is not None]
+        for ax in axes.maps:
+            few_ticks(ax, flat=self.scene.flat)
+        self._add_titles()
+        self._add_answers()
+        self._input: DrawnInput | None = None
+        self.input: AxesImage | Line2D | None = None
+        if axes.input is not None:
+            self._add_input(axes.input)
+        self.logits = LogitPlot(axes.logits, scenes, 1 + len(scenes) if len(scenes) > 1 else len(axes.maps))
+        self.others, self.runner_up, self.marker = self.logits.others, self.logits.runner_up, self.logits.marker
+        self.shown = self.logits.shown[0]
+        self.reference = self.logits.references[0] if self.logits.references else None
+        self.scores: list[Line2D] = []
         self.score = self.score_marker = None
-        if curve is not None:
-            self._add_score(curve)
-
-    def add_input(self, ax: Axes) -> None:
-        """Show the input image by itself, left of the maps.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes
-            Where to draw.
-        """
-        self.input = ax.imshow(self.scene.picture(0), cmap="gray", vmin=0, vmax=1)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title("input", fontsize="medium")
-        # The name of the image belongs to the first axes.
-        literal(ax.set_ylabel(self.map_axes[0].get_ylabel()))
-        self.map_axes[0].set_ylabel("")
+        if curves is not None:
+            self._add_scores(curves)
 
     def draw(self, step: int) -> list[Artist]:
         """Show one step.
@@ -140,35 +148,25 @@ class Panel:
         list of matplotlib.artist.Artist
             The artists that were changed.
         """
-        scene = self.scene
-        self.maps[0].set_data(scene.spiking[step])
-        self.maps[0].set_clim(*self.clims[step])
-        if scene.rate is not None and scene.rate.ndim == 3:
-            self.maps[1].set_data(scene.rate_at(step))
-            self.maps[1].set_clim(*self._rate_clims[step])
-        for picture in self.pictures:
-            picture.set_data(gray(scene.picture(step)))
-        pictures = self.pictures
-        if self.input is not None:
-            self.input.set_data(scene.picture(step))
-            pictures = [self.input, *pictures]
-        title = f"{plain(scene.kind, _LONGEST_LINE)}\nlabel {self._label}{self._break}{scene.moment(step)}"
-        self.map_axes[0].set_title(title, fontsize="medium")
-        for line, labels in self._curves:
-            line.set_data(*_joined(self._milliseconds[: step + 1], self._logits[: step + 1, labels]))
-        lines = [line for line, _ in self._curves] + [self.marker]
-        if self._reference_logits is not None:
-            self.reference.set_data(self._milliseconds[: step + 1], self._reference_logits[: step + 1])
-            lines.insert(-1, self.reference)
-        if self.score is not None:
-            self.score.set_data(self._milliseconds[: step + 1], self._scores[: step + 1])
-            lines += [self.score, self.score_marker]
-        for marker in (self.marker, self.score_marker):
-            if marker is not None:
-                marker.set_xdata([self._milliseconds[step]] * 2)
+        picture = self.scene.picture(step)
+        artists: list[Artist] = [] if self._input is None else list(self._input.show(picture))
+        for drawn, (_, values, clim) in zip(self.drawn, self._maps_at(step)):
+            artists += drawn.show(values, clim, picture)
+        # Side by side, titles with the time beside a name would run into each other.
+        shortest = _SHORT if len(self.scenes) == 1 else 0
+        for title, scene, label in zip(self._titles, self.scenes, self._labels):
+            name = f"label {label}{', ' if len(label) <= shortest else chr(10)}{scene.moment(step)}"
+            title.set_text("\n".join(line for line in (plain(scene.kind, _LONGEST_LINE), scene.plane, name) if line))
+        artists += [*self._titles, *self.said, *self.logits.draw(step)]
+        for line, values in zip(self.scores, self._scores if self.scores else []):
+            line.set_data(self.logits.milliseconds[: step + 1], values[: step + 1])
+            artists.append(line)
+        if self.score_marker is not None:
+            self.score_marker.set_xdata([self.logits.milliseconds[step]] * 2)
+            artists.append(self.score_marker)
         self._say(step)
         # In the order in which they lie on each other.
-        return pictures + self.maps + [self.map_axes[0].title, *self.said] + lines
+        return artists
 
     def tallest(self, steps: Sequence[int]) -> int:
         """Find a step that takes as much room as any.
@@ -186,15 +184,53 @@ class Panel:
         answers = self.scene.answers_by_step
         return max((step for step in steps if answers is not None and answers[step]), default=steps[-1])
 
+    def _maps_at(self, step):
+        """Return scene, values and color limits of each map at a step, in the order of the axes."""
+        found = []
+        for scene, clims, rate_clims in zip(self.scenes, self._clims, self._rate_clims):
+            found.append((scene, scene.spiking[step], clims[step]))
+            if self._with_rate:
+                found.append((scene, scene.rate_at(step), rate_clims[step]))
+        return found
+
+    def _add_titles(self):
+        every = 2 if self._with_rate else 1
+        spiking_axes, rate_axes = self.map_axes[::every], self.map_axes[1::2] if self._with_rate else []
+        self._labels = [name_of(scene.label) for scene in self.scenes]
+        self._titles = [ax.title for ax in spiking_axes]
+        for title in self._titles:
+            title.set_fontsize("medium")
+        literal(*self._titles, self.map_axes[0].set_ylabel(f"image {plain(self.scene.image, _LONGEST)}"))
+        for ax, label in zip(rate_axes, self._labels):
+            literal(ax.set_title(f"rate\nlabel {label}", fontsize="medium"))
+
+    def _add_answers(self):
+        """Say below the maps of the first label what the networks answer, which is the same for all labels."""
+        axes = self.map_axes[: 1 + self._with_rate]
+        if self.scene.answers is not None:
+            said = tuple(zip(("network", "CNN"), self.scene.answers))
+            # Each below its own map; both below the only one.
+            for ax, answers in zip(axes, [said[:1], said[1:]] if self._with_rate else [said]):
+                say_answer(ax, *answers)
+        self.said = [] if self.scene.answers_by_step is None else [say_answers_at_steps(ax) for ax in axes]
+
+    def _add_input(self, ax):
+        self._input = draw_input(ax, self.scene.picture(0), flat=self.scene.flat)
+        self.input = self._input.artists[0]
+        few_ticks(ax, flat=self.scene.flat)
+        label_pixels(ax, self.scene.coordinates)
+        ax.set_title("input", fontsize="medium")
+        # The name of the image belongs to the first axes.
+        literal(ax.set_ylabel(self.map_axes[0].get_ylabel()))
+        self.map_axes[0].set_ylabel("")
+
     def _say(self, step):
         """Say below the maps of moving input what is answered at a step, if the two networks differ."""
         if not self.said:
             return
         answers = self.scene.answers_by_step[step]
         said = (
-            []
-            if answers is None
-            else [f"{who}: {plain(label, _LONGEST)}" for who, label in zip(("network", "CNN"), answers)]
+            [] if answers is None else [f"{who}: {name_of(label)}" for who, label in zip(("network", "CNN"), answers)]
         )
         # Each below its own map; both below the only one.
         texts = ["\n".join(said)] if len(self.said) == 1 else said or ["", ""]
@@ -202,48 +238,13 @@ class Panel:
             annotation.set_text(text)
             annotation.set_visible(bool(text))
 
-    def _add_logits(self):
-        scene, ax = self.scene, self.logit_axes
-        self._milliseconds, self._logits = 1000 * scene.times, scene.logits
-        chosen = scene.labels.index(scene.label)
-        last = np.where(np.isnan(scene.logits[-1]), -np.inf, scene.logits[-1])
-        others = [i for i in np.argsort(-last, kind="stable").tolist() if i != chosen]
-        self.others = self.runner_up = self.reference = None
-        self._curves = []
-        if len(others) > 1:
-            (self.others,) = ax.plot([], [], color=OTHERS, linewidth=0.8, label="other labels")
-            self._curves.append((self.others, others[1:]))
-        if others:
-            name = f"label {plain(scene.labels[others[0]], _LONGEST)} (strongest other)"
-            (self.runner_up,) = ax.plot([], [], color=RUNNER_UP, linewidth=1.2, label=name)
-            self._curves.append((self.runner_up, others[:1]))
-        (self.shown,) = ax.plot([], [], color=SHOWN, linewidth=2, label=f"label {self._label}")
-        self._curves.append((self.shown, [chosen]))
-        values, self._reference_logits = scene.logits, None
-        if scene.rate_logits is not None:
-            rate_logits = scene.rate_logits[..., chosen]
-            style = {"color": SHOWN, "linewidth": 1.2, "linestyle": "--", "label": f"label {self._label}, rate"}
-            if rate_logits.ndim:
-                self._reference_logits = rate_logits
-                (self.reference,) = ax.plot([], [], **style)
-            else:
-                self.reference = ax.axhline(float(rate_logits), **style)
-            values = np.append(values, rate_logits)
-        self.marker = ax.axvline(self._milliseconds[0], color="black", linewidth=0.8)
-        ax.set(xlabel="time [ms]", ylabel="logit", xlim=_time_limits(self._milliseconds), ylim=_padded(values))
-        ax.spines[["top", "right"]].set_visible(False)
-        handles = [line for line in (self.shown, self.reference, self.runner_up, self.others) if line is not None]
-        legend = ax.legend(
-            handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small", frameon=False,
-            ncol=len(self.maps) if sum(_widths(handles)) <= _LONGEST_ROW else 1,
-        )  # fmt: skip
-        literal(*legend.get_texts())
-
-    def _add_score(self, curve):
-        ax = self.score_axes
-        self._scores = curve.values
-        (self.score,) = ax.plot([], [], color=SHOWN, linewidth=2)
-        self.score_marker = ax.axvline(self._milliseconds[0], color="black", linewidth=0.8)
+    def _add_scores(self, curves):
+        ax, curve = self.score_axes, curves[0]
+        self._scores = [curve.values for curve in curves]
+        for index in range(len(curves)):
+            self.scores += ax.plot([], [], color=SHOWN[index % len(SHOWN)], linewidth=2)
+        self.score = self.scores[0]
+        self.score_marker = ax.axvline(self.logits.milliseconds[0], color="black", linewidth=0.8)
         # The logits above have the same abscissa.
         ax.sharex(self.logit_axes)
         self.logit_axes.tick_params(labelbottom=False)
@@ -254,31 +255,3 @@ class Panel:
         ax.grid(axis="y", color="0.9", linewidth=0.6)
         if curve.note:
             literal(ax.set_title(plain(curve.note, _LONGEST_LINE), loc="right", fontsize="small", pad=2))
-
-
-def _joined(times, curves):
-    """Join curves (T, L) into one line with gaps, which draws a thousand labels as fast as one."""
-    if curves.shape[1] == 1:
-        return times, curves[:, 0]
-    x = np.tile(np.append(times, np.nan), curves.shape[1])
-    return x, np.vstack([curves, np.full(curves.shape[1], np.nan)]).T.ravel()
-
-
-def _widths(handles):
-    """Letters of the longest name in each of two columns of a legend."""
-    lengths = [len(handle.get_label()) for handle in handles]
-    half = -(-len(lengths) // 2)
-    return max(lengths[:half]), max(lengths[half:], default=0)
-
-
-def _time_limits(times):
-    return (min(0.0, times[0]), times[-1]) if len(times) > 1 else (0.0, 2 * times[-1])
-
-
-def _padded(values):
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return -1.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    margin = 0.05 * (high - low) or 1.0
-    return low - margin, high + margin
