@@ -7,8 +7,8 @@ activity (`activity`), of spikes and synaptic operations (`cost`, `synaptic_oper
 randomized models (`randomization`).
 
 What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, and how a
-network is read, the `labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the
-Dataset of maps (`maps_dataset`).
+network is read, the `projection` of features where each position or step has weights of its own, the `labels` and steps
+(`kept_steps`) that a result holds, its time axis and `provenance`, and the Dataset of maps (`maps_dataset`).
 
 Arrays that users `probed` themselves become the same Dataset: their shapes tell the `layouts`, and if other `readings`
 than that give the logits, it is said what is wrong.
@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "maps_dataset",
         "predict",
         "probed",
+        "projection",
         "provenance",
         "randomization",
         "readings",

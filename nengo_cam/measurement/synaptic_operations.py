@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import call_name
+from ..conversion.transforms import convolution_transposed
 from ..exceptions import UnsupportedModelError
-from ..models.macs import window_padding
 from .arguments import check_network
 
 __all__ = ["SynapseCounter", "analog_fan_out", "fan_out"]
@@ -77,7 +77,7 @@ def analog_fan_out(net: CAMNetwork) -> dict[str, NDArray[np.int64]]:
 
 def _counter(net: CAMNetwork) -> SynapseCounter:
     check_network(net)
-    return SynapseCounter(net.net, net.model.name)
+    return SynapseCounter(net.net, net.head.model)
 
 
 class SynapseCounter:
@@ -141,47 +141,10 @@ class SynapseCounter:
         present = (np.asarray(weights) != 0).astype(float)
         if kind is nengo.Dense:
             return present.T @ arriving if present.ndim == 2 else present * arriving
-        return _convolution_transposed(transform, present, arriving)
+        return convolution_transposed(transform, present, arriving)
 
     def _refuse(self, what: str, expected: str, got: str) -> NoReturn:
         raise UnsupportedModelError(
             f"network of {self._name!r}: {what}, so that synapses cannot be counted; expected {expected}, got {got}. "
             "Replace the layer by one that becomes native, see net.report."
         )
-
-
-def _convolution_transposed(
-    transform: Any, present: NDArray[np.float64], arriving: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Do so for a convolution or a transposed one, window cell by window cell."""
-    is_transposed = isinstance(transform, nengo.ConvolutionTranspose)
-    shape_in, shape_out = transform.input_shape, transform.output_shape
-    values = arriving.reshape(shape_out.shape)
-    if not transform.channels_last:
-        values = np.moveaxis(values, 0, -1)
-    larger, smaller = (s.spatial_shape for s in ((shape_out, shape_in) if is_transposed else (shape_in, shape_out)))
-    padding = [
-        window_padding(*axis, transform.padding)
-        for axis in zip(larger, smaller, transform.kernel_size, transform.strides)
-    ]
-    widths = [(before, max(behind, 0)) for before, behind in padding]
-    n_groups = getattr(transform, "groups", 1)
-    # Filters of a group stand side by side.
-    present = present.reshape(*present.shape[:-1], n_groups, -1)
-    if is_transposed:
-        values = np.pad(values, [*widths, (0, 0)])
-        counts = np.zeros((*smaller, shape_in.n_channels))
-    else:
-        counts = np.zeros((*(n + sum(width) for n, width in zip(larger, widths)), shape_in.n_channels))
-    for cell in np.ndindex(*transform.kernel_size):
-        window = tuple(
-            slice(first, first + (n - 1) * stride + 1, stride)
-            for first, n, stride in zip(cell, smaller, transform.strides)
-        )
-        targets = values[window] if is_transposed else values
-        targets = targets.reshape(*smaller, n_groups, -1)
-        sources = np.einsum("...gf,cgf->...gc", targets, present[cell]).reshape(*smaller, -1)
-        counts[() if is_transposed else window] += sources
-    if not is_transposed:
-        counts = counts[tuple(slice(width[0], width[0] + n) for width, n in zip(widths, larger))]
-    return (counts if transform.channels_last else np.moveaxis(counts, -1, 0)).ravel()

@@ -83,6 +83,8 @@ class CAMHead:
         is 0.
     exact_centers : bool
         Whether ``centers`` follow from the layers; otherwise the cells divide the image evenly.
+    center_unit : str
+        "pixel", or "cell" if nobody knows the shape of the image.
     """
 
     model: str
@@ -96,6 +98,7 @@ class CAMHead:
     map_shape: tuple
     centers: tuple = dataclasses.field(repr=False, compare=False)
     exact_centers: bool = True
+    center_unit: str = "pixel"
 
     @property
     def dims(self) -> tuple[str, ...]:
