@@ -222,7 +222,6 @@ class _Search:
     def find(self) -> LinearPath:
         features, readout = self._features, self._readout
         self._check_target(readout)
-        self._check_sum(readout)
         learns = is_learned(readout)
         source = readout.pre_obj
         decodes_neurons = isinstance(source, nengo.Ensemble) and features == source.neurons
@@ -247,6 +246,7 @@ class _Search:
                 "what the ensemble represents",
                 "Pass the neurons as features",
             )
+        self._check_sum(readout)
         ways = [()] if decodes_neurons else list(self._ways(source, ()))
         filters = {tuple(way) for way in ways}
         if len(filters) > 1:
@@ -341,7 +341,7 @@ class _Search:
                 f"{connection!r} computes a function",
                 "weights",
                 "a function",
-                "Lead its result to a nengo.Node(size_in=...), and pass that as features",
+                "Lead its result to a nengo.Node(size_in=...), and pass that as features, or pass ensemble.neurons",
             )
         if not isinstance(connection.transform, _LINEAR):
             kind = type(connection.transform).__name__

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..models.macs import window_padding
 
-__all__ = ["convolution_transposed", "pull_back"]
+__all__ = ["convolution_transposed", "pull_back", "sparse_matrix"]
 
 
 def convolution_transposed(
@@ -87,7 +87,7 @@ def pull_back(connection: nengo.Connection, weights: Any, rows: NDArray[np.float
     if weights is None or kind is nengo.transforms.NoTransform:
         pulled = worth
     elif kind is nengo.Sparse:
-        matrix = weights.toscipy() if hasattr(weights, "toscipy") else weights
+        matrix = sparse_matrix(weights)
         pulled = (matrix.T @ worth.T).T
     elif kind is nengo.Dense:
         matrix = np.asarray(weights, float)
@@ -100,3 +100,18 @@ def pull_back(connection: nengo.Connection, weights: Any, rows: NDArray[np.float
     # Not "+=": a slice may name an element twice, and both count.
     np.add.at(result.T, connection.pre_slice, pulled.T)
     return result
+
+
+def sparse_matrix(weights: Any) -> Any:
+    """Make a matrix of the weights of a `nengo.Sparse`.
+
+    Parameters
+    ----------
+    weights : nengo.transforms.SparseMatrix or scipy.sparse.spmatrix
+        As the owner of the network wrote them; only the second can be multiplied.
+
+    Returns
+    -------
+    scipy.sparse.spmatrix, or ndarray without SciPy
+    """
+    return weights.allocate() if isinstance(weights, nengo.transforms.SparseMatrix) else weights

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import call_name
-from ..conversion.transforms import convolution_transposed
+from ..conversion.transforms import convolution_transposed, sparse_matrix
 from ..exceptions import UnsupportedModelError
 from .arguments import check_network
 
@@ -97,6 +97,7 @@ class SynapseCounter:
         for connection in net.all_connections:
             self._outgoing.setdefault(connection.pre_obj, []).append(connection)
         self._known: dict[Any, NDArray[np.float64]] = {}
+        self._begun: list[Any] = []
 
     def from_neurons(self, ensemble: nengo.Ensemble) -> NDArray[np.float64]:
         """Count the synapses of each neuron (neurons,)."""
@@ -107,6 +108,9 @@ class SynapseCounter:
     def through(self, obj: Any) -> NDArray[np.float64]:
         """Count the synapses behind each element that an object gives out (size,)."""
         if obj not in self._known:
+            if any(obj is begun for begun in self._begun):
+                self._refuse(f"{obj!r} leads back to itself by nodes only", "ways that end", "a circle")
+            self._begun.append(obj)
             counts = np.zeros(obj.size_out)
             for connection in self._outgoing.get(obj, ()):
                 if connection.function is not None:
@@ -136,8 +140,7 @@ class SynapseCounter:
         # Converted weights are arrays, so that nothing is drawn; Nengo asks for a generator all the same.
         weights = transform.sample(rng=np.random.RandomState(0))
         if kind is nengo.Sparse:
-            matrix = weights.toscipy() if hasattr(weights, "toscipy") else weights
-            return (matrix != 0).astype(float).T @ arriving
+            return (sparse_matrix(weights) != 0).astype(float).T @ arriving
         present = (np.asarray(weights) != 0).astype(float)
         if kind is nengo.Dense:
             return present.T @ arriving if present.ndim == 2 else present * arriving
