@@ -16,7 +16,7 @@ from ..exceptions import HeadError, ModelTypeError, ParameterError, UnsupportedM
 from ..models.head import locate_head
 from ..models.simplify import ReducedModel, max_value_of, reduce_head
 from ..models.source import SourceModel, read_model
-from .convert import CAMNetwork, as_synapse
+from .convert import CAMNetwork, as_synapse, warn_if_rectifying
 from .parts import find_parts
 
 __all__ = ["from_converter"]
@@ -63,6 +63,12 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
     ParameterError
         If it was converted with ``temporal_model=True``.
 
+    Warns
+    -----
+    RectifiedInputWarning
+        If layers of spiking neurons that rectify their input, such as `nengo.SpikingRectifiedLinear`, follow on one
+        another without a synapse.
+
     Examples
     --------
     >>> import nengo
@@ -98,7 +104,7 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
     numbers = {id(call): number for number, call in enumerate(source.flat.calls)}
     pooling, readout = (objects[numbers[id(call)]] for call in (calls.pooling, calls.readout))
     named = _by_name(source, reduced, objects)
-    return CAMNetwork(
+    net = CAMNetwork(
         net=converter.net,
         converter=converter,
         source=source,
@@ -119,6 +125,8 @@ def from_converter(converter: Any, *, model: Any = None) -> CAMNetwork:
         adopted=True,
         **find_parts(converter.net, head.model, pooling, readout),
     )
+    warn_if_rectifying(net)
+    return net
 
 
 def _read_source(converter, model):

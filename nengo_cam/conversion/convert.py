@@ -202,7 +202,7 @@ def convert(
     )
     _warn_if_not_spiking(net)
     _warn_if_not_carried(net)
-    _warn_if_rectifying(net)
+    warn_if_rectifying(net)
     return net
 
 
@@ -241,7 +241,8 @@ class CAMNetwork:
     features, logits : nengo.Probe
         Probes of size Y * X * K and L.
     neurons : nengo.neurons.NeuronType or None
-        What replaced ReLU units; None for rectified-linear rate neurons, and where several types did.
+        What replaced ReLU units; None for rectified-linear rate neurons, where several types did, and where a user's
+        converter put something in their place that is no neurons.
     synapse : nengo.synapses.Synapse or None
         Filter on the output of all neurons.
     firing_rate_scales : dict of {str: float}
@@ -813,14 +814,30 @@ def _warn_if_not_carried(net):
         warnings.warn(f"model {net.model.name!r}: {sentence}", DepthWarning, stacklevel=user_stacklevel())
 
 
-def _warn_if_rectifying(net):
-    """Say what becomes of neurons that rectify what fluctuates; see `IntegrateAndFire`."""
+def warn_if_rectifying(net: CAMNetwork) -> None:
+    """Say what becomes of neurons that rectify what fluctuates; see `IntegrateAndFire`.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        One that was just converted or adopted.
+
+    Warns
+    -----
+    RectifiedInputWarning
+        If several layers of such neurons follow on one another without a synapse.
+    """
     if not net.rectifies_without_synapse:
         return
+    kinds = sorted({type(e.neuron_type).__name__ for e in net.spiking_layers.values() if _rectifies(e.neuron_type)})
+    given, kind, remedy = "neurons", type(net.neurons).__name__, "Use neurons='auto'"
+    if net.adopted:
+        given, kind = "converter", " and ".join(kinds)
+        remedy = "Pass synapse=0.005 to nengo_dl.Converter, or let nengo_cam.convert(model, calibrate_on=images) choose"
     warnings.warn(
-        f"neurons: {type(net.neurons).__name__} rectifies its input at every step, and without a synapse the error "
+        f"{given}: {kind} rectifies its input at every step, and without a synapse the error "
         "adds up over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images "
-        "instead of 98 %. Use neurons='auto'.",
+        f"instead of 98 %. {remedy}.",
         RectifiedInputWarning,
         stacklevel=user_stacklevel(),
     )

@@ -105,10 +105,10 @@ def from_network(
     ...     spikes = nengo.SpikingRectifiedLinear(amplitude=0.01)
     ...     layer = nengo.Ensemble(13 * 13 * 4, 1, neuron_type=spikes, gain=nengo.dists.Choice([100.0]))
     ...     layer.bias = np.zeros(13 * 13 * 4)
-    ...     nengo.Connection(image, layer.neurons, transform=conv, synapse=None)
+    ...     first = nengo.Connection(image, layer.neurons, transform=conv, synapse=None)
     ...     pooled, logits = nengo.Node(size_in=4), nengo.Node(size_in=10)
     ...     mean = np.tile(np.eye(4), 13 * 13) / (13 * 13)
-    ...     nengo.Connection(layer.neurons, pooled, transform=mean, synapse=0.005)
+    ...     pooling = nengo.Connection(layer.neurons, pooled, transform=mean, synapse=0.005)
     ...     readout = nengo.Connection(pooled, logits, transform=rng.normal(size=(10, 4)), synapse=None)
     >>> by_hand = ncam.from_network(
     ...     mine, input=image, features=layer.neurons, readout=readout, map_shape=(13, 13), input_shape=(28, 28, 1)

@@ -16,8 +16,10 @@ import xarray as xr
 from .. import compat
 from ..checks.parameters import number_twins
 from ..models.outputs import activation_name
+from ..models.simplify import max_value_of
 from ..neurons.spikes import spike_code
 from .choosing import count_rectified, why_not_carried
+from .layer_weights import further_connections
 
 if TYPE_CHECKING:
     from .convert import CAMNetwork
@@ -404,10 +406,18 @@ def _warn_of_layers(net):
     asked = net.neurons is not None and net.neurons.spiking
     names = ", ".join(map(repr, non_spiking_layers(net)))
     if not asked and not net.spiking:
-        kind = "rectified-linear rate neurons" if net.neurons is None else type(net.neurons).__name__
         own = "Pass swap_activations with spiking neurons to nengo_dl.Converter"
         remedy = own if net.adopted else "Convert the model with neurons='auto'"
-        yield f"Nothing was asked to spike: ReLU became {kind}. {remedy}."
+        unmatched = _spiking_swaps(net) if net.adopted else []
+        if unmatched:
+            # Keras has several functions of this name, and NengoDL compares by identity.
+            yield (
+                f"Nothing spikes: swap_activations puts spiking neurons in the place of {', '.join(unmatched)}, which "
+                f"no layer of the model has. ReLU became {_rectified_became(net)}. Put them in the place of "
+                "nengo.RectifiedLinear(), which stands for ReLU however it is written."
+            )
+        else:
+            yield f"Nothing was asked to spike: ReLU became {_rectified_became(net)}. {remedy}."
     elif names:
         yield (
             f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "
@@ -415,10 +425,37 @@ def _warn_of_layers(net):
         )
     elif not net.spiking:
         yield "No layer spikes, as none has a ReLU. Train the model with ReLU."
+    further = further_connections(net) if net.adopted else {}
+    if further:
+        yield (
+            f"Connections that are not the model's lead into {', '.join(map(repr, further))}: maps and logits take "
+            "them in, while the CNN, verify's rate form and replay are without them. Read comparisons accordingly."
+        )
     if net.neurons is not None and net.target_rate is not None:
         sentence = why_not_carried(net.neurons, count_rectified(net.reduced), net.target_rate)
         if sentence:
             yield sentence
+
+
+def _spiking_swaps(net):
+    """Name the activations that a user's converter was to put spiking neurons in the place of."""
+    swaps = dict(net.converter.swap_activations)
+    spiking = [old for old, new in swaps.items() if isinstance(new, nengo.neurons.NeuronType) and new.spiking]
+    return [getattr(old, "__name__", None) or repr(old) for old in spiking]
+
+
+def _rectified_became(net):
+    """Say what stands for ReLU in the network."""
+    calls = zip(net.reduced.flat.call_names, net.reduced.flat.calls)
+    kinds = {_kind_in_words(net.objects[name]) for name, call in calls if max_value_of(call.layer) is not None}
+    return " and ".join(sorted(kinds)) or "rectified-linear rate neurons"
+
+
+def _kind_in_words(obj):
+    if isinstance(obj, nengo.ensemble.Neurons):
+        kind = type(obj.ensemble.neuron_type)
+        return "rectified-linear rate neurons" if kind is nengo.RectifiedLinear else kind.__name__
+    return "TensorNodes" if isinstance(obj, compat.import_nengo_dl().TensorNode) else "nodes without nonlinearity"
 
 
 def _numbered(name):

@@ -15,6 +15,7 @@ from .. import compat
 from ..checks.percentiles import RepeatedValues
 from ..checks.sources import Images
 from ..conversion.convert import CAMNetwork
+from ..conversion.layer_weights import trained_layers
 from ..conversion.report import Report, layer_parts, network_report
 from ..neurons import IntegrateAndFire, SigmaDelta
 from ..simulator import Simulator
@@ -103,7 +104,8 @@ def measure_activity(
         levels that are held, that for the last frame. Images for which either is the same for all neurons have none.
         Of a network that was built by hand what compares with a CNN is NaN.
 
-        ``warnings`` say for how many images the network answers otherwise than its CNN (``attrs["n_differing"]``); they
+        ``warnings`` name layers with other weights than the model's (``attrs["trained"]``), as after ``sim.fit``, and
+        say for how many images the network answers otherwise than its CNN (``attrs["n_differing"]``); they
         name layers that are all silent; those with more than `SILENT_FRACTION` silent neurons although the
         CNN's layer has fewer zeros than that; those with a ``saturated_fraction`` above `SATURATED_FRACTION`; and those
         whose correlation is lower by more than `CORRELATION_DROP` than that of the spiking layer before, in the order
@@ -151,6 +153,7 @@ class ActivityRecorder(Recorder):
         """Find the CNN's layers; see `Recorder.begin`."""
         net = run.net
         self._run = run
+        self._trained: Any = None
         spiking = net.spiking_layers
         self._layers = {
             name: _LayerActivity(layer_decoder(net, name, run.dt), ensemble.n_neurons, run.n_steps * run.dt)
@@ -170,6 +173,9 @@ class ActivityRecorder(Recorder):
         """Record a chunk; see `Recorder.add`."""
         if self._answers is not None:
             self._answers.add(rows, chunk)
+            if self._trained is None:
+                # Here and not in `begin`: only an open simulator has weights.
+                self._trained = trained_layers(self._run.net, self._run.backend.sim)
         # Where nothing changes any more, there are no spikes to count.
         for name, layer in () if chunk.settled else self._layers.items():
             layer.add(chunk.steps, chunk.observed[name])
@@ -190,7 +196,11 @@ class ActivityRecorder(Recorder):
         cause = None
         if self._answers is not None:
             attrs["n_differing"] = len(self._answers.result().differing)
+            attrs["trained"] = ", ".join(self._trained)
             cause = likely_cause(run.net, n_steps=run.n_steps, dt=run.dt, moving=run.images.moving)
+            if self._trained:
+                # Whatever else there is, this alone makes other answers.
+                cause = Cause("it was trained after conversion", {}, instead="Compare it with true classes")
         return _extend(run.net, {name: layer.summary() for name, layer in self._layers.items()}, attrs, cause)
 
 
@@ -313,12 +323,22 @@ def _extend(
     }
     sentences = (
         *report.warnings,
+        *_warn_of_training(attrs.get("trained", "")),
         *(() if cause is None else _warn_of_answers(attrs, cause)),
         *_warn_of_silence(net, summaries, attrs),
         *_warn_of_saturation(net, summaries),
         *_warn_of_correlation(net, summaries),
     )
     return Report(report.dataset.assign(variables).assign_attrs(attrs, warnings="\n".join(sentences)))
+
+
+def _warn_of_training(trained: str) -> Iterator[str]:
+    """Say that the CNN is another network by now."""
+    if trained:
+        yield (
+            f"Other weights than the model's: {trained}. The network was trained after conversion, and is compared "
+            "with the CNN as it was. Read answers and correlations accordingly."
+        )
 
 
 def _warn_of_answers(attrs: dict[str, Any], cause: Cause) -> Iterator[str]:
