@@ -61,14 +61,15 @@ class MapFilter:
         ndarray of shape (N, steps, ...)
             Filtered maps.
         """
-        shape = (len(maps), *maps.shape[2:])
         if start == 0:
+            # As a vector: filters of Nengo 3 take no more axes.
+            shape = (maps[:, 0].size,)
             state = self._synapse.make_state(shape, shape, self._dt, dtype=np.float64)
             self._step = self._synapse.make_step(shape, shape, self._dt, None, state)
             self._last = np.zeros(shape)
         filtered = np.empty_like(maps)
         for i in range(maps.shape[1]):
             # A synapse on a connection gives out at the next step what it makes of this one.
-            filtered[:, i] = self._last
-            self._last = np.array(self._step((start + i + 1) * self._dt, maps[:, i].astype(float)))
+            filtered[:, i] = self._last.reshape(maps[:, i].shape)
+            self._last = np.array(self._step((start + i + 1) * self._dt, maps[:, i].astype(float).ravel()))
         return filtered

@@ -874,6 +874,24 @@ def test_what_measures_takes_it(frames):
     assert "204 SpikingRectifiedLinear, features through synapse Lowpass(tau=0.004)" in repr(net)
 
 
+def test_synapses_are_counted_or_it_is_said_why_not(frames):
+    hand = Hand()
+    rows, columns = np.nonzero(MEAN)
+    with hand.net:
+        pooling = nengo.Node(size_in=K)
+        matrix = nengo.Sparse(MEAN.shape, indices=np.stack([rows, columns], axis=1), init=MEAN[rows, columns])
+        nengo.Connection(hand.features, pooling, transform=matrix, synapse=None)
+        hand.connection = nengo.Connection(pooling, hand.logits, transform=KERNEL.T, synapse=None)
+    cost = ncam.measure_cost(hand.adopt(), frames, n_steps=2, seed=0, progress_bar=False)
+    assert cost.synapses.sel(layer="second") == 12 * K * L
+    with hand.net:
+        relay = nengo.Node(size_in=L)
+        nengo.Connection(hand.logits, relay, synapse=None)
+        nengo.Connection(relay, relay, synapse=0.01)
+    with pytest.raises(UnsupportedModelError, match="leads back to itself by nodes only, so that synapses cannot be"):
+        ncam.measure_cost(hand.adopt(), frames, n_steps=2, simulator=nengo.Simulator, progress_bar=False)
+
+
 def test_what_reads_results_takes_them(frames, tmp_path):
     result = maps(Hand().pooled().adopt(), frames, ncam.Simulator, keep_features=True)
     assert ncam.completeness_error(result) < 1e-5
