@@ -19,6 +19,7 @@ from . import (
 from .conversion import calibrate
 from .conversion.adoption import from_converter
 from .conversion.convert import CAMNetwork, convert
+from .conversion.native import from_network
 from .conversion.report import Report
 from .conversion.verify import Verification
 from .exceptions import CAMError
@@ -101,6 +102,7 @@ __all__ = [
     "faithfulness",
     "find_head",
     "from_converter",
+    "from_network",
     "inference_model",
     "latency_summary",
     "localization_scores",

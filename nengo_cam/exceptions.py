@@ -26,6 +26,7 @@ __all__ = [
     "InputRangeWarning",
     "LabelError",
     "LayoutError",
+    "MissingCNNError",
     "MissingDependencyError",
     "ModelTypeError",
     "NonSpikingWarning",
@@ -117,6 +118,10 @@ class LayoutError(CAMError, ValueError):
         What is wrong, as `nengo_cam.cam_dataset` calls it: "channels first", "time first", "flat" and so on; "unknown"
         if no other reading fits either.
     """
+
+
+class MissingCNNError(CAMError, ValueError):
+    """A network that was built by hand has no CNN behind it, and one is needed to compare it with."""
 
 
 class ParameterError(CAMError, ValueError):

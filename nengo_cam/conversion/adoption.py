@@ -18,7 +18,7 @@ from ..models.coordinates import name_places
 from ..models.head import locate_head
 from ..models.simplify import ReducedModel, max_value_of, reduce_head
 from ..models.source import SourceModel, read_model
-from .convert import CAMNetwork, as_synapse
+from .convert import CAMNetwork, as_synapse, warn_if_rectifying
 from .parts import find_parts
 
 __all__ = ["from_converter"]
@@ -68,6 +68,12 @@ def from_converter(converter: Any, *, model: Any = None, coords: Mapping[str, An
     ParameterError
         If it was converted with ``temporal_model=True``, or ``coords`` do not fit the input.
 
+    Warns
+    -----
+    RectifiedInputWarning
+        If layers of spiking neurons that rectify their input, such as `nengo.SpikingRectifiedLinear`, follow on one
+        another without a synapse.
+
     Examples
     --------
     >>> import nengo
@@ -103,7 +109,7 @@ def from_converter(converter: Any, *, model: Any = None, coords: Mapping[str, An
     numbers = {id(call): number for number, call in enumerate(source.flat.calls)}
     pooling, readout = (objects[numbers[id(call)]] for call in (calls.pooling, calls.readout))
     named = _by_name(source, reduced, objects)
-    return CAMNetwork(
+    net = CAMNetwork(
         net=converter.net,
         converter=converter,
         source=source,
@@ -124,6 +130,8 @@ def from_converter(converter: Any, *, model: Any = None, coords: Mapping[str, An
         adopted=True,
         **find_parts(converter.net, head.model, pooling, readout),
     )
+    warn_if_rectifying(net)
+    return net
 
 
 def _read_source(converter, model):

@@ -217,7 +217,7 @@ def convert(
     )
     _warn_if_not_spiking(net)
     _warn_if_not_carried(net)
-    _warn_if_rectifying(net)
+    warn_if_rectifying(net)
     return net
 
 
@@ -225,7 +225,8 @@ def convert(
 class CAMNetwork:
     """A converted network and what is needed to read class-activation maps from it.
 
-    Made by `convert`, or by `from_converter` around a network that was there before.
+    Made by `convert`, or by `from_converter` or `from_network` around a network that was there before; of the last,
+    whose `has_cnn` is false, ``converter``, ``source``, ``reduced`` and ``model`` are None.
 
     Attributes
     ----------
@@ -255,7 +256,8 @@ class CAMNetwork:
     features, logits : nengo.Probe
         Probes of size Y * X * K and L.
     neurons : nengo.neurons.NeuronType or None
-        What replaced ReLU units; None for rectified-linear rate neurons, and where several types did.
+        What replaced ReLU units; None for rectified-linear rate neurons, where several types did, and where a user's
+        converter put something in their place that is no neurons.
     synapse : nengo.synapses.Synapse or None
         Filter on the output of all neurons.
     firing_rate_scales : dict of {str: float}
@@ -276,7 +278,7 @@ class CAMNetwork:
     choice : str
         Which neurons ``neurons="auto"`` chose, and why; empty if they were given, or if none stand in the network.
     adopted : bool
-        Whether the network was there before, and `from_converter` found the parts in it.
+        Whether the network was there before, and `from_converter` or `from_network` found the parts in it.
 
     Examples
     --------
@@ -324,6 +326,21 @@ class CAMNetwork:
                 "precision, got a mixed policy. Pickle the Keras model, and convert it where it is needed."
             )
         return vars(self)
+
+    @property
+    def has_cnn(self) -> bool:
+        """Whether there is a CNN that the network came from; `nengo_cam.from_network` has none."""
+        return True
+
+    @property
+    def learns(self) -> bool:
+        """Whether a learning rule changes the readout's weights while the network runs; see `kernels`."""
+        return False
+
+    @property
+    def map_synapse(self) -> nengo.synapses.Synapse | None:
+        """Filter that maps pass over time, as logits do: of a readout that learns behind a filter; else None."""
+        return None
 
     @property
     def spiking(self) -> bool:
@@ -394,6 +411,71 @@ class CAMNetwork:
             # A simulator keeps the probes that it was built with; nobody else's should have them. The list is put back
             # whole, as Nengo has no way to take a probe out of a network.
             self.net.probes[:] = before
+
+    @contextlib.contextmanager
+    def probed_weights(self) -> Iterator[nengo.Probe | None]:
+        """Probe the readout's weights while a simulator is made, if they change while it runs.
+
+        Yields
+        ------
+        nengo.Probe or None
+            Their probe at every step; None if they stay as they are.
+        """
+        yield None
+
+    def kernels(self, sim: Any, weights: np.ndarray) -> np.ndarray:
+        """Make kernels of the readout's weights at every step.
+
+        Parameters
+        ----------
+        sim : nengo.Simulator or nengo_dl.Simulator
+            The open simulator that they come from.
+        weights : ndarray of shape (N, steps, L, Y * X * K)
+            What the probe of `probed_weights` has seen.
+
+        Returns
+        -------
+        ndarray of shape (N, steps, Y, X, K, L)
+            Weights of the map [logit per unit of activity].
+
+        Raises
+        ------
+        ParameterError
+            If they do not change while the network runs.
+        """
+        raise ParameterError(
+            f"network of {self.head.model!r}: no learning rule acts on its readout; expected one, got none. Take the "
+            "weights of all steps from readout_parameters."
+        )
+
+    def shaped(self, images: Any) -> Any:
+        """Give images the shape that the network expects, where their owner may leave it out.
+
+        Parameters
+        ----------
+        images : array_like or ImageSource
+            What a user gave.
+
+        Returns
+        -------
+        array_like or ImageSource
+            The same; of `nengo_cam.from_network` vectors become images.
+        """
+        return images
+
+    def require_cnn(self, what: str) -> None:
+        """Make sure that there is a CNN that the network came from: there is one.
+
+        Parameters
+        ----------
+        what : str
+            What needs it.
+
+        Raises
+        ------
+        MissingCNNError
+            If the network was built by hand; see `nengo_cam.from_network`.
+        """
 
     def replay(self, sim: Any = None) -> Replay:
         """Make what runs the reduced model layer by layer, for methods that explain by gradients or relevance.
@@ -757,14 +839,30 @@ def _warn_if_not_carried(net):
         warnings.warn(f"model {net.model.name!r}: {sentence}", DepthWarning, stacklevel=user_stacklevel())
 
 
-def _warn_if_rectifying(net):
-    """Say what becomes of neurons that rectify what fluctuates; see `IntegrateAndFire`."""
+def warn_if_rectifying(net: CAMNetwork) -> None:
+    """Say what becomes of neurons that rectify what fluctuates; see `IntegrateAndFire`.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        One that was just converted or adopted.
+
+    Warns
+    -----
+    RectifiedInputWarning
+        If several layers of such neurons follow on one another without a synapse.
+    """
     if not net.rectifies_without_synapse:
         return
+    kinds = sorted({type(e.neuron_type).__name__ for e in net.spiking_layers.values() if _rectifies(e.neuron_type)})
+    given, kind, remedy = "neurons", type(net.neurons).__name__, "Use neurons='auto'"
+    if net.adopted:
+        given, kind = "converter", " and ".join(kinds)
+        remedy = "Pass synapse=0.005 to nengo_dl.Converter, or let nengo_cam.convert(model, calibrate_on=images) choose"
     warnings.warn(
-        f"neurons: {type(net.neurons).__name__} rectifies its input at every step, and without a synapse the error "
+        f"{given}: {kind} rectifies its input at every step, and without a synapse the error "
         "adds up over layers: at 200 Hz a network of five convolutions found the digit in 10 % of MNIST's images "
-        "instead of 98 %. Use neurons='auto'.",
+        f"instead of 98 %. {remedy}.",
         RectifiedInputWarning,
         stacklevel=user_stacklevel(),
     )

@@ -14,7 +14,7 @@ _WITH_KERNEL = (nengo.Dense, nengo.Convolution, nengo.ConvolutionTranspose)
 if TYPE_CHECKING:
     from .convert import CAMNetwork
 
-__all__ = ["bias_source", "is_bias", "layer_weights"]
+__all__ = ["bias_source", "further_connections", "is_bias", "layer_weights", "trained_layers"]
 
 
 def layer_weights(net: CAMNetwork, sim: Any) -> dict[str, list[np.ndarray]]:
@@ -44,10 +44,64 @@ def layer_weights(net: CAMNetwork, sim: Any) -> dict[str, list[np.ndarray]]:
     return weights
 
 
+def trained_layers(net: CAMNetwork, sim: Any) -> list[str]:
+    """Name the layers whose weights in a simulator are others than those of their model.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+    sim : nengo.Simulator, nengo_dl.Simulator or nengo_cam.Simulator
+        An open simulator of ``net.net``.
+
+    Returns
+    -------
+    list of str
+        Names of layer calls, in the order in which they run; of differences beyond rounding.
+    """
+    found = []
+    for name, weights in layer_weights(net, sim).items():
+        own = net.reduced.layer(name).get_weights()
+        if not all(map(_is_close, weights, own)):
+            found.append(name)
+    return found
+
+
+def _is_close(weights, own):
+    """Tell whether weights are the same up to rounding, such as that of a bias which gains multiplied."""
+    return np.allclose(weights, own, rtol=1e-4, atol=1e-5 * np.abs(own).max(initial=0))
+
+
+def further_connections(net: CAMNetwork) -> dict[str, list[nengo.Connection]]:
+    """Find connections of a user's own into the neurons of layers.
+
+    Parameters
+    ----------
+    net : CAMNetwork
+        The network.
+
+    Returns
+    -------
+    dict of {str: list of nengo.Connection}
+        By the name of the layer, all that lead there if there are more than the model's, which are its input and its
+        bias; of layers without further ones nothing.
+    """
+    found = {}
+    for name, ensemble in net.neuron_layers.items():
+        targets = (ensemble, ensemble.neurons)
+        arriving = [c for c in net.net.all_connections if c.post_obj in targets and not is_bias(c)]
+        if len(arriving) > 1:
+            found[name] = arriving
+    return found
+
+
 def _layer_weights(sim, obj, arriving, call, own):
     """Return kernel and bias of a layer call from the connections that arrive at what stands for it."""
     at_obj = arriving.get(obj, [])
     kernels = [connection for connection in at_obj if not is_bias(connection)]
+    if len(kernels) > 1:
+        # Others are a user's own, and hardly have as many weights as the layer.
+        kernels = [connection for connection in kernels if np.size(sim.data[connection].weights) == own[0].size]
     is_trained = re.fullmatch(r"(Depthwise)?Conv[123]D(Transpose)?|Dense", call.kind)
     if not is_trained or len(kernels) != 1 or type(kernels[0].transform) not in _WITH_KERNEL:
         # A TensorNode with the weights inside, or numbers that nothing trains.

@@ -10,7 +10,7 @@ from .. import compat
 from ..exceptions import UnsupportedModelError
 from .layer_weights import bias_source, is_bias
 
-__all__ = ["add_probe", "find_parts"]
+__all__ = ["add_probe", "find_parts", "find_probe"]
 
 
 def find_parts(net: nengo.Network, name: str, pooling: Any, readout: Any) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def find_parts(net: nengo.Network, name: str, pooling: Any, readout: Any) -> dic
         "readout": kernel,
         "readout_bias": bias_source(biases[0], net.all_connections) if biases else None,
         # Through the same synapse as the connection: otherwise the map is of another moment than the logit.
-        "features": _probe(net, pooled.pre, pooled.synapse, label="features"),
-        "logits": _probe(net, readout, None, label="logits"),
+        "features": find_probe(net, pooled.pre, pooled.synapse, label="features"),
+        "logits": find_probe(net, readout, None, label="logits"),
     }
 
 
@@ -75,17 +75,10 @@ def _arriving(net, obj):
     return [connection for connection in net.all_connections if connection.post_obj is obj]
 
 
-def _probe(net, target, synapse, *, label):
-    """Take the probe of an output that is there already, or add one."""
-    for probe in net.all_probes:
-        # Not "is": Nengo makes a new object of an ensemble's neurons each time that somebody asks for them.
-        if probe.target == target and probe.synapse == synapse and _sees_every_step(net, probe):
-            return probe
-    return add_probe(net, target, synapse, label=label)
-
-
-def add_probe(net: nengo.Network, target: Any, synapse: Any = None, *, label: str) -> nengo.Probe:
-    """Add a probe that keeps every step.
+def find_probe(
+    net: nengo.Network, target: Any, synapse: Any = None, *, label: str, attr: str | None = None, solver: Any = None
+) -> nengo.Probe:
+    """Take the probe of an output that is there already, or add one.
 
     Parameters
     ----------
@@ -96,14 +89,44 @@ def add_probe(net: nengo.Network, target: Any, synapse: Any = None, *, label: st
     synapse : nengo.synapses.Synapse or None
         Filter on what is probed.
     label : str
-        Label of the probe.
+        Label of a probe that is added.
+    attr : str, optional
+        What of it to probe. Default: its output.
+    solver : nengo.solvers.Solver, optional
+        What decodes an ensemble.
+
+    Returns
+    -------
+    nengo.Probe
+        One that keeps every step.
+    """
+    # A part of an object has an output, and does not say so.
+    wanted = attr or getattr(target, "probeable", ("output",))[0]
+    for probe in net.all_probes:
+        # Not "is": Nengo makes a new object of an ensemble's neurons each time that somebody asks for them.
+        is_same = probe.target == target and probe.attr == wanted and probe.synapse == synapse
+        if is_same and solver in (None, probe.solver) and _sees_every_step(net, probe):
+            return probe
+    return add_probe(net, target, synapse, label=label, attr=attr, solver=solver)
+
+
+def add_probe(
+    net: nengo.Network, target: Any, synapse: Any = None, *, label: str, attr: str | None = None, solver: Any = None
+) -> nengo.Probe:
+    """Add a probe that keeps every step.
+
+    Parameters
+    ----------
+    net, target, synapse, label, attr, solver
+        As for `find_probe`.
 
     Returns
     -------
     nengo.Probe
     """
+    given = {} if solver is None else {"solver": solver}
     with net:
-        probe = nengo.Probe(target, synapse=synapse, label=label)
+        probe = nengo.Probe(target, attr, synapse=synapse, label=label, **given)
     if not _keeps_history(net, probe):
         # Those who train set NengoDL to keep the last step only: for their own probes, not for maps.
         net.config[probe].keep_history = True
@@ -111,7 +134,7 @@ def add_probe(net: nengo.Network, target: Any, synapse: Any = None, *, label: st
 
 
 def _sees_every_step(net, probe):
-    return probe.attr == "output" and probe.sample_every is None and _keeps_history(net, probe)
+    return probe.sample_every is None and _keeps_history(net, probe)
 
 
 def _keeps_history(net, probe):

@@ -14,9 +14,12 @@ import numpy as np
 import xarray as xr
 
 from .. import compat
+from ..checks.parameters import number_twins
 from ..models.outputs import activation_name
+from ..models.simplify import max_value_of
 from ..neurons.spikes import spike_code
 from .choosing import count_rectified, why_not_carried
+from .layer_weights import further_connections
 
 if TYPE_CHECKING:
     from .convert import CAMNetwork
@@ -88,11 +91,12 @@ class Report:
     Attributes
     ----------
     dataset : xarray.Dataset
-        One row per layer of the source model (dim ``layer``), in the order in which they run: ``kind`` and
-        ``activation`` in Keras, ``became``, ``neuron_type``, ``spiking``, ``neurons`` (number), ``scale`` [Hz per unit
-        of activity; NaN without neurons that have one] and ``balanced``, whether channels have factors of their own
-        besides. A layer that is called again has a number behind its name. ``attrs`` hold the provenance and the
-        warnings, so that a saved Dataset makes the same report again.
+        One row per layer of the source model (dim ``layer``), in the order in which they run, or per object of a
+        network that was built by hand: ``kind``, the class, and ``activation`` in Keras, ``became``, ``neuron_type``,
+        ``spiking``, ``neurons`` (number), ``scale`` [Hz per unit of activity; NaN without neurons that have one] and
+        ``balanced``, whether channels have factors of their own besides. A layer that is called again has a number
+        behind its name. ``attrs`` hold the provenance and the warnings, so that a saved Dataset makes the same report
+        again.
     """
 
     dataset: xr.Dataset
@@ -244,6 +248,8 @@ def layer_parts(net: CAMNetwork) -> list[LayerPart]:
     list of LayerPart
         The input, then the calls in the order in which they run.
     """
+    if not net.has_cnn:
+        return _native_parts(net)
     flat, head, reduced = net.source.flat, net.source.calls, net.reduced
     (input_key,) = flat.input_shapes
     (image,) = reduced.model.inputs
@@ -264,6 +270,31 @@ def layer_parts(net: CAMNetwork) -> list[LayerPart]:
         became = ", ".join(filter(None, (_in_words(obj, call, head), fate_in_words)))
         parts.append(LayerPart(name, call.kind, _activation(call.layer), layer, tensor, obj, became))
     return parts
+
+
+def _native_parts(net):
+    """List the objects of a network that was built by hand: there are no layers that they came from."""
+    nengo_dl, output = compat.import_nengo_dl(), net.readout.post_obj
+    # In the order of `CAMNetwork.tensor_nodes`.
+    tensor_nodes = [node for node in net.net.all_nodes if isinstance(node, nengo_dl.TensorNode)]
+    objects = [
+        *((name, ensemble.neurons) for name, ensemble in net.neuron_layers.items()),
+        *zip(net.tensor_nodes, tensor_nodes),
+        *([(net.head.readout, output)] if type(output) is nengo.Node else []),
+    ]
+    names = number_twins([net.input.label or "input", *(name for name, _ in objects)])
+    kinds = ["Node", *(_kind(obj) for _, obj in objects)]
+    became = ["input", *(_in_words(obj, None, net.head) for _, obj in objects)]
+    found = [net.input, *(obj for _, obj in objects)]
+    return [LayerPart(*row[:2], "", None, None, *row[2:]) for row in zip(names, kinds, found, became)]
+
+
+def _kind(obj):
+    """Name the class of an object, of a TensorNode the Keras layer in it."""
+    if isinstance(obj, nengo.ensemble.Neurons):
+        return "Ensemble"
+    function = getattr(obj, "tensor_func", None)
+    return type(obj).__name__ if not isinstance(obj, compat.import_nengo_dl().TensorNode) else type(function).__name__
 
 
 def non_spiking_layers(net: CAMNetwork) -> list[str]:
@@ -306,7 +337,7 @@ def spiked_tensor_nodes(net: CAMNetwork) -> list[str]:
         None if a synapse filters the spikes, or if all neurons that spike have their level held, which is activity.
     """
     codes = [spike_code(ensemble.neuron_type, 1.0) for ensemble in net.spiking_layers.values()]
-    if net.synapse is not None or all(code is None or code.held for code in codes):
+    if not net.has_cnn or net.synapse is not None or all(code is None or code.held for code in codes):
         return []
     # Those that only training needs, and a softmax behind the logits, see no spikes that matter.
     return [name for name in net.tensor_nodes if name in net.reduced.flat.call_names]
@@ -357,25 +388,9 @@ def _difference(how):
 
 
 def _warn_of_structure(net):
-    """Say which nonlinearities do not spike."""
-    asked = net.neurons is not None and net.neurons.spiking
-    names = ", ".join(map(repr, non_spiking_layers(net)))
-    if not asked and not net.spiking:
-        kind = "rectified-linear rate neurons" if net.neurons is None else type(net.neurons).__name__
-        own = "Pass swap_activations with spiking neurons to nengo_dl.Converter"
-        remedy = own if net.adopted else "Convert the model with neurons='auto'"
-        yield f"Nothing was asked to spike: ReLU became {kind}. {remedy}."
-    elif names:
-        yield (
-            f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "
-            "model with ReLU and average pooling in their place, or pass swap_activations."
-        )
-    elif not net.spiking:
-        yield "No layer spikes, as none has a ReLU. Train the model with ReLU."
-    if net.neurons is not None and net.target_rate is not None:
-        sentence = why_not_carried(net.neurons, count_rectified(net.reduced), net.target_rate)
-        if sentence:
-            yield sentence
+    """Say what of the network does not spike, and what does not run everywhere."""
+    if net.has_cnn:
+        yield from _warn_of_layers(net)
     if net.tensor_nodes:
         names = ", ".join(map(repr, net.tensor_nodes))
         single = spiked_tensor_nodes(net)
@@ -384,6 +399,63 @@ def _warn_of_structure(net):
             f"{'They see single spikes: pass synapse=0.005. ' if single else ''}For nengo.Simulator or neuromorphic "
             "hardware, replace them by layers that become native."
         )
+
+
+def _warn_of_layers(net):
+    """Say which nonlinearities of a model do not spike."""
+    asked = net.neurons is not None and net.neurons.spiking
+    names = ", ".join(map(repr, non_spiking_layers(net)))
+    if not asked and not net.spiking:
+        own = "Pass swap_activations with spiking neurons to nengo_dl.Converter"
+        remedy = own if net.adopted else "Convert the model with neurons='auto'"
+        unmatched = _spiking_swaps(net) if net.adopted else []
+        if unmatched:
+            # Keras has several functions of this name, and NengoDL compares by identity.
+            yield (
+                f"Nothing spikes: swap_activations puts spiking neurons in the place of {', '.join(unmatched)}, which "
+                f"no layer of the model has. ReLU became {_rectified_became(net)}. Put them in the place of "
+                "nengo.RectifiedLinear(), which stands for ReLU however it is written."
+            )
+        else:
+            yield f"Nothing was asked to spike: ReLU became {_rectified_became(net)}. {remedy}."
+    elif names:
+        yield (
+            f"Nonlinear, but without spikes: {names}. Only ReLU, plain or clipped, becomes spiking neurons; train the "
+            "model with ReLU and average pooling in their place, or pass swap_activations."
+        )
+    elif not net.spiking:
+        yield "No layer spikes, as none has a ReLU. Train the model with ReLU."
+    further = further_connections(net) if net.adopted else {}
+    if further:
+        yield (
+            f"Connections that are not the model's lead into {', '.join(map(repr, further))}: maps and logits take "
+            "them in, while the CNN, verify's rate form and replay are without them. Read comparisons accordingly."
+        )
+    if net.neurons is not None and net.target_rate is not None:
+        sentence = why_not_carried(net.neurons, count_rectified(net.reduced), net.target_rate)
+        if sentence:
+            yield sentence
+
+
+def _spiking_swaps(net):
+    """Name the activations that a user's converter was to put spiking neurons in the place of."""
+    swaps = dict(net.converter.swap_activations)
+    spiking = [old for old, new in swaps.items() if isinstance(new, nengo.neurons.NeuronType) and new.spiking]
+    return [getattr(old, "__name__", None) or repr(old) for old in spiking]
+
+
+def _rectified_became(net):
+    """Say what stands for ReLU in the network."""
+    calls = zip(net.reduced.flat.call_names, net.reduced.flat.calls)
+    kinds = {_kind_in_words(net.objects[name]) for name, call in calls if max_value_of(call.layer) is not None}
+    return " and ".join(sorted(kinds)) or "rectified-linear rate neurons"
+
+
+def _kind_in_words(obj):
+    if isinstance(obj, nengo.ensemble.Neurons):
+        kind = type(obj.ensemble.neuron_type)
+        return "rectified-linear rate neurons" if kind is nengo.RectifiedLinear else kind.__name__
+    return "TensorNodes" if isinstance(obj, compat.import_nengo_dl().TensorNode) else "nodes without nonlinearity"
 
 
 def _numbered(name):

@@ -14,6 +14,7 @@ from ..exceptions import ParameterError
 from ..models.outputs import apply_activation, relative_difference
 from ..models.simplify import features_and_logits, reduce_model
 from ..simulator import Simulator
+from .layer_weights import further_connections, trained_layers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -44,6 +45,11 @@ class Verification:
         the logit by Keras from the source model; as a fraction of the largest logit.
     n_images, n_steps : int
         What it was measured on.
+    trained : tuple of str
+        Layers whose weights in the network are not those of the model that it came from. The rate form has the
+        model's, so of such a network only ``completeness_error`` speaks.
+    further : tuple of str
+        Layers of neurons into which connections lead that are not the model's; the rate form is without them.
     """
 
     output_difference: float
@@ -53,6 +59,8 @@ class Verification:
     rate_completeness_error: float
     n_images: int
     n_steps: int
+    trained: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
 
     def failures(self, *, atol: float, completeness_tol: float) -> list[str]:
         """List the differences that are larger than allowed, as clauses of a sentence.
@@ -83,12 +91,24 @@ class Verification:
             if not value <= allowed
         ]
 
+    @property
+    def _remarks(self):
+        """Say what the rate form is without."""
+        if self.trained:
+            yield (
+                f" The network has other weights than its model in {list(self.trained)}: the rate form is that of the "
+                "model."
+            )
+        if self.further:
+            yield f" Further connections lead into {list(self.further)}: the rate form is without them."
+
     def __str__(self):
         return (
             f"Rate form against Keras: output within {self.output_difference:.1e}, logits within "
             f"{self.logit_difference:.1e}, maps within {self.cam_difference:.1e} of the largest. Mean of the map + "
             f"bias against the logits over {self.n_steps} steps: within {self.completeness_error:.1e}; of the "
             f"CNN's own map: within {self.rate_completeness_error:.1e}. ({self.n_images} images)"
+            f"{''.join(self._remarks)}"
         )
 
 
@@ -124,10 +144,10 @@ def verify(net: CAMNetwork, rate_form: CAMNetwork, images: ArrayLike, *, n_steps
     images = check_images(images, net.head.input_shape)
     images = images.reshape((-1, *net.head.input_shape))
     keras_features, keras_logits, keras_kernel = _run_keras(net, images)
-    rate_features, rate_logits, kernel, _ = _run_nengo(rate_form, images, simulator, n_steps=1)
+    rate_features, rate_logits, kernel, _, _ = _run_nengo(rate_form, images, simulator, n_steps=1)
     rate_output = apply_activation(net.head.activation, rate_logits[:, 0])
     model_output = np.reshape(net.model(images, training=False), rate_output.shape)
-    features, logits, own_kernel, bias = _run_nengo(net, images, simulator, n_steps=n_steps)
+    features, logits, own_kernel, bias, trained = _run_nengo(net, images, simulator, n_steps=n_steps)
     completed = features.mean(axis=2) @ own_kernel + bias
     cnn_maps, cnn_bias = _run_rate_cam(net, images)
     return Verification(
@@ -138,6 +158,8 @@ def verify(net: CAMNetwork, rate_form: CAMNetwork, images: ArrayLike, *, n_steps
         rate_completeness_error=relative_difference(cnn_maps.mean(axis=1) + cnn_bias, keras_logits),
         n_images=len(images),
         n_steps=n_steps,
+        trained=tuple(trained),
+        further=tuple(further_connections(net)) if net.adopted else (),
     )
 
 
@@ -181,7 +203,7 @@ def check_simulator(simulator: type) -> None:
 
 
 def _run_nengo(net, images, simulator, *, n_steps):
-    """Return features (N, T, P, K), logits (N, T, L), kernel and bias of a network that runs.
+    """Return features (N, T, P, K), logits (N, T, L), kernel and bias of a network that runs, and its trained layers.
 
     What does not fit into numbers is NaN, which no comparison lets pass.
     """
@@ -193,6 +215,7 @@ def _run_nengo(net, images, simulator, *, n_steps):
         simulator(net.net, minibatch_size=len(images), progress_bar=False) as sim,
     ):
         kernel, bias = net.readout_parameters(sim)
+        trained = trained_layers(net, sim)
         try:
             sim.run_steps(n_steps, data=data)
             features, logits = sim.data[net.features], sim.data[net.logits]
@@ -201,4 +224,4 @@ def _run_nengo(net, images, simulator, *, n_steps):
                 np.full((len(images), n_steps, probe.size_in), np.nan) for probe in (net.features, net.logits)
             )
     features = features.reshape(len(images), n_steps, -1, net.head.n_channels)
-    return features.astype(float), logits.astype(float), kernel.astype(float), bias.astype(float)
+    return features.astype(float), logits.astype(float), kernel.astype(float), bias.astype(float), trained

@@ -7,8 +7,9 @@ activity (`activity`), of spikes and synaptic operations (`cost`, `synaptic_oper
 randomized models (`randomization`).
 
 What they share: `arguments` that every run is given, `decoding` of a layer's output into spikes and activity, and how a
-network is read, the `labels` and steps (`kept_steps`) that a result holds, its time axis and `provenance`, and the
-Dataset of maps (`maps_dataset`). `lag` says which neurons are late where input moves.
+network is read, the `projection` of features where each position or step has weights of its own, the `labels` and steps
+(`kept_steps`) that a result holds, its time axis and `provenance`, and the Dataset of maps (`maps_dataset`). `lag` says
+which neurons are late where input moves.
 
 `live` makes the map a part of the network, for others to react to it; `map_operator` says how simulators compute it,
 `nengo_dl_map_operator` how NengoDL does.
@@ -40,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "nengo_dl_map_operator",
         "predict",
         "probed",
+        "projection",
         "provenance",
         "randomization",
         "readings",

@@ -15,6 +15,7 @@ from .. import compat
 from ..checks.percentiles import RepeatedValues
 from ..checks.sources import Images
 from ..conversion.convert import CAMNetwork
+from ..conversion.layer_weights import trained_layers
 from ..conversion.report import Report, layer_parts, network_report
 from ..neurons import IntegrateAndFire, SigmaDelta
 from ..simulator import Simulator
@@ -101,8 +102,10 @@ def measure_activity(
         defined where levels are held; ``spikes_per_image``; and ``correlation``, the median over images of Pearson's
         correlation over neurons between the activity and that of the CNN as it was at conversion; of moving images, and
         levels that are held, that for the last frame. Images for which either is the same for all neurons have none.
+        Of a network that was built by hand what compares with a CNN is NaN.
 
-        ``warnings`` say for how many images the network answers otherwise than its CNN (``attrs["n_differing"]``); they
+        ``warnings`` name layers with other weights than the model's (``attrs["trained"]``), as after ``sim.fit``, and
+        say for how many images the network answers otherwise than its CNN (``attrs["n_differing"]``); they
         name layers that are all silent; those with more than `SILENT_FRACTION` silent neurons although the
         CNN's layer has fewer zeros than that; those with a ``saturated_fraction`` above `SATURATED_FRACTION`; and those
         whose correlation is lower by more than `CORRELATION_DROP` than that of the spiking layer before, in the order
@@ -150,41 +153,54 @@ class ActivityRecorder(Recorder):
         """Find the CNN's layers; see `Recorder.begin`."""
         net = run.net
         self._run = run
+        self._trained: Any = None
         spiking = net.spiking_layers
-        tensors = {part.name: part.tensor for part in layer_parts(net) if part.name in spiking}
         self._layers = {
             name: _LayerActivity(layer_decoder(net, name, run.dt), ensemble.n_neurons, run.n_steps * run.dt)
             for name, ensemble in spiking.items()
         }
+        self._answers = AnswersRecorder() if net.has_cnn else None
+        if self._answers is None:
+            return
+        tensors = {part.name: part.tensor for part in layer_parts(net) if part.name in spiking}
         # One model of all layers, so that the CNN runs once for all of them.
         self._cnn = compat.import_tensorflow().keras.Model(
             net.reduced.model.inputs, [net.reduced.model.outputs[0], *(tensors[name] for name in self._layers)]
         )
-        self._answers = AnswersRecorder()
         self._answers.begin(run)
 
     def add(self, rows: slice, chunk: Chunk) -> None:
         """Record a chunk; see `Recorder.add`."""
-        self._answers.add(rows, chunk)
+        if self._answers is not None:
+            self._answers.add(rows, chunk)
+            if self._trained is None:
+                # Here and not in `begin`: only an open simulator has weights.
+                self._trained = trained_layers(self._run.net, self._run.backend.sim)
         # Where nothing changes any more, there are no spikes to count.
         for name, layer in () if chunk.settled else self._layers.items():
             layer.add(chunk.steps, chunk.observed[name])
-        if chunk.steps.stop == self._run.n_steps:
-            activities = _cnn_activities(self._cnn, self._run.frames(rows))
-            for layer, (mean, last) in zip(self._layers.values(), activities):
-                layer.end_images(mean, last)
+        if chunk.steps.stop < self._run.n_steps:
+            return
+        if self._answers is None:
+            for layer in self._layers.values():
+                layer.end_images()
+            return
+        activities = _cnn_activities(self._cnn, self._run.frames(rows))
+        for layer, (mean, last) in zip(self._layers.values(), activities):
+            layer.end_images(mean, last)
 
     def result(self) -> Report:
         """Return what `nengo_cam.measure_activity` does."""
         run = self._run
-        differing = self._answers.result().differing
-        attrs = {
-            **run.provenance,
-            "n_steps": int(run.n_steps),
-            "n_images": len(run.images),
-            "n_differing": len(differing),
-        }
-        cause = likely_cause(run.net, n_steps=run.n_steps, dt=run.dt, moving=run.images.moving)
+        attrs = {**run.provenance, "n_steps": int(run.n_steps), "n_images": len(run.images)}
+        cause = None
+        if self._answers is not None:
+            attrs["n_differing"] = len(self._answers.result().differing)
+            attrs["trained"] = ", ".join(self._trained)
+            cause = likely_cause(run.net, n_steps=run.n_steps, dt=run.dt, moving=run.images.moving)
+            if self._trained:
+                # Whatever else there is, this alone makes other answers.
+                cause = Cause("it was trained after conversion", {}, instead="Compare it with true classes")
         return _extend(run.net, {name: layer.summary() for name, layer in self._layers.items()}, attrs, cause)
 
 
@@ -207,7 +223,9 @@ class _LayerActivity:
         self._duration = duration
         # Percentiles over all neurons of all images, without keeping a number for each.
         self._per_image = RepeatedValues()
-        self._ever = self._ever_in_cnn = np.zeros(n_neurons, bool)
+        self._ever = np.zeros(n_neurons, bool)
+        # None as long as no CNN has been seen.
+        self._ever_in_cnn: Any = None
         self._n_spiking = self._n_several = 0
         self._correlations: list[float] = []
         self._counts: Any = 0
@@ -231,20 +249,22 @@ class _LayerActivity:
             self._n_several += np.count_nonzero(events > 1)
         self._counts, self._sums = self._counts + counts, self._sums + sums
 
-    def end_images(self, mean: NDArray[np.float64], last: NDArray[np.float64]) -> None:
+    def end_images(self, mean: NDArray[np.float64] | None = None, last: NDArray[np.float64] | None = None) -> None:
         """Take what was counted for some images into account.
 
         Parameters
         ----------
-        mean, last : ndarray of shape (images, neurons)
-            Activity in the CNN, mean over frames and for the last one.
+        mean, last : ndarray of shape (images, neurons), optional
+            Activity in the CNN, mean over frames and for the last one, if there is a CNN.
         """
         self._per_image.add(self._counts)
         self._ever = self._ever | self._counts.any(axis=0)
-        self._ever_in_cnn = self._ever_in_cnn | mean.any(axis=0)
         expected = last if self.held else mean
-        # Spikes will do for output: a correlation does not see a factor that is the same for the whole layer.
-        self._correlations.extend(_correlate(self._decoder.activity(self._sums), self._decoder.activity(expected)))
+        if mean is not None and expected is not None:
+            seen = mean.any(axis=0)
+            self._ever_in_cnn = seen if self._ever_in_cnn is None else self._ever_in_cnn | seen
+            # Spikes will do for output: a correlation does not see a factor that is the same for the whole layer.
+            self._correlations.extend(_correlate(self._decoder.activity(self._sums), self._decoder.activity(expected)))
         self._counts = self._sums = 0
 
     def summary(self) -> dict[str, float]:
@@ -256,7 +276,7 @@ class _LayerActivity:
             "rate_99": counts.percentile(99) / self._duration,
             "max_rate": counts.percentile(100) / self._duration,
             "silent_fraction": 1 - self._ever.mean(),
-            "silent_fraction_cnn": 1 - self._ever_in_cnn.mean(),
+            "silent_fraction_cnn": np.nan if self._ever_in_cnn is None else 1 - self._ever_in_cnn.mean(),
             # A change of a level is one spike, however large.
             "saturated_fraction": self._n_several / self._n_spiking if self._n_spiking and not self.held else np.nan,
             "spikes_per_image": counts.mean() * len(self._ever),
@@ -290,7 +310,9 @@ def _correlate(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDAr
     return result
 
 
-def _extend(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict[str, Any], cause: Cause) -> Report:
+def _extend(
+    net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict[str, Any], cause: Cause | None
+) -> Report:
     """Add what was measured to the report of a network."""
     report = network_report(net)
     nothing = dict.fromkeys(_MEASURED, np.nan)
@@ -301,12 +323,22 @@ def _extend(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict
     }
     sentences = (
         *report.warnings,
-        *_warn_of_answers(attrs, cause),
+        *_warn_of_training(attrs.get("trained", "")),
+        *(() if cause is None else _warn_of_answers(attrs, cause)),
         *_warn_of_silence(net, summaries, attrs),
         *_warn_of_saturation(net, summaries),
         *_warn_of_correlation(net, summaries),
     )
     return Report(report.dataset.assign(variables).assign_attrs(attrs, warnings="\n".join(sentences)))
+
+
+def _warn_of_training(trained: str) -> Iterator[str]:
+    """Say that the CNN is another network by now."""
+    if trained:
+        yield (
+            f"Other weights than the model's: {trained}. The network was trained after conversion, and is compared "
+            "with the CNN as it was. Read answers and correlations accordingly."
+        )
 
 
 def _warn_of_answers(attrs: dict[str, Any], cause: Cause) -> Iterator[str]:
@@ -321,7 +353,7 @@ def _warn_of_answers(attrs: dict[str, Any], cause: Cause) -> Iterator[str]:
 def _warn_of_silence(net: CAMNetwork, summaries: dict[str, dict[str, float]], attrs: dict[str, Any]) -> Iterator[str]:
     """Name layers that hardly spike, if the CNN's layers are not as silent."""
     run = f"for any of {attrs['n_images']} images in {attrs['n_steps']} steps"
-    rate = "scale_firing_rates" if net.adopted else "target_rate"
+    rate = _rate_of(net)
     remedy = f"Raise {rate}" if isinstance(net.neurons, SigmaDelta) else f"Raise {rate} or n_steps"
     dead, silent, nearly = [], [], []
     for name, values in summaries.items():
@@ -331,6 +363,7 @@ def _warn_of_silence(net: CAMNetwork, summaries: dict[str, dict[str, float]], at
         elif fraction == 1:
             silent.append(repr(name))
         elif fraction > SILENT_FRACTION >= zero:
+            # Never without a CNN: NaN compares with nothing, and what is silent may be meant to be.
             nearly.append(f"{name!r} ({fraction:.1%}; in the CNN {zero:.1%} are zero)")
     if dead:
         yield (
@@ -343,15 +376,21 @@ def _warn_of_silence(net: CAMNetwork, summaries: dict[str, dict[str, float]], at
         yield f"Most neurons never spiked {run}: {', '.join(nearly)}. {remedy}."
 
 
+def _rate_of(net: CAMNetwork) -> str:
+    """Name what decides how fast neurons fire."""
+    if not net.has_cnn:
+        return "the gain of the neurons"
+    return "scale_firing_rates" if net.adopted else "target_rate"
+
+
 def _warn_of_saturation(net: CAMNetwork, summaries: dict[str, dict[str, float]]) -> Iterator[str]:
     """Name layers that fire faster than the time steps follow."""
     fractions = {name: values["saturated_fraction"] for name, values in summaries.items()}
     found = [f"{name!r} ({value:.1%})" for name, value in fractions.items() if value > SATURATED_FRACTION]
     if found:
-        rate = "scale_firing_rates" if net.adopted else "target_rate"
         yield (
             f"Neurons fire several spikes in one step: {', '.join(found)} of the steps in which they spike. Lower "
-            f"{rate} or dt."
+            f"{_rate_of(net)} or dt."
         )
 
 

@@ -66,7 +66,19 @@ class AnswersRecorder(Recorder):
     """
 
     def begin(self, run: Run) -> None:
-        """Forget the last run; see `Recorder.begin`."""
+        """Forget the last run; see `Recorder.begin`.
+
+        Parameters
+        ----------
+        run : Run
+            The run that will feed it.
+
+        Raises
+        ------
+        MissingCNNError
+            If the network was built by hand.
+        """
+        run.net.require_cnn("AnswersRecorder")
         self._run = run
         self._from = run.n_steps - 1 if run.readout == "level" else run.n_steps // 2
         self._sums = np.zeros((len(run.images), run.net.head.n_labels))

@@ -32,10 +32,11 @@ def check_network(net: Any, *, name: str = "net") -> None:
         If it is not a `CAMNetwork`.
     """
     if not isinstance(net, CAMNetwork):
-        is_converter = isinstance(net, compat.import_nengo_dl().Converter)
-        remedy = (
-            "nengo_cam.from_converter(converter)" if is_converter else "what nengo_cam.convert makes of a Keras model"
-        )
+        remedy = "what nengo_cam.convert makes of a Keras model"
+        if isinstance(net, compat.import_nengo_dl().Converter):
+            remedy = "nengo_cam.from_converter(converter)"
+        elif isinstance(net, nengo.Network):
+            remedy = "nengo_cam.from_network(net, ...)"
         raise ModelTypeError(
             f"{name}: expected a CAMNetwork, got {type(net).__module__}.{type(net).__name__}. Pass {remedy}."
         )

@@ -71,6 +71,8 @@ class Chunk:
     settled : bool
         Whether all its steps are copies of the last one of the chunk before: nothing was sent in them. They may come
         as one step that is repeated without memory; see `nengo_cam.measurement.decoding.distinct_steps`.
+    kernel : ndarray of shape (N, steps, Y, X, K, L), or None
+        The readout's weights at each step, if a learning rule changes them; else `Backend.readout_parameters` has them.
     """
 
     def __init__(
@@ -80,12 +82,14 @@ class Chunk:
         logits: NDArray[np.floating],
         observed: dict[str, NDArray[np.floating]],
         settled: bool = False,
+        kernel: NDArray[np.floating] | None = None,
     ) -> None:
         self.start = start
         self.features = features
         self.logits = logits
         self.observed = observed
         self.settled = settled
+        self.kernel = kernel
 
     @property
     def steps(self) -> slice:
@@ -96,7 +100,8 @@ class Chunk:
         """Return the same of the first images."""
         first = slice(n_images)
         observed = {name: output[first] for name, output in self.observed.items()}
-        return Chunk(self.start, self.features[first], self.logits[first], observed, self.settled)
+        kernel = None if self.kernel is None else self.kernel[first]
+        return Chunk(self.start, self.features[first], self.logits[first], observed, self.settled, kernel)
 
 
 class Backend(abc.ABC):
@@ -117,6 +122,8 @@ class Backend(abc.ABC):
         Seed of the network and the simulator.
     observe : dict of {str: nengo.Probe}
         Probes whose data chunks hold besides, by name; the simulator has to be made while the network has them.
+    weights : nengo.Probe, optional
+        That of the readout's weights, if they change; see `nengo_cam.CAMNetwork.probed_weights`.
     """
 
     #: Name in the provenance of results.
@@ -131,9 +138,11 @@ class Backend(abc.ABC):
         dt: float,
         seed: int,
         observe: Mapping[str, nengo.Probe] | None = None,
+        weights: nengo.Probe | None = None,
     ) -> None:
         self.net = net
         self.observe = dict(observe or {})
+        self.weights = weights
         self._simulator = simulator
         self._own = isinstance(simulator, type)
         # An open simulator cannot change the size of its minibatches.
@@ -189,7 +198,8 @@ class Backend(abc.ABC):
     def _chunk(self, start: int, values: Mapping[nengo.Probe, NDArray[np.floating]], *, settled: bool = False) -> Chunk:
         """Make a chunk from what the probes saw, by probe."""
         observed = {name: values[probe] for name, probe in self.observe.items()}
-        return Chunk(start, values[self.net.features], values[self.net.logits], observed, settled)
+        kernel = None if self.weights is None else self.net.kernels(self.sim, values[self.weights])
+        return Chunk(start, values[self.net.features], values[self.net.logits], observed, settled, kernel)
 
     def run_rows(
         self, rows: slice, images: NDArray[np.float32], n_steps: int, chunk_steps: int | None
@@ -306,8 +316,20 @@ class NengoDLBackend(Backend):
 
     name = "nengo_dl.Simulator"
 
+    def __enter__(self) -> NengoDLBackend:
+        super().__enter__()
+        learning = any(connection.learning_rule_type for connection in self.net.net.all_connections)
+        self._learned = {
+            key: variable.numpy() for key, variable in self.sim.tensor_graph.base_params.items() if learning
+        }
+        return self
+
     def _reset(self) -> None:
         self.sim.reset(include_trainable=False, include_probes=False)
+        # NengoDL counts what is learned online among what is trained, and leaves both. Each image begins with the
+        # weights that the simulator had when it was given to us, trained ones included.
+        for key, value in self._learned.items():
+            self.sim.tensor_graph.base_params[key].assign(value)
 
     def run(self, images: NDArray[np.float32], n_steps: int, chunk_steps: Any) -> Iterator[Chunk]:
         if not self.sim.stateful:
@@ -350,6 +372,7 @@ class NengoBackend(Backend):
         dt: float,
         seed: int,
         observe: Mapping[str, nengo.Probe] | None = None,
+        weights: nengo.Probe | None = None,
     ) -> None:
         if net.tensor_nodes:
             raise SimulatorError(
@@ -362,7 +385,7 @@ class NengoBackend(Backend):
                 "instance. Call its network's freeze_params and pass simulator=nengo.Simulator."
             )
         # The reference runs one item, whatever was asked for.
-        super().__init__(net, simulator, minibatch_size=1, dt=dt, seed=seed, observe=observe)
+        super().__init__(net, simulator, minibatch_size=1, dt=dt, seed=seed, observe=observe, weights=weights)
         self._frames = np.zeros((1, net.input.size_out))
 
     def _build(self) -> Any:
@@ -393,7 +416,8 @@ class NengoBackend(Backend):
         self._reset()
         for start in range(0, n_steps, chunk_steps):
             self.sim.run_steps(min(chunk_steps, n_steps - start), progress_bar=False)
-            probes = (self.net.features, self.net.logits, *self.observe.values())
+            learned = () if self.weights is None else (self.weights,)
+            probes = (self.net.features, self.net.logits, *self.observe.values(), *learned)
             values = {probe: self.sim.data[probe][None] for probe in probes}
             # Otherwise probes would keep all steps of the run.
             self.sim.clear_probes()
@@ -408,6 +432,7 @@ def open_backend(
     dt: float,
     seed: int | None,
     observe: Mapping[str, nengo.Probe] | None = None,
+    weights: nengo.Probe | None = None,
 ) -> Backend:
     """Choose the backend for a simulator.
 
@@ -425,6 +450,8 @@ def open_backend(
         Seed. None means the network's own if it has one, else a random one; an open simulator keeps its own.
     observe : dict of {str: nengo.Probe}
         Further probes of the network by name, whose data chunks hold. See `nengo_cam.CAMNetwork.probed_neurons`.
+    weights : nengo.Probe, optional
+        That of the readout's weights, if they change while it runs. See `nengo_cam.CAMNetwork.probed_weights`.
 
     Returns
     -------
@@ -437,7 +464,7 @@ def open_backend(
         If there is no backend for ``simulator``, or it is closed, or simulates another network, or cannot run this
         one.
     ParameterError
-        If ``dt`` or ``seed`` contradict an open simulator, or it has not the probes to observe.
+        If ``dt`` or ``seed`` contradict an open simulator, or it has not the probes to observe, or of the weights.
     """
     is_class = isinstance(simulator, type)
     classes = {lookup(): backend for lookup, backend in _BACKENDS.items()}
@@ -450,13 +477,16 @@ def open_backend(
             f"simulator: expected a simulator class or an open simulator of {names}, got {simulator!r}. Pass one."
         )
     if not is_class:
-        _check_open_simulator(net, simulator, dt, seed, observe or {})
+        learned = {} if weights is None else {"weights": weights}
+        _check_open_simulator(net, simulator, dt, seed, {**(observe or {}), **learned})
         seed = simulator.seed
     elif seed is None:
         seed = net.net.seed
     if seed is None:
         seed = np.random.default_rng().integers(np.iinfo(np.int32).max)
-    return classes[cls](net, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed), observe=observe)
+    return classes[cls](
+        net, simulator, minibatch_size=minibatch_size, dt=float(dt), seed=int(seed), observe=observe, weights=weights
+    )
 
 
 def _check_open_simulator(

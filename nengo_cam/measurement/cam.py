@@ -29,6 +29,7 @@ from .kept_steps import KeptSteps, nearest_steps
 from .labels import choose_labels, name_labels
 from .lag import warn_of_lag
 from .maps_dataset import answer_variables, maps_dataset, part_labels
+from .projection import MapFilter, project
 from .provenance import time_axis
 from .recorder import Recorder, record
 from .run import Run
@@ -103,14 +104,15 @@ def spiking_cam(
     """Run a converted network, and measure its class-activation maps at every time step.
 
     The readout's weights are the simulator's (``sim.data[net.readout].weights``), so a network that was trained
-    further is explained by the weights that it has. They do not change while it runs; the maps do, because the
+    further is explained by the weights that it has. They do not change while it runs, unless a learning rule acts on
+    them (`nengo_cam.from_network`): then the map of a step has the weights of that step. The maps change, because the
     activity does. Time runs in chunks: a chunk's features are projected onto the labels and dropped, so memory beyond
     the result itself does not grow with ``n_steps``.
 
     Parameters
     ----------
     net : CAMNetwork
-        Made by `nengo_cam.convert`.
+        Made by `nengo_cam.convert`, `nengo_cam.from_converter` or `nengo_cam.from_network`.
     images : array_like of shape (N, Y, X, channels) or (N, n_steps, Y, X, channels)
         Still images, or moving ones with one frame per time step, in the range that the model was trained on. For
         moving ones convert with `nengo_cam.SigmaDelta`: spikes of one size lag behind by tens of steps. Or a source of
@@ -143,7 +145,8 @@ def spiking_cam(
     count_spikes : bool
         Whether to count the spikes of each layer. Takes a simulator's class, not an open simulator.
     check_answers : bool
-        Whether to run the CNN too, one frame for each image, and to compare what both answer.
+        Whether to run the CNN too, one frame for each image, and to compare what both answer. A network that was built
+        by hand has none.
     progress_bar : bool
         Whether to show the progress.
 
@@ -263,6 +266,8 @@ def rate_cam(
     ------
     ModelTypeError, HeadError
         If it is not a Keras model with a GAP head.
+    MissingCNNError
+        If it is a network that was built by hand.
     UnsupportedModelError
         If it holds something that cannot be rewritten.
     ImageError, ParameterError, LabelError
@@ -285,6 +290,7 @@ def rate_cam(
                     f"{name}: a converted network has it already; expected None, got {value!r}. Choose it in "
                     "nengo_cam.convert."
                 )
+        net_or_model.require_cnn("rate_cam")
         model, head = net_or_model.reduced.model, net_or_model.head
     else:
         reduced = reduce_model(read_model(net_or_model, output=output))
@@ -344,7 +350,7 @@ class CamRecorder(Recorder):
         self._times = times
         self._keep_features = keep_features
         self._count_spikes = count_spikes
-        self._answers = AnswersRecorder() if check_answers else None
+        self._check_answers = check_answers
 
     def observes(self, net: CAMNetwork) -> list[str]:
         """Name the layers that spike, if their spikes are counted; see `Recorder.observes`."""
@@ -387,6 +393,8 @@ class CamRecorder(Recorder):
         self.step_size = math.prod(shapes["cam"])
         self._any_activity = False
         self._readout: Any = None
+        self._filter = None if net.map_synapse is None else MapFilter(net.map_synapse, run.dt)
+        self._answers = AnswersRecorder() if self._check_answers and net.has_cnn else None
         # After all that is refused.
         self._lagging = warn_of_lag(net, run.images)
         if self._answers is not None:
@@ -411,12 +419,19 @@ class CamRecorder(Recorder):
         if self._readout is None:
             # Here and not in `begin`: only an open simulator has weights, perhaps trained ones.
             self._readout = self._run.backend.readout_parameters()
-        # What has settled is projected once. Spikes come anew at each step.
-        features = distinct_steps(chunk.features) if self._run.readout == "level" else chunk.features
+        # What has settled is projected once. Spikes come anew at each step, and so do weights that learn.
+        once = self._run.readout == "level" and chunk.kernel is None
+        features = distinct_steps(chunk.features) if once else chunk.features
         features = features.reshape((*features.shape[:2], *head.map_shape, head.n_channels))
         self._any_activity = self._any_activity or bool(features.any())
-        maps = class_activation_map(features, self._readout[0][:, self._chosen])
-        self._kept.put("cam", rows, chunk.steps, np.moveaxis(maps, -1, 2))
+        kernel = (self._readout[0] if chunk.kernel is None else chunk.kernel)[..., self._chosen]
+        # Kernels that were put together of several connections come in double precision.
+        kernel = kernel.astype(features.dtype, copy=False)
+        maps = class_activation_map(features, kernel) if kernel.ndim == 2 else project(features, kernel)
+        maps = np.moveaxis(maps, -1, 2)
+        if self._filter is not None:
+            maps = self._filter(chunk.start, maps)
+        self._kept.put("cam", rows, chunk.steps, maps)
         self._kept.put("logits", rows, chunk.steps, chunk.logits)
         if self._count_spikes:
             # Of shape also where no layer spikes.
@@ -466,6 +481,7 @@ class CamRecorder(Recorder):
             "synapse": str(net.synapse),
             "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
             **({"chosen": net.choice} if net.choice else {}),
+            **({"weights": "learned online, those of each step"} if net.learns else {}),
             "firing_rate_scales": json.dumps(net.firing_rate_scales),
             **({"lagging": ", ".join(self._lagging)} if self._lagging else {}),
             "channels": "balanced" if net.channel_factors else "as in the model",
@@ -491,9 +507,12 @@ def _is_close(weights: NDArray[np.floating], source: NDArray[np.floating]) -> bo
 
 
 def _warn_of_silence(net: CAMNetwork, n_steps: int) -> None:
+    remedy = "Raise the firing rates: convert(model, calibrate_on=images), or scale_firing_rates"
+    if not net.has_cnn:
+        remedy = "Raise the gain or bias of its neurons, or n_steps"
     warnings.warn(
-        f"network of {net.model.name!r}: {net.head.features!r} was silent for all images in {n_steps} steps, so "
-        "the maps are zero. Raise the firing rates: convert(model, calibrate_on=images), or scale_firing_rates.",
+        f"network of {net.head.model!r}: {net.head.features!r} was silent for all images in {n_steps} steps, so "
+        f"the maps are zero. {remedy}.",
         SilentFeaturesWarning,
         stacklevel=user_stacklevel(),
     )

@@ -67,7 +67,7 @@ def measure_cost(
         neuron has synapses. ``neurons`` and ``synapses`` (layer): how many there are. ``analog_operations`` (source):
         what values that are no spikes cost in each step, those of the image and of layers that do not spike; a still
         image need pay only once. ``macs`` (cnn_layer): multiplications of the CNN for one image, see
-        `nengo_cam.models.macs`. Biases are not counted.
+        `nengo_cam.models.macs`; a network that was built by hand has none. Biases are not counted.
 
     Raises
     ------
@@ -152,27 +152,33 @@ class CostRecorder(Recorder):
             "synaptic_operations": (measured, operations, {"units": _PER_STEP, "long_name": "synaptic operations"}),
         }
         coords = {"image": np.arange(len(run.images)), "time": time_axis(run.n_steps, run.dt)}
-        attrs = provenance(net.head, {**run.provenance, "synapse": str(net.synapse)})
+        # Said, as a Dataset without `macs` may as well be one of which somebody dropped it.
+        cnn = {} if net.has_cnn else {"cnn": "none"}
+        attrs = provenance(net.head, {**run.provenance, "synapse": str(net.synapse), **cnn})
         return xr.Dataset(variables, coords, attrs).merge(_structure(net, self._fans), combine_attrs="override")
 
 
 def _structure(net: CAMNetwork, fans: dict[str, NDArray[np.int64]]) -> xr.Dataset:
     """Count what does not depend on the images."""
     layers = net.spiking_layers
-    analog, macs = analog_fan_out(net), cnn_macs(net.reduced.model)
+    analog = analog_fan_out(net)
     columns = {
         "neurons": ("layer", [ensemble.n_neurons for ensemble in layers.values()], "1", "neurons"),
         "synapses": ("layer", [fan.sum() for fan in fans.values()], "1", "synapses that lead on"),
         "analog_operations": (
             "source", [fan.sum() for fan in analog.values()], _PER_STEP, "operations on values that are no spikes",
         ),
-        "macs": ("cnn_layer", list(macs.values()), "operations per image", "multiplications of the CNN"),
     }  # fmt: skip
+    coords = {"layer": list(layers), "source": list(analog)}
+    if net.has_cnn:
+        macs = cnn_macs(net.reduced.model)
+        columns["macs"] = ("cnn_layer", list(macs.values()), "operations per image", "multiplications of the CNN")
+        coords["cnn_layer"] = list(macs)
     variables = {
         name: (dim, np.array(values, np.int64), {"units": units, "long_name": long_name})
         for name, (dim, values, units, long_name) in columns.items()
     }
-    return xr.Dataset(variables, {"layer": list(layers), "source": list(analog), "cnn_layer": list(macs)})
+    return xr.Dataset(variables, coords)
 
 
 def cost_until(cost: xr.Dataset, time: float | xr.DataArray) -> xr.Dataset:
@@ -250,7 +256,7 @@ def energy(
     Returns
     -------
     xarray.Dataset
-        ``energy`` (image, time, layer) [J per step] and ``cnn_energy`` (cnn_layer) [J per image].
+        ``energy`` (image, time, layer) [J per step] and, if there is a CNN, ``cnn_energy`` (cnn_layer) [J per image].
 
     Raises
     ------
@@ -272,7 +278,8 @@ def energy(
             raise ParameterError(
                 f"{name}: expected joules, a finite number of at least 0, got {value!r}. Look it up for your hardware."
             )
-    wanted = ("synaptic_operations", "spikes", "neurons", "macs")
+    has_cnn = getattr(cost, "attrs", {}).get("cnn") != "none"
+    wanted = ("synaptic_operations", "spikes", "neurons", *(["macs"] if has_cnn else []))
     missing = [name for name in wanted if name not in getattr(cost, "data_vars", ())]
     if missing or "time" not in cost.dims:
         raise ResultError(
@@ -280,8 +287,8 @@ def energy(
             "measure_cost gives."
         )
     spiking = cost.synaptic_operations * per_operation + cost.spikes * per_spike + cost.neurons * per_update
-    variables = {
-        "energy": spiking.assign_attrs(units="J per step", long_name="energy"),
-        "cnn_energy": (cost.macs * per_mac).assign_attrs(units="J per image", long_name="energy of the CNN"),
-    }
+    variables = {"energy": spiking.assign_attrs(units="J per step", long_name="energy")}
+    if has_cnn:
+        cnn = cost.macs * per_mac
+        variables["cnn_energy"] = cnn.assign_attrs(units="J per image", long_name="energy of the CNN")
     return xr.Dataset(variables, attrs={**cost.attrs, **{name: float(value) for name, value in figures.items()}})

@@ -207,7 +207,7 @@ def layer_decoder(net: CAMNetwork, name: str, dt: float) -> Decoder:
     """
     ensemble = neuron_layers(net)[name]
     # NengoDL's label is the layer's name, a dot and the number of the call; factors belong to the layer, not to a call.
-    factors = np.asarray(net.channel_factors.get(ensemble.label.rpartition(".")[0], [1.0]))
+    factors = np.asarray(net.channel_factors.get((ensemble.label or "").rpartition(".")[0], [1.0]))
     return Decoder(spike_code(ensemble.neuron_type, dt), factors)
 
 
@@ -251,9 +251,13 @@ def network_readout(net: CAMNetwork) -> str:
         if obj in seen:
             continue
         seen.add(obj)
-        code = spike_code(obj.ensemble.neuron_type, 1.0) if isinstance(obj, nengo.ensemble.Neurons) else None
+        # What an ensemble represents is decoded from its neurons, and either may be driven.
+        ensemble = obj.ensemble if isinstance(obj, nengo.ensemble.Neurons) else obj
+        is_neural = isinstance(ensemble, nengo.Ensemble)
+        code = spike_code(ensemble.neuron_type, 1.0) if is_neural else None
         if code is None:
-            waiting.extend(incoming.get(obj, ()))
+            sources = (ensemble, ensemble.neurons) if is_neural else (obj,)
+            waiting.extend(pre for source in sources for pre in incoming.get(source, ()))
         elif not code.held:
             return code.readout
     return "level"
@@ -318,7 +322,7 @@ def choose_layers(net: CAMNetwork, names: Iterable[str]) -> dict[str, nengo.Ense
     unknown = [name for name in wanted if name not in valid]
     if unknown:
         raise ParameterError(
-            f"observe: {unknown[0]!r} is not a layer of neurons of the network of {net.model.name!r}; expected some of "
+            f"observe: {unknown[0]!r} is not a layer of neurons of the network of {net.head.model!r}; expected some of "
             f"{list(valid)}, got {unknown[0]!r}. Choose some of these."
         )
     return {name: ensemble for name, ensemble in valid.items() if name in wanted}

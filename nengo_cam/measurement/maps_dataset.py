@@ -85,14 +85,18 @@ def maps_dataset(
     xarray.Dataset
         See `nengo_cam.spiking_cam`.
     """
+    cells = "receptive fields" if head.exact_centers else "image divided evenly"
+    is_placed = head.center_unit == "pixel"
+    # Of images that are vectors nobody knows where a cell lies: readers take what is left out as unknown.
     described = {
         "head": str(head),
-        "input_shape": list(head.input_shape),
+        **({"input_shape": list(head.input_shape)} if is_placed else {}),
         "n_labels": int(head.n_labels),
-        "cell_centers": "receptive fields" if head.exact_centers else "image divided evenly",
+        **({"cell_centers": cells} if is_placed else {}),
         **how,
     }
-    return label_maps(head, arrays, bias, labels, coords, every=every).assign_attrs(provenance(head, described))
+    dataset = label_maps(head, arrays, bias, labels, coords, place=head.center_unit, every=every)
+    return dataset.assign_attrs(provenance(head, described))
 
 
 def label_maps(

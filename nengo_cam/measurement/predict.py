@@ -46,6 +46,8 @@ def rate_predict(
     ------
     ModelTypeError, HeadError
         If it is not a Keras model with a GAP head.
+    MissingCNNError
+        If it is a network that was built by hand.
     UnsupportedModelError
         If it holds something that cannot be rewritten.
     ImageError
@@ -61,6 +63,7 @@ def rate_predict(
     """
     check_count("minibatch_size", minibatch_size)
     if isinstance(net_or_model, CAMNetwork):
+        net_or_model.require_cnn("rate_predict")
         model, head = net_or_model.reduced.model, net_or_model.head
     else:
         reduced = reduce_model(net_or_model)

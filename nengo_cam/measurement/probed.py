@@ -19,7 +19,7 @@ from ..checks.parameters import check_positive, is_whole
 from ..conversion.convert import as_synapse
 from ..exceptions import LayoutError, ParameterError, SilentFeaturesWarning
 from ..models.coordinates import name_places
-from ..models.geometry import Grid
+from ..models.geometry import even_centers
 from ..models.head import CAMHead
 from .cam import class_activation_map
 from .labels import choose_labels, name_labels
@@ -366,7 +366,6 @@ def _head_of_kernel(layout, input_shape):
     sizes, n_labels = layout.map_shape, layout.kernel.shape[1]
     shape = () if input_shape is None else _shape("input_shape", input_shape, (len(sizes) + 1,))
     # Without the size of the image a cell is a pixel.
-    steps = [pixels / cells for pixels, cells in zip(shape or sizes, sizes)]
     return CAMHead(
         model="",
         features="the features",
@@ -377,7 +376,7 @@ def _head_of_kernel(layout, input_shape):
         bias=np.zeros(n_labels, np.float32),
         input_shape=shape,
         map_shape=sizes,
-        centers=tuple(Grid((step - 1) / 2, step).points(n) for step, n in zip(steps, sizes)),
+        centers=even_centers(shape or sizes, sizes),
         exact_centers=False,
     )
 

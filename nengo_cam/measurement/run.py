@@ -108,7 +108,7 @@ class Run:
                 f"simulator: an open one records only what it was built to record; expected a class, got {simulator!r}."
                 " Pass its class, after sim.freeze_params(net.net) if it was trained."
             )
-        self.images = CheckedImages(images, net.head.input_shape, n_steps=n_steps)
+        self.images = CheckedImages(net.shaped(images), net.head.input_shape, n_steps=n_steps)
         #: Of the images of a source: smallest and largest value seen so far, and in the first block.
         self._range: tuple[float, float] | None = None
         self._first_range: tuple[float, float] | None = None
@@ -134,6 +134,7 @@ class Run:
                 dt=self.dt,
                 seed=self._seed,
                 observe=probes,
+                weights=stack.enter_context(self.net.probed_weights()),
             )
             stack.enter_context(self.backend)
             # From here on all went well: what was entered stays so until the run is left.
@@ -165,7 +166,9 @@ class Run:
         SimulatorError
             If activity leaves the range of numbers.
         """
-        probed_size = sum(probe.size_in for probe in (self.net.features, *self.backend.observe.values()))
+        # Weights that learn are held as they were probed, in units of the map, and of the labels that are mapped.
+        learned = 0 if self.backend.weights is None else 3 * self.net.features.size_in * self.net.head.n_labels
+        probed_size = learned + sum(probe.size_in for probe in (self.net.features, *self.backend.observe.values()))
         # What a step holds: the image, which is repeated for every step, what is probed, and what is made of it.
         step_size = self.net.input.size_out + probed_size + result_size
         size = self.backend.minibatch_size

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import call_name
+from ..conversion.transforms import convolution_transposed, sparse_matrix
 from ..exceptions import UnsupportedModelError
-from ..models.macs import window_padding
 from .arguments import check_network
 from .map_operator import FeaturesToMaps
 
@@ -78,7 +78,7 @@ def analog_fan_out(net: CAMNetwork) -> dict[str, NDArray[np.int64]]:
 
 def _counter(net: CAMNetwork) -> SynapseCounter:
     check_network(net)
-    return SynapseCounter(net.net, net.model.name)
+    return SynapseCounter(net.net, net.head.model)
 
 
 class SynapseCounter:
@@ -101,6 +101,7 @@ class SynapseCounter:
                 continue
             self._outgoing.setdefault(connection.pre_obj, []).append(connection)
         self._known: dict[Any, NDArray[np.float64]] = {}
+        self._begun: list[Any] = []
 
     def from_neurons(self, ensemble: nengo.Ensemble) -> NDArray[np.float64]:
         """Count the synapses of each neuron (neurons,)."""
@@ -111,6 +112,9 @@ class SynapseCounter:
     def through(self, obj: Any) -> NDArray[np.float64]:
         """Count the synapses behind each element that an object gives out (size,)."""
         if obj not in self._known:
+            if any(obj is begun for begun in self._begun):
+                self._refuse(f"{obj!r} leads back to itself by nodes only", "ways that end", "a circle")
+            self._begun.append(obj)
             counts = np.zeros(obj.size_out)
             for connection in self._outgoing.get(obj, ()):
                 if connection.function is not None:
@@ -140,52 +144,14 @@ class SynapseCounter:
         # Converted weights are arrays, so that nothing is drawn; Nengo asks for a generator all the same.
         weights = transform.sample(rng=np.random.RandomState(0))
         if kind is nengo.Sparse:
-            matrix = weights.toscipy() if hasattr(weights, "toscipy") else weights
-            return (matrix != 0).astype(float).T @ arriving
+            return (sparse_matrix(weights) != 0).astype(float).T @ arriving
         present = (np.asarray(weights) != 0).astype(float)
         if kind is nengo.Dense:
             return present.T @ arriving if present.ndim == 2 else present * arriving
-        return _convolution_transposed(transform, present, arriving)
+        return convolution_transposed(transform, present, arriving)
 
     def _refuse(self, what: str, expected: str, got: str) -> NoReturn:
         raise UnsupportedModelError(
             f"network of {self._name!r}: {what}, so that synapses cannot be counted; expected {expected}, got {got}. "
             "Replace the layer by one that becomes native, see net.report."
         )
-
-
-def _convolution_transposed(
-    transform: Any, present: NDArray[np.float64], arriving: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Do so for a convolution or a transposed one, window cell by window cell."""
-    is_transposed = isinstance(transform, nengo.ConvolutionTranspose)
-    shape_in, shape_out = transform.input_shape, transform.output_shape
-    values = arriving.reshape(shape_out.shape)
-    if not transform.channels_last:
-        values = np.moveaxis(values, 0, -1)
-    larger, smaller = (s.spatial_shape for s in ((shape_out, shape_in) if is_transposed else (shape_in, shape_out)))
-    padding = [
-        window_padding(*axis, transform.padding)
-        for axis in zip(larger, smaller, transform.kernel_size, transform.strides)
-    ]
-    widths = [(before, max(behind, 0)) for before, behind in padding]
-    n_groups = getattr(transform, "groups", 1)
-    # Filters of a group stand side by side.
-    present = present.reshape(*present.shape[:-1], n_groups, -1)
-    if is_transposed:
-        values = np.pad(values, [*widths, (0, 0)])
-        counts = np.zeros((*smaller, shape_in.n_channels))
-    else:
-        counts = np.zeros((*(n + sum(width) for n, width in zip(larger, widths)), shape_in.n_channels))
-    for cell in np.ndindex(*transform.kernel_size):
-        window = tuple(
-            slice(first, first + (n - 1) * stride + 1, stride)
-            for first, n, stride in zip(cell, smaller, transform.strides)
-        )
-        targets = values[window] if is_transposed else values
-        targets = targets.reshape(*smaller, n_groups, -1)
-        sources = np.einsum("...gf,cgf->...gc", targets, present[cell]).reshape(*smaller, -1)
-        counts[() if is_transposed else window] += sources
-    if not is_transposed:
-        counts = counts[tuple(slice(width[0], width[0] + n) for width, n in zip(widths, larger))]
-    return (counts if transform.channels_last else np.moveaxis(counts, -1, 0)).ravel()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .graph import FlatModel
 
-__all__ = ["Grid", "cell_centers"]
+__all__ = ["Grid", "cell_centers", "even_centers"]
 
 _WINDOWED = frozenset({"AveragePooling", "Conv", "DepthwiseConv", "MaxPooling", "SeparableConv"})
 
@@ -113,9 +113,25 @@ def cell_centers(flat: FlatModel, key: Hashable) -> tuple[tuple, bool]:
     found = grids[key]
     exact = found is not None
     if not exact:
-        steps = [pixels / cells for pixels, cells in zip(input_shape[1:-1], sizes)]
-        found = tuple(Grid((step - 1) / 2, step) for step in steps)
-    return tuple(grid.points(n_cells) for grid, n_cells in zip(found, sizes)), exact
+        return even_centers(input_shape[1:-1], sizes), False
+    return tuple(grid.points(n_cells) for grid, n_cells in zip(found, sizes)), True
+
+
+def even_centers(pixels: Sequence[int], cells: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """Find the centers of cells that divide an image evenly.
+
+    Parameters
+    ----------
+    pixels, cells : sequence of int
+        Size of the image and of the map along each axis.
+
+    Returns
+    -------
+    tuple of ndarray
+        For each axis the centers [pixel]; the center of the first pixel is 0.
+    """
+    steps = [size / n_cells for size, n_cells in zip(pixels, cells)]
+    return tuple(Grid((step - 1) / 2, step).points(n_cells) for step, n_cells in zip(steps, cells))
 
 
 def _grids_after(flat, call, inputs):

@@ -85,6 +85,8 @@ class CAMHead:
         Whether ``centers`` follow from the layers; otherwise the cells divide the image evenly.
     coordinates : dict of {str: ndarray}
         Of ``coords`` of `nengo_cam.convert`: what the user calls the pixels along an axis. Empty if they are pixels.
+    center_unit : str
+        "pixel", or "cell" if nobody knows the shape of the image.
     """
 
     model: str
@@ -98,6 +100,7 @@ class CAMHead:
     map_shape: tuple
     centers: tuple = dataclasses.field(repr=False, compare=False)
     exact_centers: bool = True
+    center_unit: str = "pixel"
     coordinates: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -11,8 +11,18 @@ import pytest
 
 import nengo_cam as ncam
 from nengo_cam.compat import without_gpu_advice
-from nengo_cam.exceptions import HeadError, ModelTypeError, ParameterError, UnsupportedModelError, VerificationError
+from nengo_cam.exceptions import (
+    HeadError,
+    ModelTypeError,
+    ParameterError,
+    RectifiedInputWarning,
+    UnsupportedModelError,
+    VerificationError,
+)
 from nengo_cam.measurement.answers import likely_cause
+
+# Networks without a synapse, which are warned of, are small and run for a few steps.
+pytestmark = pytest.mark.filterwarnings("ignore:converter. .* rectifies its input")
 
 _tf = ncam.compat.import_tensorflow()
 layers = _tf.keras.layers
@@ -546,3 +556,94 @@ def test_a_converter_in_the_place_of_a_network_is_told_the_way(frames):
     converter, _ = with_synapse()
     with pytest.raises(ModelTypeError, match=r"got nengo_dl\.converter\.Converter\. Pass nengo_cam\.from_converter"):
         cam(converter, frames)
+
+
+# -- What a converter's owner has changed, or meant
+
+
+def tuned(converter, layer="conv1", factor=1.5):
+    """Change the weights of a layer as ``sim.fit`` and ``freeze_params`` would."""
+    obj = converter.layers[converter.model.get_layer(layer).output]
+    (kernel,) = (c for c in converter.net.all_connections if c.post_obj == obj and "bias" not in repr(c.pre_obj))
+    transform = kernel.transform
+    kernel.transform = nengo.Convolution(
+        transform.n_filters, transform.input_shape, transform.kernel_size, transform.strides, transform.padding,
+        init=factor * transform.init,
+    )  # fmt: skip
+    return converter
+
+
+def test_what_was_trained_is_named(frames):
+    as_it_was = ncam.from_converter(with_synapse()[0])
+    net = ncam.from_converter(tuned(with_synapse()[0]))
+    for each, names in ((as_it_was, ()), (net, ("conv1",))):
+        found = each.verify(frames)
+        assert found.trained == names
+        assert ("other weights than its model in ['conv1']" in str(found)) == bool(names)
+    report = ncam.measure_activity(net, frames, n_steps=10, seed=0, progress_bar=False)
+    assert report.dataset.attrs["trained"] == "conv1"
+    assert report.warnings[0].startswith("Other weights than the model's: conv1. The network was trained")
+    assert not any("scale_firing_rates of 200" in sentence for sentence in report.warnings)
+    same = ncam.measure_activity(as_it_was, frames, n_steps=10, seed=0, progress_bar=False)
+    assert same.dataset.attrs["trained"] == ""
+    assert not any("Other weights" in sentence for sentence in same.warnings)
+
+
+def test_further_connections_into_a_layer_are_named(frames):
+    converter, _ = with_synapse()
+    first, second = (converter.layers[converter.model.get_layer(name).output] for name in ("conv0", "conv1"))
+    net = ncam.from_converter(tuned(converter))
+    assert not any("not the model's" in sentence for sentence in net.report.warnings)
+    with converter.net:
+        nengo.Connection(nengo.Node(np.full(5, 0.5)), second[:5], synapse=None)
+        nengo.Connection(first[:3], second[:3], transform=-1, synapse=None)
+    (sentence,) = (text for text in net.report.warnings if "not the model's" in text)
+    assert sentence.startswith("Connections that are not the model's lead into 'conv1': maps and logits take them in")
+    assert "Further connections lead into ['conv1']: the rate form is without them" in str(net.verify(frames))
+    # The layer's own weights are told from them.
+    with ncam.Simulator(net.net, progress_bar=False) as sim:
+        kernel, bias = net.layer_weights(sim)["conv1"]
+    own = converter.model.get_layer("conv1").get_weights()
+    np.testing.assert_allclose(kernel, 1.5 * own[0], rtol=1e-6)
+    np.testing.assert_allclose(bias, own[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("swap", "became"),
+    [
+        ({relu: linear}, "nodes without nonlinearity"),
+        ({relu: _tf.keras.activations.softplus}, "TensorNodes"),
+        ({relu: _tf.keras.activations.tanh}, "Tanh"),
+        ({relu: nengo.Sigmoid()}, "Sigmoid"),
+        ({}, "rectified-linear rate neurons"),
+    ],
+)
+def test_what_relu_became_is_said_as_it_is(swap, became):
+    net = ncam.from_converter(convert_by_hand(plain(), swap_activations=swap))
+    assert (net.neurons is None) == (became not in ("Sigmoid", "Tanh"))
+    assert net.report.warnings[0] == (
+        f"Nothing was asked to spike: ReLU became {became}. Pass swap_activations with spiking neurons to "
+        "nengo_dl.Converter."
+    )
+
+
+def test_a_swap_that_matches_nothing_is_named():
+    # Keras's relu is another function than TensorFlow's, which the layers do not have.
+    swap = {_tf.nn.relu6: nengo.SpikingRectifiedLinear()}
+    net = ncam.from_converter(convert_by_hand(plain(), swap_activations=swap))
+    (sentence,) = net.report.warnings
+    assert sentence.startswith("Nothing spikes: swap_activations puts spiking neurons in the place of relu6, which no")
+    assert "ReLU became rectified-linear rate neurons. Put them in the place of nengo.RectifiedLinear()" in sentence
+    remedy = {nengo.RectifiedLinear(): nengo.SpikingRectifiedLinear()}
+    assert ncam.from_converter(convert_by_hand(plain(), swap_activations=remedy, scale_firing_rates=200)).spiking
+
+
+@pytest.mark.filterwarnings("default:converter. .* rectifies its input")
+def test_rectified_input_is_warned_of_as_convert_does():
+    options = {"swap_activations": SPIKING, "scale_firing_rates": 200}
+    message = r"converter: SpikingRectifiedLinear rectifies its input .* Pass synapse=0\.005 to nengo_dl\.Converter"
+    with pytest.warns(RectifiedInputWarning, match=message):
+        ncam.from_converter(convert_by_hand(plain(), **options))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RectifiedInputWarning)
+        ncam.from_converter(convert_by_hand(plain(), synapse=0.005, **options))
