@@ -366,6 +366,11 @@ class CAMNetwork:
         return {name: ensemble for name, ensemble in self.neuron_layers.items() if ensemble.neuron_type.spiking}
 
     @property
+    def keeps_spikes(self) -> bool:
+        """Whether neurons are those of a model of KerasSpiking, which nothing has taken the place of."""
+        return self.has_cnn and has_spiking_forms(self.reduced.model)
+
+    @property
     def neuron_layers(self) -> dict[str, nengo.Ensemble]:
         """The ensembles that stand for layers of ``reduced``, spiking and not, by the name of the layer call."""
         layers: dict[str, nengo.Ensemble] = {}
@@ -379,7 +384,7 @@ class CAMNetwork:
     @property
     def rectifies_without_synapse(self) -> bool:
         """Whether several layers of spiking neurons rectify what fluctuates, an error that adds up."""
-        if has_spiking_forms(self.reduced.model):
+        if self.keeps_spikes:
             # Filters are layers of the model, and where it has none, it was trained without.
             return False
         types = [ensemble.neuron_type for ensemble in self.spiking_layers.values()] if self.adopted else [self.neurons]

@@ -16,7 +16,6 @@ from ..conversion.choosing import AUTO, HELD_QUANTUM, UNIT_LAYERS, choose_neuron
 from ..conversion.convert import CAMNetwork
 from ..conversion.report import spiked_tensor_nodes
 from ..exceptions import AnswerWarning
-from ..models.spiking_keras import has_spiking_forms
 from ..neurons import IntegrateAndFire, SigmaDelta
 from .backends import Chunk
 from .decoding import network_readout
@@ -252,7 +251,7 @@ def likely_cause(net: CAMNetwork, *, n_steps: int, dt: float, trained: bool = Fa
         return Cause("it was trained or changed after conversion, as nothing in it spikes", {})
     if net.adopted:
         return _cause_in_converter(net, n_steps=n_steps, dt=dt)
-    if has_spiking_forms(net.reduced.model):
+    if net.keeps_spikes:
         return Cause(
             f"its SpikingActivation layers fire as often as their activations say [Hz], and {n_steps} steps are "
             f"{n_steps * dt:g} s, so that weak activity has not told itself",

@@ -8,7 +8,6 @@ from ..checks.callers import user_stacklevel
 from ..checks.sources import CheckedImages
 from ..conversion.convert import CAMNetwork
 from ..exceptions import MovingInputWarning
-from ..models.spiking_keras import has_spiking_forms
 from .decoding import network_readout
 
 __all__ = ["lagging_neurons", "moves", "warn_of_lag"]
@@ -47,7 +46,7 @@ def lagging_neurons(net: CAMNetwork) -> list[str]:
         ``memory`` somebody has set, who knows what they wanted; nor those whose level is held at each step.
     """
     # Of a model of KerasSpiking the neurons are what it was trained with.
-    if network_readout(net) == "level" or has_spiking_forms(net.reduced.model):
+    if network_readout(net) == "level" or net.keeps_spikes:
         return []
     types = [ensemble.neuron_type for ensemble in net.spiking_layers.values()]
     return sorted({type(neurons).__name__ for neurons in types if not _forgets(neurons)})

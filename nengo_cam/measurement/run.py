@@ -243,7 +243,7 @@ class Run:
 
 def _warn_of_time_step(net: CAMNetwork, dt: float) -> None:
     """Say that layers of KerasSpiking were made for other steps: their spikes and filters would be others there."""
-    own = time_step_of(net.reduced.model)
+    own = time_step_of(net.reduced.model) if net.has_cnn else None
     if own is not None and not np.isclose(own, dt, rtol=1e-6, atol=0):
         warnings.warn(
             f"network of {net.model.name!r}: its spikes and filters were made for steps of {own:g} s, and it runs in "
