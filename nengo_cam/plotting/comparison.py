@@ -225,7 +225,7 @@ def _add_bar(fig, axes, drawn, maps, clim, scene, style):
         label += f", {scene.plane}"
     bar = add_colorbar(
         fig, drawn[0][0], [ax for row in axes for ax in row], extend=extends(shown_part(maps, style), *clim),
-        label=label, location="bottom", aspect=40, shrink=0.8, pad=0.02,
+        label=label, location="bottom", aspect=40, shrink=0.8, pad=0.04,
     )  # fmt: skip
     bar.ax.tick_params(labelsize="x-small")
     bar.ax.xaxis.label.set_fontsize("x-small")

@@ -120,13 +120,18 @@ class Panel:
         self.pictures = [drawn.picture for drawn in self.drawn if drawn.picture is not None]
         for ax in axes.maps:
             few_ticks(ax, flat=self.scene.flat)
+            if self.scene.flat:
+                # Signals have an abscissa below each map; pictures beside the input have none.
+                label_pixels(ax, self.scene.coordinates)
         self._add_titles()
         self._add_answers()
         self._input: DrawnInput | None = None
         self.input: AxesImage | Line2D | None = None
         if axes.input is not None:
             self._add_input(axes.input)
-        self.logits = LogitPlot(axes.logits, scenes, 1 + len(scenes) if len(scenes) > 1 else len(axes.maps))
+        # Rate maps of several labels stand in a row of their own.
+        n_maps = len(scenes) if len(scenes) > 1 else len(axes.maps)
+        self.logits = LogitPlot(axes.logits, scenes, n_maps + (axes.input is not None))
         self.others, self.runner_up, self.marker = self.logits.others, self.logits.runner_up, self.logits.marker
         self.shown = self.logits.shown[0]
         self.reference = self.logits.references[0] if self.logits.references else None
