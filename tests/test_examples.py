@@ -26,6 +26,7 @@ NOTEBOOKS = [
     "05_input_that_moves",
     "06_a_real_imagenet_cnn",
     "07_inside_the_simulator",
+    "08_signals_and_your_own_axes",
 ]
 SCRIPTS = ["animate_cam", "compare_simulators", "dataset_to_netcdf", "saccade"]
 
