@@ -298,7 +298,7 @@ def test_the_last_half_answers(chunk_steps, moving, readout):
     # A CNN whose logits are the values of its images.
     frames = cnn if moving else cnn[:, None]
     run = types.SimpleNamespace(
-        net=types.SimpleNamespace(head=head, cnn_logits=lambda images: images),
+        net=types.SimpleNamespace(head=head, cnn_logits=lambda images: images, require_cnn=lambda what: None),
         images=CheckedImages(cnn, (2,)),
         frames=lambda rows: frames[rows],
         n_steps=5,

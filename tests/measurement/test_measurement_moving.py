@@ -62,6 +62,7 @@ def test_a_change_is_answered_at_once(digits_model, digits, pairs, films, bits, 
     assert events[-1] < 10
 
 
+@pytest.mark.filterwarnings("ignore::nengo_cam.exceptions.MovingInputWarning")
 def test_unit_spikes_are_late(digits_model, digits, pairs, films):
     """The measure above can tell: the same count for a network that has yet to learn of the change."""
     (train, _), _ = digits

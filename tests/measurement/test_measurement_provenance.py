@@ -41,7 +41,7 @@ def test_attributes_and_coordinates_of_all_results(small_model, images):
     assert list(cost.attrs) == ["model", *RUN, "synapse", *VERSIONS]
     assert sorted(cost.coords) == ["cnn_layer", "image", "layer", "source", "time"]
     activity, report = ncam.measure_activity(net, images, **run).dataset, net.report.dataset
-    assert list(activity.attrs) == [*report.attrs, *RUN, "n_steps", "n_images", "n_differing"]
+    assert list(activity.attrs) == [*report.attrs, *RUN, "n_steps", "n_images", "n_differing", "trained"]
     for one in (maps, cost, activity):
         assert {name: one.attrs[name] for name in RUN} == {
             "simulator": "nengo_cam.Simulator", "dt": 0.001, "seed": 0, "readout": "mean", "spike_kind": "signed unit",
