@@ -13,7 +13,8 @@ three dimensions to two, `heat_map` draws those of one over time, `ticks` writes
 
 from .comparison import Comparison, comparison
 from .film.animate import animate
-from .film.animation import CAMAnimation, check_film
+from .film.animation import CAMAnimation
+from .film.formats import check_film
 from .latency import Latency, latency
 from .overlay import Overlay, overlay
 from .raster import Raster, raster
