@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..scoring.readout import holds_level, reduction_of
-from .text import in_two_lines, literal, name_of
+from .text import LONGEST_NAME, in_two_lines, literal, name_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,21 +79,24 @@ def answers_by_step(
     own, labels = logits_of(spiking)
     if own is None or not _are_all(spiking, labels) or not _answers_at_steps(spiking):
         return None
-    cnn, theirs = (None, []) if rate is None else logits_of(rate)
-    if cnn is not None:
+    cnn: xr.DataArray | None = None
+    theirs: list[Any] = []
+    if rate is not None:
+        cnn, theirs = logits_of(rate)
+    if rate is not None and cnn is not None:
         cnn = cnn.isel(image=rate["image"].values.tolist().index(name))
     # What was smoothed over time is no answer to a frame any more.
     elif "cnn_logits" in spiking and not reduction_of(spiking):
         cnn, theirs = spiking["cnn_logits"].isel(image=position), spiking["label"].values.tolist()
     if cnn is None or "time" not in cnn.dims or theirs != labels:
         return None
-    own = own.isel(image=position).transpose("time", ...).values
+    logits = own.isel(image=position).transpose("time", ...).values
     expected = cnn.transpose("time", ...).values
     # A burn-in has no logits, and so no answer.
-    known = np.isfinite(own).all(axis=1) & np.isfinite(expected).all(axis=1)
-    differ = known & (own.argmax(axis=1) != expected.argmax(axis=1))
+    known = np.isfinite(logits).all(axis=1) & np.isfinite(expected).all(axis=1)
+    differ = known & (logits.argmax(axis=1) != expected.argmax(axis=1))
     return [
-        (labels[int(own[step].argmax())], labels[int(expected[step].argmax())]) if differs else None
+        (labels[int(logits[step].argmax())], labels[int(expected[step].argmax())]) if differs else None
         for step, differs in enumerate(differ.tolist())
     ]
 
@@ -148,7 +151,7 @@ def _answers_by_logits(spiking, rate, position, name):
     return labels[int(settled.argmax())], labels[int(expected.argmax())]
 
 
-def say_answer(ax: Axes, *answers: tuple[str, Any], narrow: bool = False, fontsize: str | float = "small") -> None:
+def say_answer(ax: Axes, *answers: tuple[str, Any], line: int = LONGEST_NAME, fontsize: str | float = "small") -> None:
     """Say below a map what one or both networks answer.
 
     Parameters
@@ -157,13 +160,13 @@ def say_answer(ax: Axes, *answers: tuple[str, Any], narrow: bool = False, fontsi
         The map's axes.
     *answers : (str, label)
         Who answers, and what; a line each.
-    narrow : bool
-        Whether the map is half an inch wide; long names are then written on two lines.
+    line : int
+        Letters of a name that fit below the map; longer names are written on two lines.
     fontsize : str or float
         Size of the text.
     """
     names = [(who, name_of(label)) for who, label in answers]
-    text = "\n".join(f"{who}: {in_two_lines(name) if narrow else name}" for who, name in names)
+    text = "\n".join(f"{who}: {in_two_lines(name, line)}" for who, name in names)
     literal(ax.set_xlabel(text, fontsize=fontsize, bbox=_BOX, labelpad=5))
 
 

@@ -17,7 +17,7 @@ from .planes import STRONGEST
 from .results import check_rate
 from .scale import check_scale, color_limits, extends
 from .selection import nearest_steps, select_scenes
-from .text import as_title, in_two_lines, literal, name_of, plain
+from .text import LONGEST_NAME, as_title, in_two_lines, literal, name_of, plain
 from .ticks import label_pixels
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def comparison(
         if scene.answers is not None:
             # Below the map of the CNN, and below the last of the spiking network.
             for ax, answer in zip((row[-2], row[-len(maps)]), scene.answers):
-                say_answer(ax, ("answer", answer), narrow=True, fontsize=_SMALL - 1)
+                say_answer(ax, ("answer", answer), line=LONGEST_NAME // 2, fontsize=_SMALL - 1)
         for ax in row:
             few_ticks(ax, flat=False)
             ax.spines[:].set_linewidth(0.5)
@@ -268,7 +268,7 @@ def _of_signals(fig, scenes, look, scale, times, title):
                 ax.set_xticks([])
         if scene.answers is not None:
             for ax, answer in zip(here[1::-1], scene.answers):
-                say_answer(ax, ("answer", answer), narrow=True, fontsize=_SMALL - 1)
+                say_answer(ax, ("answer", answer), line=LONGEST_NAME // 2, fontsize=_SMALL - 1)
     for ax, name in zip(axes[0], ("rate", "spiking", "spiking − rate")):
         ax.set_title(name, fontsize=_SMALL, pad=3)
     bar = _add_bar(fig, axes, drawn, np.array(rows), clim, scenes[0], look.style)

@@ -135,7 +135,7 @@ class DrawnMap:
             shape = (1, len(picture)) if flat else picture.shape[:2]
             whole = image_extent(shape)
         smooth = look.interpolation or _interpolation(extent, cells, whole, flat)
-        cmap, alpha = style_colormap(look.cmap, *clim, look.style), 1.0
+        cmap, alpha = style_colormap(look.cmap, clim, look.style), 1.0
         if picture is not None:
             # What was seen is not to end before the image does, which would look like a mistake.
             self._pads, extent = to_the_edges(extent, cells, shape)
@@ -458,7 +458,7 @@ def check_look(
     check_alpha(alpha)
     style = check_style(style, scale)
     # Unknown names are told before anything is drawn; which part of the map is taken depends on limits.
-    style_colormap(cmap, -1, 1, style)
+    style_colormap(cmap, (-1, 1), style)
     if interpolation is not None and interpolation not in interpolations_names:
         raise ParameterError(
             f"interpolation: unknown to matplotlib; expected None or one of {sorted(interpolations_names)}, got "

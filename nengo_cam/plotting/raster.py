@@ -186,7 +186,7 @@ def raster(
     # Ticks reach up and down where spikes have a sign.
     both_ways = scene.held or any((of_neuron < 0).any() for of_neuron in sent)
     clim = color_limits(shown[None, None], scale=scale).spiking[0, 0]
-    cmap = style_colormap(cmap, *clim)
+    cmap = style_colormap(cmap, clim)
 
     if fig is None:
         fig = new_figure(_HEIGHT_OF_SIZES if both_ways else _HEIGHT)

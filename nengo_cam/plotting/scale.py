@@ -229,22 +229,24 @@ def centered_colormap(cmap: str | Colormap, vmin: float, vmax: float) -> Colorma
     ParameterError
         If matplotlib knows no color map of this name.
     """
-    cmap = _known(cmap, "a diverging color map", "Try 'RdBu_r', 'PuOr_r' or 'coolwarm'.")
+    full = _known(cmap, "a diverging color map", "Try 'RdBu_r', 'PuOr_r' or 'coolwarm'.")
     reach = max(abs(vmin), abs(vmax))
     first, last = 0.5 + 0.5 * vmin / reach, 0.5 + 0.5 * vmax / reach
     if (first, last) == (0.0, 1.0):
-        return cmap
-    return ListedColormap(cmap(np.linspace(first, last, 256)), name=f"{cmap.name} about 0")
+        return full
+    return ListedColormap(full(np.linspace(first, last, 256)), name=f"{full.name} about 0")
 
 
-def style_colormap(cmap: str | Colormap | None, vmin: float, vmax: float, style: Style = "signed") -> Colormap:
+def style_colormap(
+    cmap: str | Colormap | None, clim: Sequence[float] | np.ndarray, style: Style = "signed"
+) -> Colormap:
     """Find the color map of a style.
 
     Parameters
     ----------
     cmap : str or matplotlib.colors.Colormap or None
         Chosen by the user: diverging for signed maps, sequential for heat maps. None is ``"RdBu_r"`` and ``"inferno"``.
-    vmin, vmax : float
+    clim : (float, float)
         Color limits [logit].
     style : {"signed", "heatmap"}
         The style.
@@ -261,7 +263,7 @@ def style_colormap(cmap: str | Colormap | None, vmin: float, vmax: float, style:
     """
     chosen = _COLORMAPS[style] if cmap is None else cmap
     if style == "signed":
-        return centered_colormap(chosen, vmin, vmax)
+        return centered_colormap(chosen, *clim)
     return _known(chosen, "a sequential color map", "Try 'inferno', 'turbo' or 'YlOrRd'.")
 
 

@@ -94,21 +94,23 @@ def titled(title: object, stated: str) -> str:
     return stated if title is None else f"{as_title(title)}\n{stated}"
 
 
-def in_two_lines(name: str) -> str:
+def in_two_lines(name: str, line: int = LONGEST_NAME // 2) -> str:
     """Break a name where there is little room beside it.
 
     Parameters
     ----------
     name : str
         As `name_of` gives it.
+    line : int
+        How many letters may stand on one line.
 
     Returns
     -------
     str
-        The name, on two lines if it is longer than half of `LONGEST_NAME`: at the space that leaves them most alike, or
-        in the middle of a single long word.
+        The name, on two lines if it is longer: broken at the space that leaves them most alike, or in the middle of a
+        single long word.
     """
-    if len(name) <= LONGEST_NAME // 2:
+    if len(name) <= line:
         return name
     spaces = [place for place, letter in enumerate(name) if letter == " "]
     if not spaces:

@@ -90,8 +90,7 @@ def ticks_of(given: Coordinates, first: float, last: float, *, small: bool = Fal
         signs = np.sign(np.diff(values))
         if signs[0] != 0 and (signs == signs[0]).all():
             low, high = sorted((float(values[0]), float(values[-1])))
-            found = MaxNLocator(_FEW_NUMBERS if small else _NUMBERS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-            found = found[(found >= low) & (found <= high)]
+            found = _round_numbers(low, high, _FEW_NUMBERS if small else _NUMBERS)
             # `interp` wants values that rise.
             order = slice(None, None, int(signs[0]))
             return np.interp(found, values[order], places[order]), [f"{value:.6g}" for value in found]
@@ -125,6 +124,17 @@ def label_pixels(
         axis.set_tick_params(length=2, pad=1.5)
         for text in axis.get_ticklabels():
             literal(text)
+
+
+def _round_numbers(low, high, n_parts):
+    """Find about so many round numbers in a range, but at least two, without which nothing can be read."""
+    for finer in range(n_parts, 2 * _NAMES):
+        found = np.asarray(MaxNLocator(finer, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+        found = found[(found >= low) & (found <= high)]
+        if len(found) >= 2:
+            return found
+    # They differ by less than a locator can tell.
+    return np.array([low, high])
 
 
 def _number(value):

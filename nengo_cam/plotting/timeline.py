@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from .answers import say_answer
@@ -17,7 +18,7 @@ from .heat_map import draw_over_time, draw_signal_above, label_places, label_tim
 from .planes import STRONGEST
 from .scale import check_scale, color_limits, extends
 from .selection import nearest_steps, select_scenes
-from .text import as_title, literal, name_of, plain
+from .text import as_title, in_two_lines, literal, name_of, plain
 from .ticks import label_pixels
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ __all__ = ["Timeline", "timeline"]
 
 # Letters of a name, above all panels.
 _LONGEST = 32
+
+# Letters of a name that fit below a map, after who answers so.
+_LINE = 14
+# Room for a box around what is said below the maps [inch].
+_BOX = 0.08
 
 # Maps settle quickly at first and slowly later; for 100 steps of 1 ms these are 5, 10, 20, 50 and 100 ms.
 DEFAULT_FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -164,18 +170,20 @@ def timeline(
     scenes = select_scenes(spiking, rate, images, [image], label, variables, plane=plane)
     scene = scenes[0]
     steps = _default_steps(len(scene.times)) if times is None else nearest_steps(scene.times, times)
+    rates = [one.rate for one in scenes if one.rate is not None]
     limits = color_limits(
-        np.stack([one.spiking for one in scenes]), None if rate is None else np.stack([one.rate for one in scenes]),
-        scale, style=style,
-    )  # fmt: skip
+        np.stack([one.spiking for one in scenes]), np.stack(rates) if rates else None, scale, style=style
+    )
     if scene.flat:
         heading = _title(scenes) if title is None else as_title(title)
         return _of_signals(fig, scenes, limits, look, None if times is None else steps, heading, each=scale == "frame")
     rows = [_row(one, steps, *of_one) for one, *of_one in zip(scenes, limits.spiking, limits.rate)]
 
     if fig is None:
-        below = (1.4 if scale == "frame" else 0.75) + (0 if scene.answers is None else 0.3 if rate is not None else 0.5)
+        below = (1.4 if scale == "frame" else 0.75) + _height_of_answers(scene)
         fig = _new_figure(len(rows), len(rows[0]) + (images is not None), scene.extent, below)
+        if scene.answers is not None:
+            _leave_room_for_boxes(fig)
     axes, of_input = _add_axes(fig, len(rows), len(rows[0]), images is not None)
     shown = None
     if of_input is not None:
@@ -289,13 +297,26 @@ def _title(scenes):
     return f"{', '.join(parts)} ({kind}; {scene.plane})" if scene.plane else f"{', '.join(parts)} ({kind})"
 
 
+def _leave_room_for_boxes(fig):
+    # The layout does not count the box around an answer.
+    fig.set_layout_engine(ConstrainedLayoutEngine(h_pad=_BOX))
+
+
+def _height_of_answers(scene):
+    if scene.answers is None:
+        return 0
+    # Names on two lines, below one map or below two.
+    longer = sum("\n" in in_two_lines(name_of(name), _LINE) for name in scene.answers)
+    return 0.3 + 0.15 * (longer > 0) if scene.rate is not None else 0.5 + 0.25 * longer
+
+
 def _say_answers(axes, answers, with_rate):
     network, cnn = zip(("network", "CNN"), answers)
     if with_rate:
-        say_answer(axes[-2], network)
-        say_answer(axes[-1], cnn)
+        say_answer(axes[-2], network, line=_LINE)
+        say_answer(axes[-1], cnn, line=_LINE)
     else:
-        say_answer(axes[-1], network, cnn)
+        say_answer(axes[-1], network, cnn, line=_LINE)
 
 
 def _default_steps(n_steps):
@@ -318,5 +339,6 @@ def _colorbars(fig, axes, drawn, values, label, style, *, each, location="bottom
             bars.append(add_colorbar(fig, one, one.map.axes, label=label, extend=extend, location=location))
         return bars
     extend = extends(shown_part(np.stack(values), style), *drawn[0].map.get_clim())
-    # Padding is relative to the width of all axes together.
-    return [add_colorbar(fig, drawn[0], axes, label=label, extend=extend, pad=0.05 / len(axes), aspect=15)]
+    # Padding is relative to the width of all axes together, of which some may stand below others.
+    n_columns = len({ax.get_subplotspec().colspan.start for ax in axes})
+    return [add_colorbar(fig, drawn[0], axes, label=label, extend=extend, pad=0.05 / n_columns, aspect=15)]

@@ -347,3 +347,35 @@ def test_there_is_room_for_answers_that_differ_for_a_while(spiking, moving_rate)
         box = text.get_window_extent()
         assert text.get_visible()
         assert legend.y1 < box.y0 < box.y1 < ax.get_window_extent().y0 + 1
+
+
+def test_the_input_comes_first_in_its_colors(spiking, rate, rng):
+    """In every figure of several panels; under maps color belongs to the map."""
+    photographs = rng.integers(0, 255, size=(3, 8, 8, 3))
+    shown = (photographs[1] - photographs[1].min()) / np.ptp(photographs[1])
+    film = animate(spiking, rate, photographs, image=1, label="dog")
+    drawn = nengo_cam.timeline(spiking, rate, photographs, image=1, label="dog")
+    compared = nengo_cam.comparison(spiking, rate, photographs, image=1, label="dog")
+    (panel,) = film.panels
+    for artist, others in [
+        (panel.input, panel.map_axes),
+        (drawn.image, drawn.axes[1:]),
+        (compared.images[0], compared.axes[0][1:]),
+    ]:
+        np.testing.assert_allclose(artist.get_array(), shown)
+        assert artist.axes.get_title() == "input"
+        for ax in others:
+            assert artist.axes.get_position().x1 < ax.get_position().x0
+            assert ax.images[0].get_array().shape == (8, 8)
+    assert animate(spiking, rate).panels[0].input is None
+
+
+def test_events_are_shades_of_gray_in_the_film(spiking):
+    events = np.zeros((3, 10, 8, 8, 2))
+    events[0, 4, 2, 3] = [1, 0]
+    events[0, 5, 2, 3] = [0, 1]
+    film = animate(spiking.assign_attrs(input_shape=[8, 8, 2]), None, events, label="dog")
+    for step, shade in ((3, 0.5), (4, 0), (5, 1)):
+        film.draw(step)
+        assert film.panels[0].input.get_array()[2, 3] == shade
+        assert film.panels[0].input.get_array()[0, 0] == 0.5

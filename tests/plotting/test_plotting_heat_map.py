@@ -84,7 +84,7 @@ def test_labels_of_a_timeline_stand_side_by_side(spiking, rate, signals):
 
 def test_each_map_its_own_bar(spiking, rate):
     drawn = plotting.timeline(spiking, rate, label="dog", scale="frame")
-    peaks = [np.abs(spiking.cam[0, :, 1]).max(), np.abs(rate.cam[0, 1]).max()]
+    peaks = [np.abs(spiking.cam.values[0, :, 1]).max(), np.abs(rate.cam.values[0, 1]).max()]
     assert [bar.norm.vmax for bar in drawn.colorbars] == pytest.approx(peaks)
 
 

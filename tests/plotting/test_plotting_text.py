@@ -233,3 +233,20 @@ def test_a_long_name_is_the_same_in_every_figure(data):
 )
 def test_names_on_two_lines(name, expected):
     assert in_two_lines(name) == expected
+
+
+def test_every_figure_takes_a_title_of_the_users(data):
+    """Above what it states of itself, letter by letter."""
+    spiking, _, images, scores = data("cat")
+    times = xr.Dataset({"latency": ("image", [0.1, 0.2])}, {"image": [0, 1]}, {"duration": 1.0})
+    drawn = plotting.latency(times, times, title="a $b$")
+    assert drawn.axes.get_title().startswith("a $b$\n2 images\n") and not drawn.axes.title.get_parse_math()
+    drawn = plotting.agreement(scores, label="cat", title="a $b$")
+    assert drawn.axes.get_title() == "a $b$\n2 images" and not drawn.axes.title.get_parse_math()
+    boxes = np.tile([1, 1, 6, 6], (2, 1, 1))
+    labels = np.array([["cat"], ["dog"]])
+    found = ncam.localization_scores(spiking.assign_attrs(input_shape=[8, 8, 1]), boxes=boxes, box_labels=labels)
+    drawn = plotting.localization(found, title="a $b$")
+    assert drawn.axes.get_title() == "a $b$\n2 objects in 2 images" and not drawn.axes.title.get_parse_math()
+    title = plotting.raster(spiking, images, label="cat", neurons=4, title="a $b$").figure._suptitle
+    assert title.get_text() == "a $b$" and not title.get_parse_math()

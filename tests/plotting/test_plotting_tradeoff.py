@@ -191,3 +191,9 @@ def test_rows_say_their_levels_where_others_have_rates(curve):
     # Two quanta make two numbers of levels of one rate.
     two = tradeoff(curve.assign_coords(quantum=("neurons", [1.0, 0.5])))
     assert [row[0].get_title("left") for row in two.axes] == ["IF, levels: rate / 1 Hz", "SRL, levels: rate / 0.5 Hz"]
+
+
+def test_a_title_above_all_panels(curve):
+    title = tradeoff(curve, title="a $b$").figure._suptitle
+    assert title.get_text() == "a $b$" and not title.get_parse_math()
+    assert tradeoff(curve).figure._suptitle is None

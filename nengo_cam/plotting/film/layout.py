@@ -80,7 +80,7 @@ def lay_out(
     films = _by_image(scenes)
     limits = _limits(films, scale, look.style)
     # Before there are axes in a figure of the user's.
-    style_colormap(look.cmap, *limits.spiking[0, 0], look.style)
+    style_colormap(look.cmap, limits.spiking[0, 0], look.style)
     grid = _Grid(
         len(films),
         len(films[0]),

@@ -97,6 +97,9 @@ class LogitPlot:
             (line,) = ax.plot([], [], color=color, linewidth=2, label=_name(scene, index))
             self.shown.append(line)
             self._curves.append((line, [index]))
+        self.references: list[Line2D] = []
+        # Those that change.
+        self._reference_logits: list[np.ndarray] = []
         values = self._add_references(ax, scenes)
         self.marker = ax.axvline(self.milliseconds[0], color="black", linewidth=0.8)
         ax.set(xlabel="time [ms]", ylabel="logit", xlim=_time_limits(self.milliseconds), ylim=_padded(values))
@@ -148,9 +151,6 @@ class LogitPlot:
     def _add_references(self, ax, scenes):
         """Draw the logits of the rate network, and return all values that the axes have to hold."""
         values = [scenes[0].logits.ravel()]
-        self.references: list[Line2D] = []
-        # Those that change.
-        self._reference_logits = []
         for scene, color in zip(scenes, _cycle(SHOWN)):
             if scene.rate_logits is None:
                 continue
