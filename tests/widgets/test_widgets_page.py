@@ -853,6 +853,8 @@ def test_one_plane_of_volumes_is_in_the_page(rng):
         found = cells[0] * peaks[0, ..., None, None] / 127
         np.testing.assert_allclose(found, maps.transpose(0, 2, 1, 3, 4), atol=0.02)
         shown = (picture - picture.min()) / np.ptp(picture)
+        np.testing.assert_array_equal(array(text, "pictures", "u1", (1, 1, 4, 4, 1))[:, 0], np.rint(255 * shown))
+        assert facts_of(text)["plane"] == ("strongest along z" if plane == "strongest" else "plane 1")
         made.draw(2)
         label = spiking.logits.values[0, -1].argmax()
         np.testing.assert_array_equal(made.stage.panel.maps[0].get_array(), maps[0, 2, label])
