@@ -299,6 +299,7 @@ def _select(spiking, rate, images, image, label, plane):
 
 def _maps_of(scene, steps):
     maps = [scene.spiking[step] for step in steps]
+    # Between the maps that are seen; of three dimensions, the strongest values of both may come from different planes.
     return [scene.rate, *maps, maps[-1] - scene.rate]
 
 

@@ -42,10 +42,12 @@ def draw_over_time(ax: Axes, maps: np.ndarray, scene: Scene, *, clim: Any, look:
         Its artists. Nothing lies behind the map, which is opaque.
     """
     left, right = scene.extent[:2]
+    # Rows are counted, and named by their times later: kept steps may be uneven.
     extent = (left, right, len(maps) - 0.5, -0.5)
     ends = left, right
     if scene.film is not None:
         n_pixels = scene.film.shape[1]
+        # As far as the signal above, whose ends would otherwise stand beside nothing.
         pads, extent = to_the_edges(extent, maps.shape, (len(maps), n_pixels))
         maps, ends = np.pad(maps, pads, mode="edge"), (-0.5, n_pixels - 0.5)
     drawn = DrawnMap(
@@ -73,6 +75,7 @@ def draw_signal_above(ax: Axes, scene: Scene, step: int) -> list[Line2D]:
         Its channels.
     """
     artists = draw_input(ax, scene.picture(step), flat=True).artists
+    # Its places are those of the heat map below, which has the ticks.
     ax.set_xticks([])
     ax.spines[:].set_visible(False)
     return artists

@@ -274,6 +274,7 @@ def place_of(maps: xr.Dataset | xr.DataArray, images: np.ndarray | None = None) 
     ImageError
         If the images do not fit.
     """
+    # Not the coordinates themselves, which may be the user's.
     x = pixel_centers(maps, "x")
     flat = "y" not in maps.sizes
     y = np.zeros(1) if flat else pixel_centers(maps, "y")
@@ -334,6 +335,7 @@ def _scene(spiking, rate, images, position, chosen, moving, plane):
         return plane_of_maps(maps, plane) if "z" in places else maps
 
     rate_map = rate_logits = film = frames = None
+    # Images of the two Datasets are matched by name, as one may be a part of the other.
     if rate is not None:
         there = rate.isel(image=rate["image"].values.tolist().index(name))
         rate_map = maps_of(there)
