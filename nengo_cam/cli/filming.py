@@ -98,7 +98,7 @@ def animate(
     """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
     paths = _check_outputs(out, html, nc, csv, inputs=[model, *images])
     existed = {path for path in paths if path.exists()}
-    look = {"style": style, "interpolation": interpolation}
+    look: dict[str, Any] = {"style": style, "interpolation": interpolation}
     check_look(**look)
     if fps is not None:
         check_fps(fps)
@@ -115,7 +115,8 @@ def animate(
     # Under their own numbers.
     spiking = ncam.spiking_cam(net, inputs, **simulation(options), **mapped).assign_coords(image=filmed)
     rate = ncam.rate_cam(net, inputs, **mapped).assign_coords(image=filmed)
-    answers = None if csv is None else answers_over_time(spiking, job.head.n_labels, raw=raw)
+    # Before maps of labels are left out.
+    answers: Any = None if csv is None else answers_over_time(spiking, job.head.n_labels, raw=raw)
     if mapped["labels"] is None:
         kept = _labels_that_count(spiking, rate, top, raw=raw)
         spiking, rate = spiking.isel(label=kept), rate.isel(label=kept)
@@ -130,7 +131,7 @@ def animate(
         with atomic_path(csv) as path:
             write_table(decision_table(averaged, rate, answers), path)
     if html is not None:
-        pace = {} if fps is None else {"fps": fps}
+        pace: dict[str, Any] = {} if fps is None else {"fps": fps}
         ncam.player(spiking, rate, inputs, label=chosen, **look, **pace).save(html)
     # A level that receivers hold is given back as it is.
     maps = moving_part(averaged, spiking)

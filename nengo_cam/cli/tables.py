@@ -100,8 +100,9 @@ def answers_over_time(spiking: xr.Dataset, n_labels: int, *, raw: bool) -> xr.Da
         }
         return xr.Dataset(unknown)
     small = without_maps(spiking, raw=raw)
-    logits, _ = logits_of(small)
-    return xr.Dataset({"largest": logits.max(logits.dims[-1]), "decision_latency": decision_latency(small)["latency"]})
+    # They were there before.
+    every: Any = logits_of(small)[0]
+    return xr.Dataset({"largest": every.max(every.dims[-1]), "decision_latency": decision_latency(small)["latency"]})
 
 
 def decision_table(maps: xr.Dataset, rate: xr.Dataset, answers: xr.Dataset) -> xr.Dataset:
@@ -129,7 +130,8 @@ def decision_table(maps: xr.Dataset, rate: xr.Dataset, answers: xr.Dataset) -> x
     # Neither yes nor no where it is not known.
     leads = (logits >= largest).astype(object).where(largest.notnull())
     columns: dict[Any, Any] = {"logit": logits, "rate_logit": rate["logits"], "leads": leads}
-    columns.update(scores.data_vars, decision_latency=answers["decision_latency"], explanation_latency=agrees)
+    columns.update(scores.data_vars)
+    columns.update(decision_latency=answers["decision_latency"], explanation_latency=agrees)
     # Answers of the two networks differ between what they are coordinates of, and are columns of no row.
     table = xr.Dataset({name: values.reset_coords(drop=True) for name, values in columns.items()})
     return table.transpose("image", "time", "label").broadcast_like(table["logit"])
