@@ -212,6 +212,22 @@ def test_results_that_are_too_large_are_said_in_words_of_the_command(run, tmp_pa
         (["--scale-firing-rates", "9", "--calibrate-on", "{tmp}/images.npy"], "--calibrate-on: nothing is calibrated"),
         (["--synapse", "-1"], "synapse: expected"),
         (["--target-rate", "-3"], "target_rate: expected a positive number"),
+        (["--image", "0,9"], "expected a number from 0 to 4, got 9"),
+        (["--image", "1,2", "--image", "1"], "--image: expected different ones, got [1, 2, 1]"),
+        (["--label", "1", "--label", "1"], "--label: expected different ones, got ['1', '1']"),
+        (["--label", "1", "--label", "7"], "--label: '7' does not exist"),
+        (["--label", "top4"], "--label: 'top4' are more than there are; expected at most 'top3'"),
+        (["--label", "top2", "--label", "1"], "--label: 'top2' does not exist"),
+        (["--fps", "0"], "fps: not a frame rate"),
+        (["--fps", "inf"], "fps: not a frame rate"),
+        (["--interpolation", "soft"], "interpolation: unknown to matplotlib"),
+        (["--out", "{tmp}/cam.png"], "a PNG holds one frame"),
+        (["--out", "{tmp}/cam.html", "--html", "{tmp}/cam.html"], "named twice"),
+        (["--html", "{tmp}/cam.gif"], "not a page"),
+        (["--html", "{tmp}/no/cam.html"], "does not exist. Create it first"),
+        (["--nc", "{tmp}/cam.csv"], "not a format of tables; expected one of ['.nc'], got '.csv'"),
+        (["--csv", "{tmp}/images.npy"], "the same file as the input"),
+        (["--csv", "{tmp}/cam.nc"], "not a format of tables; expected one of ['.csv'], got '.nc'"),
     ],
 )
 def test_wrong_options_leave_nothing_behind(run, tmp_path, saved_model, images, options, message):
@@ -456,7 +472,8 @@ def test_a_film_bears_the_number_of_its_image(run, tmp_path, saved_model, images
     out = ("--out", tmp_path / "a.gif", "--steps", 4, "--quiet")
     run("animate", saved_model, tmp_path / "images.npy", "--image", 3, *out)
     (panel,) = drawn["film"].panels
-    assert panel.map_axes[0].get_ylabel() == "image 3"
+    # Beside the input, which comes first.
+    assert panel.input.axes.get_ylabel() == "image 3"
     expected = ncam.plotting.displayed.displayed(ncam.plotting.displayed.as_images(images[3:4])[0])
     np.testing.assert_allclose(panel.scene.film, expected)
 
@@ -809,3 +826,117 @@ def test_a_warning_of_answers_names_the_steps_that_answer(run, tmp_path, saved_m
     out = ("--out", tmp_path / "a.gif", "--steps", 4, "--quiet")
     text = run("animate", saved_model, tmp_path / "images.npy", *out, stream="stderr")
     assert "Warning: 1 of 1 answers are not the CNN's (the last of 4 steps), and" in text
+
+
+def test_a_film_comes_with_page_maps_and_table(run, tmp_path, make_model, images):
+    """Beside the same made by hand, and the table row by row."""
+    make_model(channels=(3,) * 3).save(tmp_path / "m.keras")
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "names.txt").write_text("cat\ndog\nbird\n")
+    names = {kind: tmp_path / f"cam.{kind}" for kind in ("html", "nc", "csv")}
+    files = [word for kind, path in names.items() for word in (f"--{kind}", path)]
+    text = run(
+        "animate", tmp_path / "m.keras", tmp_path / "images.npy", "--out", tmp_path / "frames" / "%02d.png", *files,
+        "--image", "3,0", "--image", 1, "--label", "top2", "--label-names", tmp_path / "names.txt", "--stride", 5,
+        "--steps", 12, "--neurons", "IntegrateAndFire", "--quiet",
+    )  # fmt: skip
+    assert text.split() == [str(tmp_path / "frames" / "%02d.png"), *(str(path) for path in names.values())]
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["00.png", "01.png", "02.png"]
+    spiking = xr.load_dataset(names["nc"], engine="h5netcdf")
+    rate = xr.load_dataset(names["nc"], engine="h5netcdf", group="rate")
+    for result in (spiking, rate):
+        assert result.image.values.tolist() == [3, 0, 1] and result.label.values.tolist() == ["cat", "dog", "bird"]
+    net = ncam.convert(
+        ncam.models.files.load_keras_model(tmp_path / "m.keras"), calibrate_on=images, neurons=ncam.IntegrateAndFire()
+    )
+    expected = ncam.spiking_cam(net, images[[3, 0, 1]], n_steps=12, seed=0)
+    np.testing.assert_allclose(spiking.cam, expected.cam, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(rate.cam, ncam.rate_cam(net, images[[3, 0, 1]]).cam, rtol=1e-4, atol=1e-5)
+
+    with names["csv"].open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 12 * 3
+    logits = np.cumsum(spiking.logits.values.astype(float), axis=1) / np.arange(1, 13)[:, None]
+    maps = np.cumsum(spiking.cam.values.astype(float), axis=1) / np.arange(1, 13)[:, None, None, None]
+    for row, (i, t, k) in zip(rows, np.ndindex(3, 12, 3)):
+        assert (row["image"], row["label"]) == (str([3, 0, 1][i]), ["cat", "dog", "bird"][k])
+        np.testing.assert_allclose(float(row["time"]), 0.001 * (t + 1))
+        np.testing.assert_allclose(float(row["logit"]), logits[i, t, k], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(float(row["rate_logit"]), rate.logits.values[i, k], rtol=1e-5)
+        assert row["leads"] == str(logits[i, t].argmax() == k)
+        # Of a map without contrast there is none.
+        if row["pearson"]:
+            pearson = np.corrcoef(maps[i, t, k].ravel(), rate.cam.values[i, k].ravel())[0, 1]
+            np.testing.assert_allclose(float(row["pearson"]), pearson, atol=1e-4)
+        answers = logits[i].argmax(axis=1)
+        changed = max((step for step in range(12) if answers[step] != answers[-1]), default=-1)
+        if row["decision_latency"]:
+            # Later where nothing had come to the readout yet.
+            assert float(row["decision_latency"]) >= 0.001 * (changed + 2) - 1e-9
+    assert {"spearman", "cosine", "rmse", "ssim", "topk_iou", "explanation_latency"} <= set(rows[0])
+    page = names["html"].read_text(encoding="utf-8")
+    assert '"images": ["3", "0", "1"]' in page and '{"text": "top 2", "top": 2}' in page
+    # Frames of another film would stay.
+    text = run(
+        "animate", tmp_path / "m.keras", tmp_path / "images.npy", "--out", tmp_path / "frames" / "%02d.png", code=1
+    )
+    assert "frames of another film would stay" in text.replace("\n", " ")
+
+
+def test_labels_and_images_stand_side_by_side(run, tmp_path, saved_model, images, monkeypatch):
+    np.save(tmp_path / "images.npy", images)
+    drawn = {}
+    original = ncam.plotting.animate
+
+    def spy(*results, **options):
+        drawn["film"], drawn["options"] = original(*results, **options), options
+        return drawn["film"]
+
+    monkeypatch.setattr("nengo_cam.plotting.animate", spy)
+    run(
+        "animate", saved_model, tmp_path / "images.npy", "--out", tmp_path / "a.webp", "--steps", 4, "--quiet",
+        "--label", 2, "--label", 0, "--image", 1, "--image", 4, "--fps", 8, "--style", "heatmap",
+        "--interpolation", "bicubic", "--csv", tmp_path / "a.csv",
+    )  # fmt: skip
+    panels = drawn["film"].panels
+    assert [[(scene.image, scene.label) for scene in panel.scenes] for panel in panels] == [
+        [(1, 2), (1, 0)], [(4, 2), (4, 0)],
+    ]  # fmt: skip
+    assert (drawn["options"]["style"], drawn["options"]["interpolation"]) == ("heatmap", "bicubic")
+    with Image.open(tmp_path / "a.webp") as film:
+        film.load()
+        assert (film.n_frames, film.info["duration"]) == (4, 125)
+    # Of two labels of three nobody knows when the answer was decided.
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row[name] for row in rows for name in ("decision_latency", "leads")} == {""} and {
+        row["label"] for row in rows
+    } == {"0", "2"}
+
+
+def test_numbers_of_images_are_whole(run, saved_model):
+    assert "'1;2' is not a number, or several with commas" in run(
+        "animate", saved_model, "x.npy", "--image", "1;2", code=2
+    )
+
+
+def test_of_many_labels_the_strongest_of_a_table_are_counted_among_all(run, tmp_path, make_model, images):
+    make_model(channels=(3,) * 3, n_labels=30).save(tmp_path / "many.keras")
+    np.save(tmp_path / "images.npy", images)
+    run(
+        "animate", tmp_path / "many.keras", tmp_path / "images.npy", "--out", tmp_path / "a.gif", "--steps", 12,
+        "--csv", tmp_path / "a.csv", "--label", "top7", "--stride", 11, "--quiet",
+    )  # fmt: skip
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    net = ncam.convert(ncam.models.files.load_keras_model(tmp_path / "many.keras"), calibrate_on=images)
+    spiking = ncam.spiking_cam(net, images[:1], n_steps=12, seed=0)
+    best = set(np.argsort(net.cnn_logits(images[:1])[0])[-5:].tolist()) | {int(spiking.answer[0])}
+    best |= set(np.argsort(ncam.cumulative(spiking).logits.values[0, -1])[-7:].tolist())
+    assert {row["label"] for row in rows} == {str(label) for label in best}
+    expected = float(ncam.decision_latency(ncam.cumulative(spiking)).latency)
+    np.testing.assert_allclose({float(row["decision_latency"] or "nan") for row in rows}.pop(), expected)
+    # Among all thirty, of which the table has some.
+    leaders = ncam.cumulative(spiking).logits.values[0].argmax(axis=1)
+    for row in rows:
+        assert row["leads"] == str(leaders[round(1000 * float(row["time"])) - 1] == int(row["label"]))

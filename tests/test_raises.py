@@ -44,7 +44,7 @@ IMPOSSIBLE = {
     ("conversion.convert.CAMNetwork.verify", "HeadError"): "a network has a head",
     ("conversion.convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
     ("conversion.convert.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",
-    ("plotting.film.animation.check_film", "ParameterError"): "no frame rate is given",
+    ("plotting.film.formats.check_film", "ParameterError"): "no writer is named",
     ("scoring.latency.latency_summary", "ParameterError"): "the metric is there",
     (
         "measurement.randomization.cascading_randomization",

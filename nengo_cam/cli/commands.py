@@ -13,13 +13,14 @@ import click
 
 from .. import compat, plotting
 from ..checks.output import atomic_path, check_writable, make_folder
-from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, OutputPathError, ResultSizeError
+from ..exceptions import AnswerWarning, CAMError, CAMWarning, NonSpikingWarning, ResultSizeError
 from ..plotting.results import check_rate
 from ..reports import comparison_report
 from ..scoring import agreement
 from ..scoring.readout import holds_level, moving_part
 from ..version import __version__
 from .demonstrations import NETWORKS, STEPS, load_demonstration
+from .filming import animate
 from .inputs import check_run_options, prepare
 from .options import (
     convert_options,
@@ -32,6 +33,7 @@ from .options import (
     simulation,
     simulation_options,
 )
+from .tables import check_table, write_table
 from .terminal import (
     describe_answers,
     describe_latency,
@@ -43,10 +45,6 @@ from .terminal import (
 )
 
 __all__ = ["main"]
-
-_TABLES = (".nc", ".csv")
-# Frames per second of a film that ends when nothing moves any more, as there are few then.
-_SLOW = 5
 
 
 class _Interrupted(click.ClickException):
@@ -178,64 +176,7 @@ def demo(out: pathlib.Path, network: str, n_images: int | None, **run: Any) -> N
     say_replaced(paths.values(), existed)
 
 
-@main.command()
-@click.argument("model", type=click.Path(path_type=pathlib.Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=pathlib.Path))
-@click.option("--image", default=0, show_default=True, help="Which of the images to film, from 0.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=pathlib.Path),
-    default="cam.gif",
-    show_default=True,
-    help="Film to write, .gif or .mp4.",
-)
-@click.option("--raw", is_flag=True, help="Show each step of unit spikes by itself instead of the running mean.")
-@label_options
-@model_options
-@scale_option
-@neurons_option
-@run_options
-def animate(
-    model: pathlib.Path,
-    images: tuple[pathlib.Path, ...],
-    image: int,
-    out: pathlib.Path,
-    raw: bool,
-    label: str | None,
-    **options: Any,
-) -> None:
-    """Film the class-activation map of a saved Keras MODEL on IMAGES (.npy, .npz, PNG or JPEG)."""
-    plotting.check_film(out, inputs=[model, *images])
-    existed = {out} if out.exists() else set()
-    job = prepare(model, images, options)
-    job.check_position(image)
-    labels: dict[str, Any] = {"labels": job.find_label(label), "label_names": job.names}
-    import nengo_cam as ncam
-
-    net = job.convert()
-    shown = job.images[image : image + 1]
-    # Under its own number.
-    spiking = ncam.spiking_cam(net, shown, **simulation(options), **labels).assign_coords(image=[image])
-    rate = ncam.rate_cam(net, shown, **labels).assign_coords(image=[image])
-    # With Nengo, which the command does without until it has something to run.
-    from ..measurement.labels import ALL_LABELS, BEST_LABELS, important_labels, keep_labels
-
-    if label is None and spiking.sizes["label"] > ALL_LABELS:
-        kept = important_labels(spiking, rate, BEST_LABELS)
-        spiking, rate = keep_labels(spiking, kept), keep_labels(rate, kept)
-    say_readout(spiking)
-    say_answers(job, net, spiking, [image])
-    # A level that receivers hold is given back as it is.
-    maps = moving_part(spiking if raw else agreement.cumulative(spiking), spiking)
-    pace: dict[str, Any] = {"fps": _SLOW} if maps.sizes["time"] < spiking.sizes["time"] else {}
-    # The settled answer, which is what was said; a single step may have another, and a third would be in the title.
-    settled = spiking["answer"].values.tolist()[0] if len(spiking["label"]) > 1 else None
-    # The CNN of moving images has a map for each step, too.
-    rate = rate.isel(time=slice(maps.sizes["time"]), missing_dims="ignore")
-    film = plotting.animate(maps, rate, shown, label=settled, progress_bar=progress_bar(options), **pace)
-    film.save(out)
-    click.echo(out)
-    say_replaced([out], existed)
+main.add_command(animate)
 
 
 @main.command()
@@ -255,7 +196,7 @@ def inspect(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.
     """Report what became of each layer of a saved Keras MODEL, and what it does when it runs."""
     existed: set[pathlib.Path] = set()
     if out is not None:
-        _check_table(out, inputs=[model, *images])
+        check_table(out, [model, *images])
         existed = {out} if out.exists() else existed
     job = prepare(model, images, options)
     import nengo_cam as ncam
@@ -268,7 +209,7 @@ def inspect(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathlib.
     click.echo(report)
     if out is not None:
         with atomic_path(out) as path:
-            _write_table(report.dataset, path)
+            write_table(report.dataset, path)
         click.echo(out)
         say_replaced([out], existed)
 
@@ -371,7 +312,7 @@ def recommend(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathli
     """
     existed: set[pathlib.Path] = set()
     if out is not None:
-        _check_table(out, inputs=[model, *images])
+        check_table(out, [model, *images])
         existed = {out} if out.exists() else existed
     job = prepare(model, images, options)
     import nengo_cam as ncam
@@ -381,23 +322,6 @@ def recommend(model: pathlib.Path, images: tuple[pathlib.Path, ...], out: pathli
     click.echo(found)
     if out is not None:
         with atomic_path(out) as path:
-            _write_table(found.dataset, path)
+            write_table(found.dataset, path)
         click.echo(out)
         say_replaced([out], existed)
-
-
-def _check_table(path, inputs):
-    """Check where a table goes, before the run that it shows."""
-    check_writable(path, inputs=inputs)
-    if path.suffix.lower() not in _TABLES:
-        raise OutputPathError(
-            f"output {str(path)!r}: not a format of tables; expected one of {list(_TABLES)}, got {path.suffix!r}. "
-            "Change the suffix."
-        )
-
-
-def _write_table(dataset, path):
-    if path.suffix.lower() == ".csv":
-        dataset.to_dataframe().to_csv(path)
-    else:
-        dataset.to_netcdf(path, engine="h5netcdf")

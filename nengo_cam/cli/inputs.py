@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,6 +81,30 @@ class Job:
             f"--label: {text!r} does not exist; expected an index from 0 to {n_labels - 1}"
             f"{' or a name of --label-names' if self.names else ''}, got {text!r}. {remedy}."
         )
+
+    def find_labels(self, texts: Sequence[str]) -> int | list[int] | str | None:
+        """Turn labels as they were typed into an index, several, or "top3"; none stays None."""
+        top = re.fullmatch(r"top([1-9]\d*)", texts[0]) if len(texts) == 1 else None
+        # A label may be called so.
+        if top and texts[0] not in (self.names or []):
+            if int(top[1]) > self.head.n_labels:
+                raise LabelError(
+                    f"--label: {texts[0]!r} are more than there are; expected at most 'top{self.head.n_labels}', got "
+                    f"{texts[0]!r}. Choose fewer."
+                )
+            return texts[0]
+        found = [self.find_label(text) for text in texts]
+        indices = [index for index in found if index is not None]
+        if len(set(indices)) < len(indices):
+            raise LabelError(f"--label: expected different ones, got {list(texts)}. Name each once.")
+        return indices if len(indices) > 1 else indices[0] if indices else None
+
+    def check_positions(self, positions: Sequence[int]) -> None:
+        """Check that there are images of these numbers, each asked for once."""
+        for position in positions:
+            self.check_position(position)
+        if len(set(positions)) < len(positions):
+            raise ParameterError(f"--image: expected different ones, got {list(positions)}. Name each once.")
 
     def check_position(self, position: int) -> None:
         """Check that there is an image of this number."""

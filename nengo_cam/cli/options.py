@@ -11,11 +11,15 @@ import click
 
 from .. import compat
 from ..models.files.pictures import FITS
+from ..plotting.scale import STYLES
 
 __all__ = [
     "NEURONS",
+    "Numbers",
     "convert_options",
     "label_options",
+    "labels_options",
+    "look_options",
     "model_options",
     "neurons_option",
     "progress_bar",
@@ -127,12 +131,61 @@ def scale_option(command: Callable) -> Callable:
 
 def label_options(command: Callable) -> Callable:
     """Add the options that say which label is mapped."""
-    for option in (
-        click.option("--label", help="Label to map, by index or name. Default: the one that wins."),
+    return _label_names(
+        click.option("--label", help="Label to map, by index or name. Default: the one that wins.")(command)
+    )
+
+
+def labels_options(command: Callable) -> Callable:
+    """Add the options that say which labels are mapped, side by side."""
+    return _label_names(
         click.option(
-            "--label-names",
-            type=click.Path(path_type=pathlib.Path, exists=True, dir_okay=False),
-            help="File of names, one a line.",
+            "--label",
+            "labels",
+            multiple=True,
+            help="Label to map, by index or name; give it again for more, or top3 for the three strongest. Default: "
+            "the one that wins.",
+        )(command)
+    )
+
+
+def _label_names(command):
+    return click.option(
+        "--label-names",
+        type=click.Path(path_type=pathlib.Path, exists=True, dir_okay=False),
+        help="File of names, one a line.",
+    )(command)
+
+
+class Numbers(click.ParamType):
+    """Whole numbers, with commas between them."""
+
+    name = "number[,number...]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Read them."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(number) for number in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, or several with commas between them.", param, ctx)
+
+
+def look_options(command: Callable) -> Callable:
+    """Add the options that say how maps look."""
+    for option in (
+        click.option(
+            "--style",
+            type=click.Choice(STYLES),
+            default=STYLES[0],
+            show_default=True,
+            help="Maps with both signs, or their positive part as a heat map.",
+        ),
+        click.option(
+            "--interpolation",
+            help="nearest for cells as they are, bilinear for smooth ones, or another name of Matplotlib's. Default: "
+            "smooth where a cell is larger than a tenth of the image.",
         ),
     ):
         command = option(command)

@@ -14,7 +14,8 @@ draws the map of a step while a network runs.
 
 from .comparison import Comparison, comparison
 from .film.animate import animate
-from .film.animation import CAMAnimation, check_film
+from .film.animation import CAMAnimation
+from .film.formats import check_film
 from .latency import Latency, latency
 from .overlay import Overlay, overlay
 from .raster import Raster, raster

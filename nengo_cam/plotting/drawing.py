@@ -42,6 +42,7 @@ __all__ = [
     "draw_input",
     "draw_map",
     "few_ticks",
+    "fitting_interpolation",
     "shown_part",
     "to_the_edges",
 ]
@@ -134,7 +135,7 @@ class DrawnMap:
         if picture is not None:
             shape = (1, len(picture)) if flat else picture.shape[:2]
             whole = image_extent(shape)
-        smooth = look.interpolation or _interpolation(extent, cells, whole, flat)
+        smooth = look.interpolation or fitting_interpolation(extent, cells, whole, flat)
         cmap, alpha = style_colormap(look.cmap, clim, look.style), 1.0
         if picture is not None:
             # What was seen is not to end before the image does, which would look like a mistake.
@@ -499,8 +500,25 @@ def to_the_edges(
     return (pads[0], pads[1]), (left, right, bottom, top) if np.any(pads) else extent
 
 
-def _interpolation(extent, cells, whole, flat):
-    """Choose how cells are drawn: smooth where they are so large that their edges would be seen as something found."""
+def fitting_interpolation(extent: Extent, cells: tuple[int, ...], whole: Extent, flat: bool) -> str:
+    """Choose how cells are drawn: smooth where they are so large that their edges would be seen as something found.
+
+    Parameters
+    ----------
+    extent : tuple of float
+        ``(left, right, bottom, top)`` of the map [pixel].
+    cells : tuple
+        Shape (Y, X) of the map.
+    whole : tuple of float
+        What is seen, as ``extent``: the image, or the map alone.
+    flat : bool
+        Whether it is the map of a signal, whose height means nothing.
+
+    Returns
+    -------
+    {"nearest", "bilinear"}
+        As in matplotlib's ``imshow``.
+    """
     sides = [(extent[0], extent[1], cells[1], whole[0], whole[1])]
     if not flat:
         sides.append((extent[2], extent[3], cells[0], whole[2], whole[3]))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import MissingDependencyError
 from ..plotting.selection import milliseconds
+from ..plotting.text import name_of
 
 if TYPE_CHECKING:
     from .player import Player
@@ -33,7 +34,8 @@ class Controls:
     time : ipywidgets.SelectionSlider
         Step shown; it reads in milliseconds.
     image, label, scale, smoothing : ipywidgets.Dropdown
-        Choices. The values of ``image`` are positions, that of the winning label is None.
+        Choices. The values of ``image`` are positions, that of the winning label is None, those of several labels are
+        tuples, or ``"top3"``.
     picture : ipywidgets.Image
         The frame.
     note : ipywidgets.HTML
@@ -56,8 +58,9 @@ class Controls:
     def __init__(self, player: Player):
         widgets = _import_ipywidgets()
         self.player, self._following = player, False
-        # Color limits given as numbers stay among the choices.
+        # Color limits given as numbers, and several labels at once, stay among the choices.
         self._limits: list[tuple[float, float]] = []
+        self._several: list[Any] = []
         steps = [(milliseconds(time), step) for step, time in enumerate(player.show.times)]
         self.play = widgets.Play(
             max=len(steps) - 1, value=player.step, interval=round(1000 / player.fps), tooltip="Play or pause",
@@ -99,7 +102,11 @@ class Controls:
         if name == "image":
             return tuple((str(image), position) for position, image in enumerate(show.names))
         if name == "label":
-            return ((WINNER, None), *((str(label), label) for label in show.labels))
+            chosen = self.player.label
+            if chosen is not None and chosen not in [*show.labels, *self._several]:
+                self._several.append(chosen)
+            several = ((several_text(labels), labels) for labels in self._several)
+            return ((WINNER, None), *((str(label), label) for label in show.labels), *several)
         if name == "smoothing":
             return tuple((smoothing, smoothing) for smoothing in show.smoothings)
         if not isinstance(scale, str) and scale not in self._limits:
@@ -113,6 +120,11 @@ class Controls:
 
     def _draw(self, change=None):
         self.picture.value = self.player.draw(self.time.value)
+
+
+def several_text(labels):
+    """Name several labels at once: "cat, dog", or "top 3"."""
+    return labels.replace("top", "top ") if isinstance(labels, str) else ", ".join(map(name_of, labels))
 
 
 def scale_text(limits):

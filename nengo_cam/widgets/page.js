@@ -2,10 +2,16 @@
 (async () => {
   const byId = (id) => document.getElementById(id);
   const facts = JSON.parse(byId("facts").textContent);
-  const { images, labels, times } = facts;
-  const [N, L, T] = [images.length, labels.length, times.length];
+  // Labels have maps; names belong to columns of logits, which may be more.
+  const { images, labels, times, names } = facts;
+  const [N, L, T, K] = [images.length, labels.length, times.length, names.length];
   const [rows, columns] = facts.shape;
-  const SHOWN = "#1b7837", RUNNER_UP = "#595959", OTHERS = "#c9c9c9", MISSING = -128;
+  const SHOWN = ["#1b7837", "#762a83", "#b8860b", "#00868b", "#c51b7d", "#6b4423"];
+  const RUNNER_UP = "#595959", NEXT_BEST = "#7f7f7f", OTHERS = "#c9c9c9", BAND = "#e5e5e5", MISSING = -128;
+  // Beyond so many, lines make a gray slab that says nothing.
+  const MOST_LINES = 20, DASHES = ["1 2", "5 2 1 2", "7 3"];
+  // What of a signal's axes is left free above and below it, in parts of its range; grays of its channels.
+  const MARGIN = 0.08, FIRST_GRAY = 0.4, LAST_GRAY = 0.75;
 
   function bytesOf(text) {
     return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -26,6 +32,7 @@
   const data = {};
   for (const [name, Kind] of [
     ["cells", Int8Array], ["peaks", Float32Array], ["reach", Float32Array], ["logits", Float32Array],
+    ["low", Float32Array], ["high", Float32Array],
     ["rate-cells", Int8Array], ["rate-peaks", Float32Array], ["rate-logits", Float32Array],
     ["scores", Float32Array], ["pictures", Uint8Array],
   ]) data[name] = await unpack(name, Kind);
@@ -38,33 +45,51 @@
   const state = { ...facts.start, playing: false };
 
   // What is chosen, as positions in the arrays.
-  const film = () => (state.smoothing * N + state.image) * L + shownLabel();
-  const logit = (step, label) => data.logits[((state.smoothing * N + state.image) * T + step) * L + label];
+  const film = (label) => (state.smoothing * N + state.image) * L + label;
+  const moment = (step) => (state.smoothing * N + state.image) * T + step;
+  const logit = (step, column) => data.logits[moment(step) * K + column];
   // One for all steps, or of moving images one for each.
   const R = facts.rate_steps;
   const rateStep = (step) => (R > 1 ? step : 0);
   const rateLogit = (step, label) => data["rate-logits"][(state.image * R + rateStep(step)) * L + label];
-  const score = (step) => data.scores[(state.image * T + step) * L + shownLabel()];
-  function ranked(step) {
-    const value = (l) => (Number.isNaN(logit(step, l)) ? -Infinity : logit(step, l));
-    return labels.map((_, l) => l).sort((a, b) => value(b) - value(a) || a - b);
+  const score = (step, label) => data.scores[(state.image * T + step) * L + label];
+  const orLeast = (value) => (Number.isNaN(value) ? -Infinity : value);
+  const nameOf = (label) => names[facts.columns[label]];
+  function ranked(step, all) {
+    return all.sort((a, b) => orLeast(logit(step, b)) - orLeast(logit(step, a)) || a - b);
   }
-  const winners = {};
-  function shownLabel() {
-    if (state.label >= 0) return state.label;
-    // Asked for many times a frame; there may be a thousand labels to sort.
-    return (winners[[state.smoothing, state.image]] ??= ranked(T - 1)[0]);
+  function leaderAt(step) {
+    let leader = 0;
+    for (let column = 1; column < K; column++)
+      if (orLeast(logit(step, column)) > orLeast(logit(step, leader))) leader = column;
+    return leader;
+  }
+  const strongest = {};
+  function shownLabels() {
+    if (state.label >= 0) return [state.label];
+    const choice = facts.choices[-2 - state.label];
+    if (choice && choice.labels) return choice.labels;
+    // Asked for many times a frame.
+    const found = (strongest[[state.smoothing, state.image]] ??=
+      ranked(T - 1, [...facts.columns]).map((column) => facts.columns.indexOf(column)));
+    return found.slice(0, choice ? choice.top : 1);
   }
   function limits(peak) {
     if (state.scale === "given") return facts.given;
-    const reach = { shared: facts.shared[state.smoothing], image: data.reach[film()], frame: peak > 0 ? peak : 1 };
-    return [-reach[state.scale], reach[state.scale]];
+    const reach = {
+      shared: facts.shared[state.smoothing],
+      image: Math.max(...shownLabels().map((label) => data.reach[film(label)])),
+      frame: peak > 0 ? peak : 1,
+    }[state.scale];
+    return [facts.heat ? 0 : -reach, reach];
   }
-  function colorOf(value, [low, high]) {
-    const reach = Math.max(Math.abs(low), Math.abs(high));
+  function share(value, [low, high]) {
     const clipped = Math.min(Math.max(value, low), high);
-    return 3 * Math.min(Math.floor((clipped / reach + 1) * 128), 255);
+    if (facts.heat) return (clipped - low) / (high - low);
+    // Zero in the middle, and both sides equally steep.
+    return (clipped / Math.max(Math.abs(low), Math.abs(high)) + 1) / 2;
   }
+  const colorAt = (part) => 3 * Math.min(Math.floor(part * 256), 255);
   const number = (value) =>
     Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3)
       ? value.toExponential(1) : String(Number(value.toPrecision(3)));
@@ -73,56 +98,185 @@
 
   // Maps and images.
   const [pictureRows, pictureColumns, channels] = facts.pictures ? facts.pictures.shape.slice(2) : [0, 0, 0];
-  const [left, right, bottom, top] =
-    facts.pictures ? [-0.5, pictureColumns - 0.5, pictureRows - 0.5, -0.5] : facts.extent;
+  const [left, right, bottom, top] = facts.whole;
   const scratch = document.createElement("canvas");
 
-  function paint(canvas, width, height, color, extent, alpha) {
+  function paint(canvas, width, height, color, alpha) {
     scratch.width = width;
     scratch.height = height;
     const pixels = scratch.getContext("2d").createImageData(width, height);
-    for (let i = 0; i < width * height; i++) color(i, pixels.data, 4 * i);
+    color(pixels.data);
     scratch.getContext("2d").putImageData(pixels, 0, 0);
     const context = canvas.getContext("2d");
-    const x = canvas.width / (right - left), y = canvas.height / (bottom - top);
     context.imageSmoothingEnabled = false;
     context.globalAlpha = alpha;
-    context.drawImage(scratch, (extent[0] - left) * x, (extent[3] - top) * y,
-      (extent[1] - extent[0]) * x, (extent[2] - extent[3]) * y);
+    context.drawImage(scratch, 0, 0, canvas.width, canvas.height);
+    context.globalAlpha = 1;
   }
+  const frameAt = (step) => state.image * facts.pictures.shape[1] + facts.pictures.frames[state.image][step];
   function paintPicture(canvas, step, lightened) {
     if (!facts.pictures) return;
-    const frame = facts.pictures.frames[state.image][step];
-    const start = (state.image * facts.pictures.shape[1] + frame) * pictureRows * pictureColumns * channels;
-    const pixel = (i, c) => data.pictures[start + i * channels + (channels === 3 ? c : 0)];
-    paint(canvas, pictureColumns, pictureRows, (i, out, at) => {
-      const gray = 0.299 * pixel(i, 0) + 0.587 * pixel(i, 1) + 0.114 * pixel(i, 2);
-      // Under a map black is drawn as a medium gray, which leaves the map its colors.
-      for (let c = 0; c < 3; c++) out[at + c] = lightened ? (gray + 255) / 2 : pixel(i, c);
-      out[at + 3] = 255;
-    }, [left, right, bottom, top], 1);
+    const start = frameAt(step) * pictureRows * pictureColumns * channels, pixels = data.pictures;
+    paint(canvas, pictureColumns, pictureRows, (out) => {
+      for (let i = 0; i < pictureRows * pictureColumns; i++) {
+        const at = start + i * channels, [green, blue] = channels === 3 ? [at + 1, at + 2] : [at, at];
+        // Under a map black is drawn as a medium gray, which leaves the map its colors.
+        const gray = (0.299 * pixels[at] + 0.587 * pixels[green] + 0.114 * pixels[blue] + 255) / 2;
+        out[4 * i] = lightened ? gray : pixels[at];
+        out[4 * i + 1] = lightened ? gray : pixels[green];
+        out[4 * i + 2] = lightened ? gray : pixels[blue];
+        out[4 * i + 3] = 255;
+      }
+    }, 1);
+  }
+  // Which cells lie below each pixel along a side, and how much the second of two counts. Beyond the outermost cells
+  // these are repeated: what was seen is not to end before the image does, which would look like a mistake.
+  function cellsBelow(size, count, first, last, begin, end, smooth) {
+    const found = { near: new Int32Array(size), far: new Int32Array(size), part: new Float32Array(size) };
+    for (let i = 0; i < size; i++) {
+      const place = begin + ((i + 0.5) / size) * (end - begin);
+      const cell = Math.min(Math.max(((place - first) / (last - first)) * count - 0.5, 0), count - 1);
+      found.near[i] = Math.round(cell);
+      found.far[i] = found.near[i] > cell ? Math.floor(cell) : Math.ceil(cell);
+      found.part[i] = smooth ? Math.abs(cell - found.near[i]) : 0;
+    }
+    return found;
+  }
+  const across = (width, smooth) => cellsBelow(width, columns, facts.extent[0], facts.extent[1], left, right, smooth);
+  // Values of a map at the pixels of a canvas, row by row; NaN where its cell is missing.
+  function sampled(cells, start, width, height) {
+    const x = across(width, facts.smooth);
+    const y = cellsBelow(height, rows, facts.extent[3], facts.extent[2], top, bottom, facts.smooth);
+    const values = new Float32Array(width * height);
+    for (let i = 0; i < height; i++)
+      for (let j = 0; j < width; j++) {
+        const here = cells[start + y.near[i] * columns + x.near[j]];
+        // A neighbor that is missing says nothing.
+        const at = (row, column) => {
+          const cell = cells[start + row * columns + column];
+          return cell === MISSING ? here : cell;
+        };
+        let value = here === MISSING ? NaN : here;
+        if (x.part[j] || y.part[i]) {
+          const upper = value + x.part[j] * (at(y.near[i], x.far[j]) - value);
+          const lower = at(y.far[i], x.near[j]);
+          value = upper + y.part[i] * (lower + x.part[j] * (at(y.far[i], x.far[j]) - lower) - upper);
+        }
+        values[i * width + j] = value;
+      }
+    return values;
+  }
+  function paintValues(canvas, values, width, height, unit, between, alpha) {
+    paint(canvas, width, height, (out) => {
+      for (let i = 0; i < width * height; i++) {
+        const part = share(values[i] * unit, between), color = colorAt(part);
+        if (Number.isNaN(values[i])) continue;
+        out[4 * i] = colors[color];
+        out[4 * i + 1] = colors[color + 1];
+        out[4 * i + 2] = colors[color + 2];
+        // A heat map fades in from zero, so that the image is seen where there is nothing.
+        out[4 * i + 3] = facts.heat && alpha < 1 ? 255 * part : 255;
+      }
+    }, alpha);
+  }
+  function line(canvas, values, color, width, dashes) {
+    const context = canvas.getContext("2d"), ratio = window.devicePixelRatio || 1;
+    context.beginPath();
+    values.forEach(([x, value], i) => {
+      const y = canvas.height * (1 - (value + MARGIN) / (1 + 2 * MARGIN));
+      if (i > 0 && Number.isFinite(value) && Number.isFinite(values[i - 1][1])) context.lineTo(x, y);
+      else context.moveTo(x, y);
+    });
+    context.strokeStyle = color;
+    context.lineWidth = width * ratio;
+    context.setLineDash((dashes || []).map((dash) => dash * ratio));
+    context.lineJoin = "round";
+    context.stroke();
+  }
+  function drawSignal(canvas, step) {
+    if (!facts.pictures) return;
+    const start = frameAt(step) * pictureColumns * channels;
+    for (let c = 0; c < channels; c++) {
+      const shade = FIRST_GRAY + (channels > 1 ? ((LAST_GRAY - FIRST_GRAY) * c) / (channels - 1) : 0);
+      const points = Array.from({ length: pictureColumns }, (_, i) => [
+        ((i - left) / (right - left)) * canvas.width, data.pictures[start + i * channels + c] / 255]);
+      line(canvas, points, `rgb(${255 * shade} ${255 * shade} ${255 * shade})`, 1);
+    }
+  }
+  const clear = (canvas) => canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+  function paintInput(canvas, step) {
+    clear(canvas);
+    if (facts.flat) drawSignal(canvas, step);
+    else paintPicture(canvas, step, false);
   }
   function paintMap(canvas, cells, start, peak, step) {
-    const between = limits(peak);
-    canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
-    paintPicture(canvas, step, true);
-    paint(canvas, columns, rows, (i, out, at) => {
-      const cell = cells[start + i];
-      const color = colorOf((cell * peak) / 127, between);
-      for (let c = 0; c < 3; c++) out[at + c] = colors[color + c];
-      out[at + 3] = cell === MISSING ? 0 : 255;
-    }, facts.extent, facts.alpha);
+    const between = limits(peak), unit = peak / 127, height = facts.flat ? 1 : canvas.height;
+    clear(canvas);
+    if (!facts.flat) paintPicture(canvas, step, true);
+    const values = sampled(cells, start, canvas.width, height);
+    paintValues(canvas, values, canvas.width, height, unit, between, facts.alpha);
+    if (!facts.flat) return;
+    // On the axes of the signal, with the color bar as its scale: a second axis would be read as that of the signal.
+    drawSignal(canvas, step);
+    const heightOf = (value) => (value - between[0]) / (between[1] - between[0]);
+    line(canvas, [[0, heightOf(0)], [canvas.width, heightOf(0)]], "#000", 0.5, [1, 2]);
+    line(canvas, Array.from(values, (value, i) => [i + 0.5, heightOf(value * unit)]), "#000", 1.5);
   }
+  // Maps of a signal below each other, the first step on top.
+  function paintHistory(canvas, label, step) {
+    const key = [canvas.width, canvas.height, label, state.image, state.smoothing, state.scale, shownLabels()].join();
+    if (canvas.dataset.key !== key) {
+      const peaks = data.peaks.subarray(film(label) * T, (film(label) + 1) * T), x = across(canvas.width, false);
+      // Colors are to be compared down the columns.
+      const between = limits(peaks.reduce((a, b) => Math.max(a, b), 0));
+      const values = new Float32Array(canvas.width * T);
+      for (let t = 0; t < T; t++)
+        for (let j = 0; j < canvas.width; j++) {
+          const cell = data.cells[(film(label) * T + t) * columns + x.near[j]];
+          values[t * canvas.width + j] = cell === MISSING ? NaN : (cell * peaks[t]) / 127;
+        }
+      canvas.kept = document.createElement("canvas");
+      [canvas.kept.width, canvas.kept.height] = [canvas.width, canvas.height];
+      // As opaque as the maps, so that the color bar is true of both.
+      paintValues(canvas.kept, values, canvas.width, T, 1, between, facts.alpha);
+      canvas.dataset.key = key;
+    }
+    const context = canvas.getContext("2d"), ratio = window.devicePixelRatio || 1;
+    clear(canvas);
+    context.drawImage(canvas.kept, 0, 0);
+    const y = ((step + 0.5) / T) * canvas.height;
+    for (const [color, width] of [["#fff", 4], ["#000", 1.5]]) {
+      context.fillStyle = color;
+      context.fillRect(0, y - (width * ratio) / 2, canvas.width, width * ratio);
+    }
+  }
+  const SIGNAL = 1 / 6, HISTORY = 1 / 4;
   function fit(canvas) {
     const ratio = window.devicePixelRatio || 1;
     const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
-    canvas.style.aspectRatio = `${right - left} / ${bottom - top}`;
-    const height = Math.max(1, Math.round((width * (bottom - top)) / (right - left)));
+    const slope = facts.flat
+      ? (canvas.id.startsWith("history") ? HISTORY : SIGNAL) : (bottom - top) / (right - left);
+    canvas.style.aspectRatio = `1 / ${slope}`;
+    const height = Math.max(1, Math.round(width * slope));
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   }
-  function caption(canvas, text, description) {
-    canvas.nextElementSibling.textContent = text;
+  function caption(canvas, text, description, full) {
+    const element = canvas.closest("figure").querySelector("figcaption");
+    element.textContent = text;
+    element.title = full || "";
     canvas.setAttribute("aria-label", description || text);
+  }
+  function tickMarks(element, found, side) {
+    // Names side by side would run into each other.
+    const upright = side === "left" && found.some(([, name]) => name.length > 3 && Number.isNaN(Number(name)));
+    element.classList.toggle("upright", upright);
+    element.style.height = upright ? `${0.62 * Math.max(...found.map(([, name]) => name.length)) + 0.4}em` : "";
+    element.replaceChildren(...found.map(([part, name]) => {
+      const mark = document.createElement("span");
+      mark.textContent = String(name).replace(/^-/, "\u2212");
+      mark.style[side] = `${100 * part}%`;
+      return mark;
+    }));
   }
 
   function drawBar(peak) {
@@ -131,26 +285,29 @@
     bar.height = 1;
     const context = bar.getContext("2d"), line = context.createImageData(256, 1);
     for (let i = 0; i < 256; i++) {
-      const at = colorOf(low + ((i + 0.5) / 256) * (high - low), [low, high]);
-      // As the map looks on a medium gray of the image.
-      for (let c = 0; c < 3; c++) line.data[4 * i + c] = facts.alpha * colors[at + c] + (1 - facts.alpha) * 191;
+      const part = share(low + ((i + 0.5) / 256) * (high - low), [low, high]), at = colorAt(part);
+      // As the map looks on a medium gray of the image, or on the paper behind a signal.
+      const alpha = facts.alpha * (facts.heat && facts.alpha < 1 ? part : 1), ground = facts.flat ? 255 : 191;
+      for (let c = 0; c < 3; c++) line.data[4 * i + c] = alpha * colors[at + c] + (1 - alpha) * ground;
       line.data[4 * i + 3] = 255;
     }
     context.putImageData(line, 0, 0);
     let beyond = false;
     if (state.scale !== "frame") {
-      const reach = Math.min(Math.abs(low), Math.abs(high)) * (1 + 1e-5);
-      const start = film() * T;
-      for (let t = 0; t < T; t++) beyond = beyond || data.peaks[start + t] > reach;
+      const reach = (facts.heat ? high : Math.min(Math.abs(low), Math.abs(high))) * (1 + 1e-5);
+      for (const label of shownLabels())
+        for (let t = 0; t < T; t++) beyond = beyond || data.peaks[film(label) * T + t] > reach;
     }
     const [first, middle, last] = byId("bar-ticks").children;
-    first.textContent = (beyond ? "\u2264 " : "") + signed(low);
+    first.textContent = (beyond && !facts.heat ? "\u2264 " : "") + signed(low);
     last.textContent = (beyond ? "\u2265 " : "") + signed(high);
     // Zero stands where it is, unless an end is written there.
-    const share = -low / (high - low);
-    middle.style.left = `${100 * share}%`;
-    middle.hidden = share < 0.25 || share > 0.75;
-    byId("bar-title").textContent = `CAM [${facts.units}]` + (state.scale === "frame" ? ", of the spiking map" : "");
+    const zero = -low / (high - low);
+    middle.style.left = `${100 * zero}%`;
+    middle.hidden = zero < 0.25 || zero > 0.75;
+    const whose = shownLabels().length > 1 ? ", of the first spiking map" : ", of the spiking map";
+    byId("bar-title").textContent =
+      `CAM [${facts.units}]` + (facts.note ? `, ${facts.note}` : "") + (state.scale === "frame" ? whose : "");
     bar.setAttribute("aria-label", `Colors from ${signed(low)} to ${signed(high)} ${facts.units}`);
   }
 
@@ -171,7 +328,7 @@
       found.push(Math.abs(value) < step * 1e-6 ? 0 : value);
     return found;
   }
-  function drawChart(svg, curves, [low, high], name) {
+  function drawChart(svg, curves, [low, high], name, band) {
     svg.replaceChildren();
     const width = svg.clientWidth, height = svg.clientHeight;
     const box = { left: 52, right: width - 16, top: 8, bottom: height - 38 };
@@ -187,6 +344,12 @@
     add(svg, "text", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, "time [ms]");
     const middle = (box.top + box.bottom) / 2;
     add(svg, "text", { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` }, name);
+    if (band) {
+      const known = band.low.flatMap((value, step) => (Number.isFinite(value) ? [step] : []));
+      const corner = (values) => (step) => `${x(times[step]).toFixed(1)} ${y(values[step]).toFixed(1)}`;
+      const outline = [...known.map(corner(band.low)), ...known.reverse().map(corner(band.high))];
+      add(svg, "path", { class: "band", d: outline.length ? `M${outline.join("L")}Z` : "M0 0", fill: BAND });
+    }
     for (const { lines, color, width: stroke, dashes } of curves) {
       let path = "";
       for (const values of lines) {
@@ -227,75 +390,160 @@
       return entry;
     }));
   }
+  // From the smallest to the largest logit of columns, and of the labels that are in no column.
+  function bandOf(of, steps) {
+    const ends = (pick, kept) => steps.map((step) => {
+      const values = of.map((column) => logit(step, column));
+      if (kept) values.push(kept[moment(step)]);
+      const known = values.filter(Number.isFinite);
+      return known.length ? pick(...known) : NaN;
+    });
+    return { low: ends(Math.min, data.low), high: ends(Math.max, data.high) };
+  }
   function drawCharts() {
-    const steps = times.map((_, step) => step), shown = shownLabel();
-    const [second, ...rest] = ranked(T - 1).filter((label) => label !== shown);
-    const curve = (of, color, width) =>
-      ({ lines: of.map((label) => steps.map((step) => logit(step, label))), color, width });
-    const curves = [curve(rest, OTHERS, 1)];
-    const entries = [{ text: `label ${labels[shown]}`, color: SHOWN, line: "3px solid" }];
-    if (second !== undefined) curves.push(curve([second], RUNNER_UP, 1.5));
-    if (facts.rate) {
-      curves.push({ lines: [steps.map((step) => rateLogit(step, shown))], color: SHOWN, width: 1.5, dashes: "6 4" });
-      entries.push({ text: `label ${labels[shown]}, rate`, color: SHOWN, line: "2px dashed" });
+    const steps = times.map((_, step) => step), shown = shownLabels(), chosen = shown.map((l) => facts.columns[l]);
+    const color = (i) => SHOWN[i % SHOWN.length];
+    const [second, ...rest] = ranked(T - 1, names.map((_, column) => column)).filter((c) => !chosen.includes(c));
+    const curve = (of, stroke, width, dashes) =>
+      ({ lines: of.map((column) => steps.map((step) => logit(step, column))), color: stroke, width, dashes });
+    const curves = [], entries = [], later = [];
+    let band = null;
+    if (rest.length + facts.n_others > MOST_LINES) {
+      const others = rest.slice(DASHES.length);
+      band = bandOf(others, steps);
+      DASHES.slice(0, rest.length).forEach((dashes, i) => {
+        curves.push(curve([rest[i]], NEXT_BEST, 1.2, dashes));
+        later.push({ text: `label ${names[rest[i]]}`, color: NEXT_BEST, line: `2px ${i < 1 ? "dotted" : "dashed"}` });
+      });
+      later.push({ text: `${others.length + facts.n_others} other labels`, color: BAND, line: "0.7em solid" });
+    } else if (rest.length) {
+      curves.push(curve(rest, OTHERS, 1));
+      later.push({ text: "other labels", color: OTHERS, line: "2px solid" });
     }
+    if (second !== undefined) curves.push(curve([second], RUNNER_UP, 1.5));
+    shown.forEach((label, i) => {
+      entries.push({ text: `label ${nameOf(label)}`, color: color(i), line: "3px solid" });
+      if (facts.rate) {
+        const lines = [steps.map((step) => rateLogit(step, label))];
+        curves.push({ lines, color: color(i), width: 1.5, dashes: "6 4" });
+        entries.push({ text: `label ${nameOf(label)}, rate`, color: color(i), line: "2px dashed" });
+      }
+    });
     if (second !== undefined)
-      entries.push({ text: `label ${labels[second]} (strongest other)`, color: RUNNER_UP, line: "2px solid" });
-    if (rest.length) entries.push({ text: "other labels", color: OTHERS, line: "2px solid" });
-    curves.push(curve([shown], SHOWN, 2.5));
+      entries.push({ text: `label ${names[second]} (strongest other)`, color: RUNNER_UP, line: "2px solid" });
+    entries.push(...later);
+    chosen.forEach((column, i) => curves.push(curve([column], color(i), 2.5)));
     let low = Infinity, high = -Infinity;
-    for (const value of curves.flatMap(({ lines }) => lines.flat()))
+    for (const value of [...curves.flatMap(({ lines }) => lines.flat()), ...(band ? [...band.low, ...band.high] : [])])
       if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
     if (low > high) [low, high] = [-1, 1];
     const margin = 0.05 * (high - low) || 1;
-    drawChart(byId("logits"), curves, [low - margin, high + margin], "logit");
+    drawChart(byId("logits"), curves, [low - margin, high + margin], "logit", band);
     legend(byId("legend"), entries);
     if (facts.score) {
-      drawChart(byId("scores"), [{ lines: [steps.map(score)], color: SHOWN, width: 2.5 }], facts.score.limits,
-        facts.score.name);
-      const note = facts.score.notes[state.smoothing], text = `agreement of the maps of label ${labels[shown]}`;
-      legend(byId("score-legend"), [{ text: note ? `${text}; ${note}` : text, color: SHOWN, line: "3px solid" }]);
+      const scores = shown.map((label, i) =>
+        ({ lines: [steps.map((step) => score(step, label))], color: color(i), width: 2.5 }));
+      drawChart(byId("scores"), scores, facts.score.limits, facts.score.name);
+      const note = facts.score.notes[state.smoothing];
+      const texts = shown.map((label) => `agreement of the maps of label ${nameOf(label)}`);
+      if (note) texts[texts.length - 1] += `; ${note}`;
+      legend(byId("score-legend"), texts.map((text, i) => ({ text, color: color(i), line: "3px solid" })));
     }
   }
 
   // A frame, and everything.
+  const nth = (name, i) => (i ? `${name}-${i}` : name);
+  function drawMaps(label, i, step) {
+    const { kind, level } = facts.smoothings[state.smoothing], at = film(label), name = nameOf(label);
+    const peak = data.peaks[at * T + step], plane = facts.plane ? `, ${facts.plane}` : "";
+    paintMap(byId(nth("spiking", i)), data.cells, (at * T + step) * size, peak, step);
+    caption(byId(nth("spiking", i)), `${kind}${plane}, label ${name}, ${level ? "at " : ""}${timeText(step)}`,
+      `Spiking map of label ${name} at ${timeText(step)}, largest magnitude ${number(peak)} ${facts.units}`,
+      labels[label]);
+    if (facts.flat) {
+      paintHistory(byId(nth("history", i)), label, step);
+      caption(byId(nth("history", i)), `${kind}, label ${name}, time down [ms]`,
+        `Spiking maps of label ${name} over time, a row for each step`, labels[label]);
+    }
+    if (facts.rate) {
+      const index = (state.image * L + label) * R + rateStep(step);
+      paintMap(byId(nth("rate", i)), data["rate-cells"], index * size, data["rate-peaks"][index], step);
+      caption(byId(nth("rate", i)), `rate, label ${name}`, `Map of label ${name} of the rate network`, labels[label]);
+    }
+  }
+  function reading(step) {
+    const leader = leaderAt(step), values = [];
+    let text = `At ${timeText(step)} label ${names[leader]} leads with a logit of ${signed(logit(step, leader))}`;
+    // Of single steps, a label can lead that is none of those in the page.
+    if (data.high && data.high[moment(step)] > logit(step, leader))
+      text = `At ${timeText(step)} a label that is not in this page leads with ${signed(data.high[moment(step)])}`;
+    for (const label of shownLabels())
+      if (facts.columns[label] !== leader)
+        values.push(`label ${nameOf(label)}: ${signed(logit(step, facts.columns[label]))}`);
+    if (facts.score)
+      for (const label of shownLabels())
+        if (Number.isFinite(score(step, label)))
+          values.push(`${facts.score.name} of label ${nameOf(label)}: ${signed(score(step, label))}`);
+    return [text, ...values].join("; ");
+  }
   function drawFrame() {
-    const step = state.step, shown = shownLabel(), label = labels[shown], at = film();
-    const { kind, level } = facts.smoothings[state.smoothing], peak = data.peaks[at * T + step];
+    const step = state.step, shown = shownLabels();
     byId("time").value = step;
     byId("time").setAttribute("aria-valuetext", timeText(step));
     byId("time-shown").textContent = timeText(step);
-    paintMap(byId("spiking"), data.cells, (at * T + step) * size, peak, step);
-    caption(byId("spiking"), `${kind}, label ${label}, ${level ? "at " : ""}${timeText(step)}`,
-      `Spiking map of label ${label} at ${timeText(step)}, largest magnitude ${number(peak)} ${facts.units}`);
-    if (facts.rate) {
-      const index = (state.image * L + shown) * R + rateStep(step);
-      paintMap(byId("rate"), data["rate-cells"], index * size, data["rate-peaks"][index], step);
-      caption(byId("rate"), `rate, label ${label}`, `Map of label ${label} of the rate network`);
-    }
+    shown.forEach((label, i) => drawMaps(label, i, step));
     if (facts.pictures) {
-      paintPicture(byId("input"), step, false);
-      caption(byId("input"), `image ${images[state.image]}`, `Input image ${images[state.image]}`);
+      const name = facts.image_names[state.image];
+      paintInput(byId("input"), step);
+      caption(byId("input"), `image ${name}`, `Input image ${name}`, images[state.image]);
     }
     const moving = facts.answers_by_step[state.smoothing][state.image];
     const answers = moving ? moving[step] : facts.answers[state.image];
     byId("answers").hidden = !answers;
     if (answers) byId("answers").textContent = `The spiking network answers ${answers[0]}, the CNN ${answers[1]}.`;
-    drawBar(peak);
+    drawBar(data.peaks[film(shown[0]) * T + step]);
     byId("logits").moveCursor(step);
-    const leader = ranked(step)[0];
-    let text = `At ${timeText(step)} label ${labels[leader]} leads with a logit of ${signed(logit(step, leader))}`;
-    if (leader !== shown) text += `; label ${label}: ${signed(logit(step, shown))}`;
-    if (facts.score) {
-      byId("scores").moveCursor(step);
-      if (Number.isFinite(score(step))) text += `; ${facts.score.name} of label ${label}: ${signed(score(step))}`;
-    }
+    if (facts.score) byId("scores").moveCursor(step);
+    const text = reading(step);
     byId("reading").textContent = `${text}.`;
     byId("logits").setAttribute("aria-label", `Logits over time. ${text}.`);
     byId("scores").setAttribute("aria-label", `Agreement of the maps over time. ${text}.`);
   }
+  // A figure for each map; those of the first label are in the page, the others are copies of them.
+  const KINDS = [["spiking", true], ["history", facts.flat], ["rate", facts.rate]].filter(([, there]) => there);
+  const MOST_IN_ROW = 5;
+  let arranged = 0;
+  function arrange(count) {
+    if (count === arranged) return;
+    arranged = count;
+    document.querySelectorAll("#maps .copy").forEach((copy) => copy.remove());
+    for (let i = 1; i < count; i++)
+      for (const [name] of KINDS) {
+        const copy = byId(`${name}-figure`).cloneNode(true);
+        copy.id = `${nth(name, i)}-figure`;
+        copy.classList.add("copy");
+        const canvas = copy.querySelector("canvas");
+        canvas.id = nth(name, i);
+        // What was painted is not copied.
+        delete canvas.dataset.key;
+        byId("bar-box").before(copy);
+      }
+    const several = count > 1 && !facts.flat, first = facts.pictures ? 1 : 0;
+    const panels = facts.flat ? 1 : several ? Math.min(count, MOST_IN_ROW) + first : KINDS.length + first;
+    byId("maps").style.setProperty("--columns", panels);
+    byId("maps").classList.toggle("three", panels === 3 && !several);
+    byId("maps").classList.toggle("several", several);
+    for (let i = 0; i < count; i++)
+      KINDS.forEach(([name], k) => {
+        // Rate maps stand below several spiking ones.
+        const row = 1 + k + KINDS.length * Math.floor(i / MOST_IN_ROW);
+        byId(`${nth(name, i)}-figure`).style.gridArea = several ? `${row} / ${1 + first + (i % MOST_IN_ROW)}` : "";
+      });
+    byId("input-figure").style.gridArea = several ? "1 / 1" : "";
+  }
   function drawAll() {
-    for (const id of ["input", "rate", "spiking"]) if (!byId(`${id}-figure`).hidden) fit(byId(id));
+    arrange(shownLabels().length);
+    for (const canvas of document.querySelectorAll("#maps figure:not([hidden]) canvas")) fit(canvas);
     drawCharts();
     drawFrame();
   }
@@ -337,24 +585,39 @@
     });
   }
   fill("image", images.map((name, i) => [i, name]), state.image);
-  fill("label", [[-1, facts.winner], ...labels.map((name, i) => [i, name])], state.label);
+  const several = facts.choices.map(({ text }, i) => [-2 - i, text]);
+  fill("label", [[-1, facts.winner], ...several, ...labels.map((name, i) => [i, name])], state.label);
   fill("scale", facts.scales.map(({ name, text }) => [name, text]), state.scale);
   fill("smoothing", facts.smoothings.map(({ name }, i) => [i, name]), state.smoothing);
   byId("input-figure").hidden = !facts.pictures;
   byId("rate-figure").hidden = !facts.rate;
+  byId("history-figure").hidden = !facts.flat;
   byId("score-section").hidden = !facts.score;
-  const panels = 1 + Boolean(facts.pictures) + Boolean(facts.rate);
-  byId("maps").style.setProperty("--columns", panels);
-  byId("maps").classList.toggle("three", panels === 3);
+  byId("maps").classList.toggle("flat", facts.flat);
+  if (labels.length < facts.n_labels)
+    byId("kept").textContent = `This page holds the maps of ${labels.length} of ${facts.n_labels} labels: those that ` +
+      "lead at some step, and the strongest in the end.";
+  for (const figure of document.querySelectorAll("#maps figure")) {
+    const ofTime = figure.id === "history-figure", down = facts.ticks.y || [];
+    const rowsOfTime = ticks(0, Math.max(T - 1, 1), 5).filter(Number.isInteger).map((step) => [(step + 0.5) / T, times[step] ?? ""]);
+    tickMarks(figure.querySelector(".below"), facts.ticks.x || [], "left");
+    tickMarks(figure.querySelector(".beside"), ofTime ? rowsOfTime : down, "top");
+  }
+  byId("maps").classList.toggle("beside-ticks", facts.flat || Boolean(facts.ticks.y));
 
   byId("time").max = T - 1;
   byId("time").addEventListener("input", (event) => setStep(Number(event.target.value)));
   byId("play").addEventListener("click", () => setPlaying(!state.playing));
-  for (const id of ["logits", "scores"]) {
-    const chart = byId(id), follow = (event) => setStep(chart.stepAt(event.clientX));
-    chart.addEventListener("pointerdown", follow);
-    chart.addEventListener("pointermove", (event) => event.buttons && follow(event));
+  function onDrag(element, follow) {
+    element.addEventListener("pointerdown", follow);
+    element.addEventListener("pointermove", (event) => event.buttons && follow(event));
   }
+  for (const id of ["logits", "scores"]) onDrag(byId(id), (event) => setStep(byId(id).stepAt(event.clientX)));
+  onDrag(byId("maps"), (event) => {
+    if (!event.target.id.startsWith("history") || event.target.tagName !== "CANVAS") return;
+    const box = event.target.getBoundingClientRect();
+    setStep(Math.floor(((event.clientY - box.top) / box.height) * T));
+  });
   document.addEventListener("keydown", (event) => {
     // Controls keep their own keys.
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select")) return;

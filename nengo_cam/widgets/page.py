@@ -14,25 +14,38 @@ import numpy as np
 
 from ..exceptions import ResultError
 from ..plotting.answers import answers_by_step, answers_of
-from ..plotting.displayed import displayed, frame_indices, image_index, map_extent
-from ..plotting.scale import SCALES
+from ..plotting.displayed import frame_indices, image_extent
+from ..plotting.drawing import POSITIVE_ONLY, fitting_interpolation, shown_part
+from ..plotting.scale import SCALES, style_colormap
 from ..plotting.score_curve import align_scores, score_limits, score_name, score_note
-from ..scoring.positions import pixel_centers
+from ..plotting.selection import place_of
+from ..plotting.text import as_title, name_of, plain
+from ..plotting.ticks import Coordinates, coordinates_of, ticks_of
 from ..scoring.readout import reduction_of
-from .controls import SCALE_NAMES, WINNER, scale_text
+from .controls import SCALE_NAMES, WINNER, scale_text, several_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .player import Player
 
-__all__ = ["quantize", "write_page"]
+__all__ = ["kept_labels", "quantize", "write_page"]
 
 _HERE = pathlib.Path(__file__).parent
 #: Cells of maps and pixels of images, a byte each: more than this no browser unpacks in reasonable time.
 MOST_BYTES = 100_000_000
 #: Stands for values that are not finite.
 MISSING = -128
+#: Most labels that are all in a page. Of more, nobody finds one in a list, and most are never looked at.
+MANY_LABELS = 50
+#: How many of the strongest labels of each image are in it then.
+STRONGEST_LABELS = 20
+# Labels side by side that are offered where there are more.
+_FEW = 3
+# Letters of the name of an image.
+_LONGEST = 22
+# What matplotlib calls cells as they are; all else is smooth.
+_AS_THEY_ARE = ("nearest", "none", "antialiased", "auto")
 
 
 def write_page(player: Player, smoothings: Sequence[str], *, most: int | None = None) -> str:
@@ -57,19 +70,34 @@ def write_page(player: Player, smoothings: Sequence[str], *, most: int | None = 
     ResultError
         If there are more maps and images than a browser can hold, or values beyond single precision.
     """
-    show = player.show
-    _check_size(show, len(smoothings), MOST_BYTES if most is None else most)
-    arrays, facts = _film(show, smoothings)
+    show, look = player.show, player.look
+    kept, columns = kept_labels(player)
+    _check_size(show, len(smoothings), len(kept), MOST_BYTES if most is None else most)
+    arrays, facts = _film(show, smoothings, kept, columns)
     scenes = show.smoothed(smoothings[0])
-    first = show.scene(player.image, player.label, smoothings[0])
+    first = show.scenes(player.image, player.label, smoothings[0])[0]
     pictures, frames = _pictures(show)
+    whole = facts["extent"]
     if pictures is not None:
         arrays["pictures"] = pictures
         facts["pictures"] = {"shape": pictures.shape, "frames": frames}
-    colors = np.rint(255 * np.asarray(player.cmap(np.linspace(0, 1, 256)))[:, :3]).astype(np.uint8)
+        left, right, bottom, top = image_extent(pictures.shape[2:])
+        whole = (left, right, bottom, top)
+    interpolation = look.interpolation or fitting_interpolation(facts["extent"], facts["shape"], whole, show.flat)
+    low = 0 if look.style == "heatmap" else -1
+    cmap = style_colormap(look.cmap, (low, 1), look.style)
+    colors = np.rint(255 * np.asarray(cmap(np.linspace(0, 1, 256)))[:, :3]).astype(np.uint8)
+    labels = [show.labels[position] for position in kept]
+    choices = _choices(player, labels)
     facts.update(
         images=[str(name) for name in show.names],
-        labels=[str(label) for label in show.labels],
+        image_names=[plain(name, _LONGEST) for name in show.names],
+        labels=[str(label) for label in labels],
+        names=[name_of(show.logit_labels[column]) for column in columns],
+        columns=[columns.index(show.logit_labels.index(label)) for label in labels],
+        choices=choices,
+        n_labels=len(show.labels),
+        n_others=len(show.logit_labels) - len(columns),
         answers=[_answers(show, position, name) for position, name in enumerate(show.names)],
         answers_by_step=[
             [_answers_by_step(show, position, name, smoothing) for position, name in enumerate(show.names)]
@@ -79,13 +107,20 @@ def write_page(player: Player, smoothings: Sequence[str], *, most: int | None = 
         smoothings=[_smoothing(show, name) for name in smoothings],
         scales=[{"name": name, "text": SCALE_NAMES[name]} for name in SCALES],
         winner=WINNER,
-        units=first.units,
+        units=plain(first.units, _LONGEST),
+        plane=first.plane,
+        flat=show.flat,
+        whole=whole,
+        smooth=interpolation not in _AS_THEY_ARE,
+        heat=look.style == "heatmap",
+        note=POSITIVE_ONLY if look.style == "heatmap" else "",
+        ticks=_ticks(show, whole),
         fps=player.fps,
-        alpha=player.alpha if pictures is not None else 1,
+        alpha=look.alpha if pictures is not None else 1,
         colors=base64.b64encode(colors.tobytes()).decode(),
         start={
             "image": player.image,
-            "label": -1 if player.label is None else show.labels.index(player.label),
+            "label": _begin(player, labels),
             "scale": player.scale if isinstance(player.scale, str) else "given",
             "smoothing": smoothings.index(player.smoothing) if player.smoothing in smoothings else 0,
             "step": player.step,
@@ -93,10 +128,12 @@ def write_page(player: Player, smoothings: Sequence[str], *, most: int | None = 
     )
     if not isinstance(player.scale, str):
         facts["scales"].append({"name": "given", "text": scale_text(player.scale)})
-        facts["given"] = player.scale
+        # A heat map has nothing below zero to draw.
+        facts["given"] = shown_part(np.array(player.scale), look.style).tolist()
     model = str(scenes.attrs.get("model") or "")
+    default = "Class-activation maps over time" + (f": {model}" if model else "")
     return _fill(
-        title=html.escape("Class-activation maps over time" + (f": {model}" if model else "")),
+        title=html.escape(default if player.title is None else as_title(player.title)),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
         # No "</script>" within, and no comment: a label may be called anything.
@@ -141,8 +178,63 @@ def quantize(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(finite, cells, np.int8(MISSING)), peaks
 
 
-def _check_size(show, n_smoothings, most):
-    in_maps, in_images = show.n_bytes(n_smoothings)
+def kept_labels(player: Player) -> tuple[list[int], list[int]]:
+    """Choose the labels that a page holds: all, or of many those that count.
+
+    These are the labels that lead at some step, the strongest of each image in the end, those that the networks answer
+    and those that the player shows.
+
+    Parameters
+    ----------
+    player : Player
+        What to show, and what to begin with.
+
+    Returns
+    -------
+    kept : list of int
+        Positions of the labels whose maps are in the page.
+    columns : list of int
+        Positions, among those of all logits, of the labels whose logits are in the page by themselves.
+    """
+    show = player.show
+    places = {label: place for place, label in enumerate(show.logit_labels)}
+    if len(places) <= MANY_LABELS:
+        return list(range(len(show.labels))), list(range(len(places)))
+    top = player.label if isinstance(player.label, str) and player.label not in show.labels else ""
+    count = set(show.strongest(max(STRONGEST_LABELS, int(top[len("top") :] or 0))))
+    for name in ("answer", "cnn_answer"):
+        if name in show.spiking:
+            count |= {places[answer] for answer in show.spiking[name].values.ravel().tolist() if answer in places}
+    named = player.label if isinstance(player.label, tuple) else [player.label]
+    count |= {places[label] for label in named if label in places}
+    kept = [
+        place for place, label in enumerate(show.labels) if len(show.labels) <= MANY_LABELS or places[label] in count
+    ]
+    return kept, sorted(count | {places[show.labels[place]] for place in kept})
+
+
+def _choices(player, labels):
+    """Name several labels side by side: those that the player shows, and the strongest few where there are more."""
+    found = []
+    chosen = player.label
+    if isinstance(chosen, tuple):
+        found.append({"text": several_text(chosen), "labels": [labels.index(label) for label in chosen]})
+    elif isinstance(chosen, str) and chosen not in player.show.labels:
+        found.append({"text": several_text(chosen), "top": int(chosen[len("top") :])})
+    if len(labels) > _FEW and not any(choice.get("top") == _FEW for choice in found):
+        found.append({"text": several_text(f"top{_FEW}"), "top": _FEW})
+    return found
+
+
+def _begin(player, labels):
+    """Find the choice to begin with: a label, -1 for the winner, or -2 for several at once."""
+    if player.label is None:
+        return -1
+    return labels.index(player.label) if player.label in labels else -2
+
+
+def _check_size(show, n_smoothings, n_labels, most):
+    in_maps, in_images = show.n_bytes(n_smoothings, n_labels)
     if in_maps + in_images > most:
         raise ResultError(
             f"spiking: too much for a page; expected at most {most:,} bytes in maps and images, got {in_maps:,} "
@@ -151,18 +243,26 @@ def _check_size(show, n_smoothings, most):
         )
 
 
-def _film(show, smoothings):
+def _film(show, smoothings, kept, columns):
     """Put maps, logits and scores into arrays, and limits and sizes into facts."""
     (top, bottom), (left, right), flips = _place(show)
     stacks = {"cells": [], "peaks": [], "logits": [], "reach": []}
+    others = np.setdiff1d(np.arange(len(show.logit_labels)), columns)
+    if len(others):
+        stacks.update(low=[], high=[])
     for smoothing in smoothings:
-        cells, peaks = quantize(_upright(show.maps(smoothing), flips))
+        cells, peaks = quantize(_upright(shown_part(show.maps(smoothing)[:, kept], show.style), flips))
         # Differences from step to step, which wrap around, pack better.
         cells[:, :, 1:] = cells[:, :, 1:] - cells[:, :, :-1]
+        logits = show.logits(smoothing)
         stacks["cells"].append(cells)
         stacks["peaks"].append(peaks)
-        stacks["logits"].append(show.logits(smoothing))
-        stacks["reach"].append(show.limits("image", smoothing)[0][:, :, -1, 1])
+        stacks["logits"].append(logits[..., columns])
+        stacks["reach"].append(show.limits("image", smoothing)[0][:, kept, -1, 1])
+        if len(others):
+            # These skip what is missing, without a warning where all is.
+            stacks["low"].append(np.fmin.reduce(logits[..., others], axis=-1))
+            stacks["high"].append(np.fmax.reduce(logits[..., others], axis=-1))
     arrays = {name: np.stack(values) for name, values in stacks.items()}
     facts = {
         "shape": arrays["cells"].shape[-2:],
@@ -173,10 +273,12 @@ def _film(show, smoothings):
         "rate_steps": 1 if show.rate is None or "time" not in show.rate.dims else len(show.times),
     }
     if show.rate is not None:
-        arrays["rate-cells"], arrays["rate-peaks"] = quantize(_upright(show.rate_maps(), flips))
-        arrays["rate-logits"] = show.rate_logits()
+        maps = shown_part(show.rate_maps()[:, kept], show.style)
+        arrays["rate-cells"], arrays["rate-peaks"] = quantize(_upright(maps, flips))
+        arrays["rate-logits"] = show.rate_logits()[..., kept]
     if show.scores is not None:
-        arrays["scores"] = align_scores(show.scores, show.names, show.labels, show.times)
+        labels = [show.labels[position] for position in kept]
+        arrays["scores"] = align_scores(show.scores, show.names, labels, show.times)
         notes = [score_note(show.scores, reduction_of(show.smoothed(smoothing))) for smoothing in smoothings]
         facts["score"] = {"name": score_name(show.scores), "limits": score_limits(show.scores), "notes": notes}
     return arrays, facts
@@ -184,8 +286,7 @@ def _film(show, smoothings):
 
 def _place(show):
     """Find what the maps cover [pixel], and which of their axes run backwards."""
-    maps = show.spiking
-    left, right, bottom, top = map_extent(pixel_centers(maps, "y"), pixel_centers(maps, "x"))
+    left, right, bottom, top = place_of(show.spiking)
     return sorted((top, bottom)), sorted((left, right)), [top > bottom, left > right]
 
 
@@ -194,23 +295,37 @@ def _upright(maps, flips):
 
 
 def _pictures(show):
-    """Return images (N, F, Y, X, C) in bytes, C 1 or 3, and the frame of each at each step."""
+    """Return images (N, F, Y, X, C) in bytes, C 1 or 3, of signals all channels, and the frame of each at each step."""
     if show.images is None:
         return None, None
-    maps = show.spiking
-    dt = float(maps.attrs.get("dt") or show.times[0])
+    dt = float(show.spiking.attrs.get("dt") or show.times[0])
     pictures, frames = [], []
-    for position, name in enumerate(show.names):
-        film = show.images[image_index(len(show.images), len(show.names), position, name)]
-        frames.append(frame_indices(len(film), show.times, dt).tolist())
-        picture = displayed(film)
-        pictures.append(np.rint(255 * (picture[..., None] if picture.ndim == 3 else picture)).astype(np.uint8))
+    for position in range(len(show.names)):
+        picture = show.picture(position)
+        frames.append(frame_indices(len(picture), show.times, dt).tolist())
+        pictures.append(np.rint(255 * picture).astype(np.uint8))
     return np.stack(pictures), frames
+
+
+def _ticks(show, whole):
+    """Place ticks in the user's coordinates, in parts of width and height; below a signal, otherwise its own."""
+    left, right, bottom, top = whole
+    given = coordinates_of(show.spiking)
+    if show.flat and "x" not in given:
+        pixels = np.arange(int(np.ceil(left)), int(np.floor(right)) + 1)
+        given["x"] = Coordinates(pixels, pixels)
+    found = {}
+    for dim, (first, last) in {"y": (top, bottom), "x": (left, right)}.items():
+        if dim in given and not (show.flat and dim == "y"):
+            places, names = ticks_of(given[dim], first, last)
+            shares = (np.asarray(places, dtype=float) - first) / (last - first)
+            found[dim] = [[round(share, 5), name] for share, name in zip(shares.tolist(), names)]
+    return found
 
 
 def _smoothing(show, name):
     """Say how maps are smoothed, and of when a map is."""
-    scene = show.scene(0, None, name)
+    scene = show.scenes(0, None, name)[0]
     return {"name": name, "kind": scene.kind, "level": scene.at_step}
 
 
@@ -218,13 +333,13 @@ def _answers(show, position, name):
     """Return what the spiking network and the CNN answer, None if that is the same or not known."""
     # Without smoothing, or with the only one there is.
     found = answers_of(show.spiking, show.rate, position, name)
-    return None if found is None else [str(answer) for answer in found]
+    return None if found is None else [name_of(answer) for answer in found]
 
 
 def _answers_by_step(show, position, name, smoothing):
     """Return what both answer at each step of moving images, None if it is not known."""
     found = answers_by_step(show.smoothed(smoothing), show.rate, position, name)
-    return found and [None if pair is None else [str(answer) for answer in pair] for pair in found]
+    return found and [None if pair is None else [name_of(answer) for answer in pair] for pair in found]
 
 
 def _packed(array):

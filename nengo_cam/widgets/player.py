@@ -7,14 +7,17 @@ import operator
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..checks.output import atomic_path, check_writable
 from ..exceptions import MissingDependencyError, OutputPathError, ParameterError, ResultError
-from ..plotting.drawing import check_alpha
+from ..plotting.drawing import check_look
 from ..plotting.film.animation import check_fps
-from ..plotting.scale import SCALES, centered_colormap
+from ..plotting.planes import STRONGEST
+from ..plotting.scale import SCALES, check_scale
 from ..plotting.score_curve import score_curve
 from .controls import Controls
-from .page import write_page
+from .page import kept_labels, write_page
 from .show import Show, choose
 from .stage import Stage
 
@@ -27,9 +30,10 @@ if TYPE_CHECKING:
     from nengo.synapses import Synapse
     from numpy.typing import ArrayLike
 
-    from ..plotting.scale import Scale
+    from ..plotting.drawing import Look
+    from ..plotting.scale import Scale, Style
 
-__all__ = ["Player", "player"]
+__all__ = ["Player", "check_page", "player"]
 
 #: Cells of maps and pixels of images that a notebook keeps, a byte each; about half as many bytes when packed.
 MOST_IN_NOTEBOOK = 20_000_000
@@ -43,13 +47,17 @@ def player(
     scores: xr.Dataset | None = None,
     metric: str | None = None,
     image: int = 0,
-    label: int | str | None = None,
+    label: int | str | Sequence[int | str] | None = None,
     scale: Scale = "image",
+    style: Style = "signed",
     smoothing: str | None = None,
     synapse: Synapse | float = 0.01,
     fps: float = 10,
-    cmap: str | Colormap = "RdBu_r",
+    cmap: str | Colormap | None = None,
     alpha: float = 0.65,
+    interpolation: str | None = None,
+    plane: str | int = STRONGEST,
+    title: str | None = None,
 ) -> Player:
     """Make a player of the maps of all images over the time of the simulation.
 
@@ -58,16 +66,22 @@ def player(
     page to a file that plays in any browser, without Python and without a network. What is too much for a notebook to
     keep is shown by ``widget``, for which Python draws; this needs ipywidgets.
 
+    Maps of one dimension are strips of color behind their signals, with a curve on them; the page has a heat map of
+    them over time, too. Of more than fifty labels the page holds those that lead at some step and the strongest few of
+    each image, and a band from the smallest to the largest logit of all others.
+
     Parameters
     ----------
     spiking : xarray.Dataset
         Result of `nengo_cam.spiking_cam`: ``cam`` (image, time, label, y, x) and ``logits`` (image, time, label)
-        [logit], time [s], y and x [pixel]. If it was smoothed already, nothing else can be chosen.
+        [logit], time [s], y and x [pixel]. If it was smoothed already, nothing else can be chosen. Maps of one
+        dimension lack y, those of three have z.
     rate : xarray.Dataset, optional
         Result of `nengo_cam.rate_cam`: the same without time, or for moving images with the times of ``spiking``. Its
         maps then play along, and what both networks answer is said at the steps at which they differ.
     images : array_like of shape (N, Y, X), (N, Y, X, C) or (N, T, Y, X, C), optional
-        Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in.
+        Input images, one per image of ``spiking`` or the full set that its ``image`` coordinate counts in. Signals lack
+        Y, volumes have Z.
     scores : xarray.Dataset, optional
         Result of `nengo_cam.compare` for all these images and labels: drawn over time below the logits. They stay
         as given, however the maps are smoothed; a note then tells of which maps they are.
@@ -75,14 +89,16 @@ def player(
         Which of the scores; by default the first.
     image : int
         Position along the dim ``image`` of ``spiking``, to begin with.
-    label : int or str, optional
-        Label of the maps, to begin with. By default, and for each image anew, the one with the largest logit at the
-        last step.
+    label : int, str or sequence of them, optional
+        Label of the maps, or several side by side, to begin with; ``"top3"`` for the three with the largest logits at
+        the last step, and any other number likewise. By default, and for each image anew, the one with the largest.
     scale : {"shared", "image", "frame"} or (float, float)
         How far the colors reach, to begin with. ``"image"``: for each image and label one limit for all times, and
         for spiking and rate map: the largest magnitude in the rate map, or in the spiking map of the last step if
         there is no rate map. ``"shared"``: the largest of these, the same for all images and labels. ``"frame"``:
-        each map its own. Or ``(vmin, vmax)`` [logit].
+        each map its own. Or ``(vmin, vmax)`` [logit]. Of several labels side by side ``"image"`` takes the largest.
+    style : {"signed", "heatmap"}
+        ``"heatmap"`` draws the positive part only, and says so, the more opaque the larger it is.
     smoothing : {"running mean", "lowpass", "none"}, optional
         How maps and logits are smoothed, to begin with; by default the running mean, and of moving images the lowpass,
         which forgets. The lowpass needs the variable ``bias`` and even time steps. A level that receivers hold
@@ -91,10 +107,18 @@ def player(
         What the lowpass filters by: a time constant [s], or a synapse of Nengo's.
     fps : float
         Steps per second while it plays.
-    cmap : str or matplotlib.colors.Colormap
-        Diverging color map.
+    cmap : str or matplotlib.colors.Colormap, optional
+        Diverging color map, by default ``"RdBu_r"``; for heat maps a sequential one, by default ``"inferno"``.
     alpha : float
         Opacity of the maps in [0, 1].
+    interpolation : str, optional
+        As in matplotlib's ``imshow``. By default ``"nearest"``, cells as they are; ``"bilinear"`` where a cell is
+        larger than a tenth of the image, and than a pixel. The page draws bilinearly for all that is smooth.
+    plane : "strongest" or int
+        Of maps of three dimensions: for each row and column the value of largest magnitude along z, with its sign, on
+        the mean of the image along z; or the plane at this position, on the slice of the image there.
+    title : str, optional
+        Above all, drawn letter by letter. By default the page names the model.
 
     Returns
     -------
@@ -106,12 +130,12 @@ def player(
     ResultError
         If a Dataset lacks something, the two are swapped or do not fit each other.
     LabelError
-        If there is no such label.
+        If there is no such label, or there are not so many.
     ImageError
         If the images do not fit the maps.
     ParameterError
-        If ``image``, ``metric``, ``scale``, ``smoothing``, ``synapse``, ``fps``, ``cmap`` or ``alpha`` is out of
-        range, or there is a ``metric`` without ``scores``.
+        If ``image``, ``metric``, ``scale``, ``style``, ``smoothing``, ``synapse``, ``fps``, ``cmap``, ``alpha``,
+        ``interpolation`` or ``plane`` is out of range, or there is a ``metric`` without ``scores``.
 
     Examples
     --------
@@ -120,11 +144,10 @@ def player(
     >>> player.select(image=1, smoothing="lowpass")
     >>> player.save("player.html")
     """
-    check_alpha(alpha)
+    look = check_look(cmap, alpha, interpolation, style, check_scale(scale))
     check_fps(fps)
-    cmap = centered_colormap(cmap, -1, 1)
-    show = Show(spiking, rate, images, scores=scores, metric=metric, synapse=synapse)
-    made = Player(show, fps=fps, cmap=cmap, alpha=alpha)
+    show = Show(spiking, rate, images, scores=scores, metric=metric, synapse=synapse, plane=plane, style=look.style)
+    made = Player(show, fps=fps, look=look, title=title)
     made.select(image=image, label=label, scale=scale, smoothing=show.smoothings[0] if smoothing is None else smoothing)
     return made
 
@@ -138,19 +161,19 @@ class Player:
         What there is to see.
     fps : float
         Steps per second while it plays.
-    cmap : matplotlib.colors.Colormap
-        Diverging color map.
-    alpha : float
-        Opacity of the maps.
+    look : nengo_cam.plotting.drawing.Look
+        How maps look, checked.
+    title : str, optional
+        Above all.
 
     Attributes
     ----------
-    show, fps, cmap, alpha
+    show, fps, look, title
         As given.
     image : int
         Position of the image shown.
-    label : int or str or None
-        Label chosen; None is the one with the largest logit at the last step.
+    label : int, str, tuple of them, or None
+        Label chosen, or several; None is the one with the largest logit at the last step.
     scale : str or (float, float)
         How far the colors reach.
     smoothing : str
@@ -159,10 +182,10 @@ class Player:
         Position of the time shown; the last one to begin with.
     """
 
-    def __init__(self, show: Show, *, fps: float, cmap: Colormap, alpha: float):
-        self.show, self.fps, self.cmap, self.alpha = show, fps, cmap, alpha
+    def __init__(self, show: Show, *, fps: float, look: Look, title: str | None = None):
+        self.show, self.fps, self.look, self.title = show, fps, look, title
         self.image, self.smoothing = 0, show.smoothings[0]
-        self.label: int | str | None = None
+        self.label: int | str | tuple[int | str, ...] | None = None
         self.scale: Scale = "image"
         # There is most to see.
         self.step = len(show.times) - 1
@@ -191,8 +214,13 @@ class Player:
             raise TypeError(f"select() got unexpected keyword arguments {sorted(unknown)}")
         wanted.update(choices)
         wanted["scale"] = choose("scale", wanted["scale"], SCALES)
+        check_look(None, style=self.look.style, scale=wanted["scale"])
         choose("smoothing", wanted["smoothing"], self.show.smoothings)
-        self.show.scene(wanted["image"], wanted["label"], wanted["smoothing"])
+        scenes = self.show.scenes(wanted["image"], wanted["label"], wanted["smoothing"])
+        if wanted["label"] is not None and not isinstance(wanted["label"], str) and np.iterable(wanted["label"]):
+            # One label is that label, whether it stands in a list or not.
+            names = tuple(scene.label for scene in scenes)
+            wanted["label"] = names if len(names) > 1 else names[0]
         # Positions may be counted from the end.
         wanted["image"] = range(len(self.show.names))[wanted["image"]]
         self.__dict__.update(wanted)
@@ -204,10 +232,11 @@ class Player:
     def stage(self) -> Stage:
         """The figure that draws what is chosen, made when it is first needed."""
         if self._stage is None:
-            scene = self.show.scene(self.image, self.label, self.smoothing)
-            curve = None if self.show.scores is None else score_curve(self.show.scores, scene)
+            scenes = self.show.scenes(self.image, self.label, self.smoothing)
+            chosen = self.show.scores
+            curves = None if chosen is None else [score_curve(chosen, scene) for scene in scenes]
             scale = self.show.shared_limits(self.smoothing) if self.scale == "shared" else self.scale
-            self._stage = Stage(scene, curve, scale=scale, cmap=self.cmap, alpha=self.alpha)
+            self._stage = Stage(scenes, curves, scale=scale, look=self.look, title=self.title)
         return self._stage
 
     def draw(self, step: int) -> bytes:
@@ -305,12 +334,7 @@ class Player:
         ImageError
             If ``images`` has no picture for an image of the maps.
         """
-        if pathlib.Path(path).suffix.lower() not in (".html", ".htm"):
-            raise OutputPathError(
-                f"output {str(path)!r}: not a page; expected the suffix '.html' or '.htm', got "
-                f"{pathlib.Path(path).suffix!r}. Change the suffix, or save a film with animate(...).save."
-            )
-        check_writable(path)
+        check_page(path)
         page = self.to_html(smoothing=smoothing)
         with atomic_path(path) as partial:
             partial.write_text(page, encoding="utf-8")
@@ -341,7 +365,8 @@ class Player:
 
     def _page_of_notebook(self):
         smoothings = self.show.smoothings
-        if sum(self.show.n_bytes(len(smoothings))) > MOST_IN_NOTEBOOK:
+        n_labels = len(kept_labels(self)[0])
+        if sum(self.show.n_bytes(len(smoothings), n_labels)) > MOST_IN_NOTEBOOK:
             smoothings = [self.smoothing]
         return write_page(self, list(smoothings), most=MOST_IN_NOTEBOOK)
 
@@ -350,6 +375,29 @@ class Player:
             return self.widget._repr_mimebundle_()
         except MissingDependencyError:
             return {}
+
+
+def check_page(path: str | os.PathLike[str], *, inputs: Sequence[str | os.PathLike[str]] = ()) -> None:
+    """Check that a page can be saved, before the run that it shall show.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to be written.
+    inputs : sequence of str or path-like
+        Files that the run reads, none of which may be overwritten by it.
+
+    Raises
+    ------
+    OutputPathError
+        If nothing can be written there, the suffix is not that of a page, or it is one of the inputs.
+    """
+    if pathlib.Path(path).suffix.lower() not in (".html", ".htm"):
+        raise OutputPathError(
+            f"output {str(path)!r}: not a page; expected the suffix '.html' or '.htm', got "
+            f"{pathlib.Path(path).suffix!r}. Change the suffix, or save a film with animate(...).save."
+        )
+    check_writable(path, inputs=inputs)
 
 
 def _check_step(step, n_steps):

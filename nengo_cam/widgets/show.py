@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..exceptions import ImageError, ParameterError, ResultError
-from ..plotting.displayed import as_images, image_index
+from ..plotting.answers import logits_of
+from ..plotting.displayed import as_images, displayed, displayed_signal, image_index
+from ..plotting.planes import STRONGEST, check_plane, plane_of_input, plane_of_maps
 from ..plotting.results import check_spiking
 from ..plotting.scale import check_scale, color_limits
 from ..plotting.score_curve import align_scores, check_scores
 from ..plotting.selection import milliseconds, select_scenes
 from ..scoring.agreement import cumulative, smooth
-from ..scoring.positions import positions
+from ..scoring.positions import pixel_centers, positions
 from ..scoring.readout import holds_level
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from nengo.synapses import Synapse
     from numpy.typing import ArrayLike
 
-    from ..plotting.scale import Scale
+    from ..plotting.scale import Scale, Style
     from ..plotting.selection import Scene
 
 __all__ = ["SMOOTHINGS", "Show", "choose"]
@@ -48,15 +50,25 @@ class Show:
         Which of them.
     synapse : nengo.synapses.Synapse or float
         What ``"lowpass"`` filters by.
+    plane : "strongest" or int
+        Which plane is shown of maps of three dimensions.
+    style : {"signed", "heatmap"}
+        Whether negative values count for the limits of the colors.
 
     Attributes
     ----------
     spiking, rate, images
         As given; the images with all their axes.
+    plane, style
+        As given, checked.
+    flat : bool
+        Whether maps have one dimension, as the signals that they are of.
     scores : xarray.DataArray or None
         The scores chosen.
     names, labels : list
         Values of the coordinates ``image`` and ``label``.
+    logit_labels : list
+        Labels of the logits: all of the network, where results keep them, otherwise ``labels``.
     times : ndarray of shape (T,)
         Times of the steps [s].
     smoothings : tuple of str
@@ -78,15 +90,19 @@ class Show:
         scores: xr.Dataset | None,
         metric: str | None,
         synapse: Synapse | float,
+        plane: str | int = STRONGEST,
+        style: Style = "signed",
     ):
         self.scores = check_scores(scores, metric)
         check_spiking(spiking)
-        _check_pictures(spiking)
         # Checks maps, and the first image.
-        (scene,) = select_scenes(spiking, rate, images, [0], None, moving=True)
-        self.spiking, self.rate = spiking, rate
-        self.images = None if images is None else as_images(images, spiking.attrs.get("input_shape"))
-        self.times, self.labels = scene.times, scene.labels
+        (scene,) = select_scenes(spiking, rate, images, [0], None, moving=True, plane=plane)
+        self.spiking, self.rate, self.style = spiking, rate, style
+        self._places = positions(spiking["cam"])
+        self.flat = scene.flat
+        self.plane = check_plane(plane, spiking.sizes.get("z"))
+        self.images = None if images is None else as_images(images, spiking.attrs.get("input_shape"), len(self._places))
+        self.times, self.labels, self.logit_labels = scene.times, scene.labels, scene.logit_labels
         self.names = spiking["image"].values.tolist()
         self._synapse, self._cache = synapse, {}
         # The mean of a level with those of earlier steps is a worse estimate than the level itself.
@@ -120,48 +136,106 @@ class Show:
             self._cache[smoothing] = self._smooth(smoothing)
         return self._cache[smoothing]
 
-    def scene(self, image: int, label: int | str | None, smoothing: str) -> Scene:
+    def scenes(self, image: int, label: int | str | Sequence[int | str] | None, smoothing: str) -> list[Scene]:
         """Cut out one image.
 
         Parameters
         ----------
         image : int
             Position along the dim ``image``.
-        label : int or str or None
-            Label shown; None is the one with the largest logit at the last step.
+        label : int, str, sequence of them, or None
+            Labels of the maps, as `nengo_cam.plotting.selection.labels_shown` reads them.
         smoothing : str
             One of ``smoothings``.
 
         Returns
         -------
-        Scene
-            Its maps over time.
+        list of Scene
+            The image with its maps over time, one for each label.
 
         Raises
         ------
         LabelError, ImageError
             If there is no such label, or no such image among the images.
         """
-        return select_scenes(self.smoothed(smoothing), self.rate, self.images, [image], label, moving=True)[0]
+        return select_scenes(
+            self.smoothed(smoothing), self.rate, self.images, [image], label, moving=True, plane=self.plane
+        )
 
-    def n_bytes(self, n_smoothings: int) -> tuple[int, int]:
+    def strongest(self, n: int) -> list[int]:
+        """Find the labels that count: those that lead at some step, and the strongest of each image in the end.
+
+        Logits of unit spikes count by their running mean: in a single step nearly any label can lead.
+
+        Parameters
+        ----------
+        n : int
+            How many of each image.
+
+        Returns
+        -------
+        list of int
+            Positions in ``logit_labels``, in their order.
+        """
+        logits = _logits(self.spiking)
+        if not (holds_level(self.spiking) or self.spiking.attrs.get("time_reduction")):
+            logits = np.cumsum(logits, axis=1, dtype=float) / np.arange(1, logits.shape[1] + 1)[:, None]
+        # NaN would be taken for the largest.
+        logits = np.where(np.isnan(logits), -np.inf, logits)
+        last = np.argsort(-logits[:, -1], axis=-1, kind="stable")[:, :n]
+        return sorted({*last.ravel().tolist(), *logits.argmax(axis=-1).ravel().tolist()})
+
+    def picture(self, position: int) -> np.ndarray:
+        """Return the input of an image as it is displayed.
+
+        Parameters
+        ----------
+        position : int
+            Position along the dim ``image``.
+
+        Returns
+        -------
+        ndarray of shape (F, Y, X, C)
+            Frames in [0, 1], with one channel or three colors; the channels of a signal, with one row.
+
+        Raises
+        ------
+        ImageError
+            If there is no picture for it.
+        """
+        images: Any = self.images
+        film = images[image_index(len(images), len(self.names), position, self.names[position])]
+        if self.flat:
+            return displayed_signal(film)[:, None]
+        if "z" in self._places:
+            film = plane_of_input(film, self.plane, pixel_centers(self.spiking, "z"))
+        picture = displayed(film)
+        return picture[..., None] if picture.ndim == 3 else picture
+
+    def n_bytes(self, n_smoothings: int, n_labels: int) -> tuple[int, int]:
         """Count cells of maps and pixels of images.
 
         Parameters
         ----------
-        n_smoothings : int
-            How many ways of smoothing are counted.
+        n_smoothings, n_labels : int
+            How many ways of smoothing and how many labels are counted.
 
         Returns
         -------
         maps, images : int
             How many bytes they take in a page.
         """
-        maps = self.spiking["cam"].size * n_smoothings
+        cam = self.spiking["cam"]
+        # Of three dimensions a page shows one plane.
+        a_way = cam.size // len(self.labels) // cam.sizes.get("z", 1) * n_labels
+        maps = a_way * n_smoothings
         # A rate map that stands still is a step of the film.
         if self.rate is not None and "time" in self.rate.dims:
-            maps += self.spiking["cam"].size
-        return maps, 0 if self.images is None else self.images[0].size * len(self.names)
+            maps += a_way
+        if self.images is None:
+            return maps, 0
+        n_planes = self.images.shape[2] if "z" in self._places else 1
+        return maps, self.images[0].size // n_planes * len(self.names)
 
     def limits(self, scale: Scale, smoothing: str) -> tuple[np.ndarray, np.ndarray]:
         """Find the color limits of all maps of all labels.
@@ -182,7 +256,9 @@ class Show:
         """
         maps, rates = self.maps(smoothing), self.rate_maps()
         films = maps.reshape(-1, *maps.shape[2:])
-        found = color_limits(films, None if rates is None else rates.reshape(-1, *rates.shape[2:]), scale)
+        found = color_limits(
+            films, None if rates is None else rates.reshape(-1, *rates.shape[2:]), scale, style=self.style
+        )
         of_maps, of_rates = (limits.reshape(*maps.shape[:2], *limits.shape[1:]) for limits in found)
         return of_maps, of_rates
 
@@ -192,8 +268,8 @@ class Show:
         return vmin, vmax
 
     def maps(self, smoothing: str) -> np.ndarray:
-        """Return spiking maps of shape (N, L, T, Y, X) [logit]."""
-        return self.smoothed(smoothing)["cam"].transpose("image", "label", "time", "y", "x").values
+        """Return spiking maps of shape (N, L, T, Y, X) [logit]; those of signals have one row."""
+        return self._pictures_of(self.smoothed(smoothing)["cam"].transpose("image", "label", "time", *self._places))
 
     def rate_maps(self) -> np.ndarray | None:
         """Return rate maps of shape (N, L, Y, X) [logit], in the order of the spiking ones, or None.
@@ -202,17 +278,22 @@ class Show:
         """
         if self.rate is None:
             return None
-        return self._rate_of_images()["cam"].transpose("image", "label", ..., "y", "x").values
+        return self._pictures_of(self._rate_of_images()["cam"].transpose("image", "label", ..., *self._places))
 
     def logits(self, smoothing: str) -> np.ndarray:
-        """Return logits of shape (N, T, L)."""
-        return self.smoothed(smoothing)["logits"].transpose("image", "time", "label").values
+        """Return logits of shape (N, T, L) of ``logit_labels``."""
+        return _logits(self.smoothed(smoothing))
 
     def rate_logits(self) -> np.ndarray | None:
-        """Return logits of the rate network of shape (N, L), of moving images (N, T, L), or None."""
+        """Return logits of the rate network of ``labels``, of shape (N, L), of moving images (N, T, L), or None."""
         if self.rate is None:
             return None
         return self._rate_of_images()["logits"].transpose("image", ..., "label").values
+
+    def _pictures_of(self, maps):
+        if "z" in self._places:
+            return plane_of_maps(maps.values, self.plane)
+        return maps.values[..., None, :] if self.flat else maps.values
 
     def _moves(self):
         """Whether the input is known to move: the CNN answers at each step then."""
@@ -251,13 +332,11 @@ class Show:
         return smoothed
 
 
-def _check_pictures(spiking):
-    """Check that maps have two dimensions, as the page that shows them has."""
-    if positions(spiking["cam"]) != ["y", "x"]:
-        raise ResultError(
-            f"spiking: 'cam' has the wrong dims; expected {('image', 'time', 'label', 'y', 'x')}, got "
-            f"{spiking['cam'].dims}. Draw other maps with animate."
-        )
+def _logits(spiking):
+    """Return logits of shape (N, T, L), of all labels where they are kept beside those of the maps."""
+    # Checked to be there.
+    logits = cast("xr.DataArray", logits_of(spiking)[0])
+    return logits.transpose("image", "time", ...).values
 
 
 def choose(name: str, value: Any, choices: Sequence[str]) -> Any:

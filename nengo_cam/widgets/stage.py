@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
-from ..plotting.drawing import Look
 from ..plotting.film.layout import lay_out
 
 if TYPE_CHECKING:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.colors import Colormap
+    from collections.abc import Sequence
 
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from ..plotting.drawing import Look
     from ..plotting.scale import Scale
     from ..plotting.score_curve import Curve
     from ..plotting.selection import Scene
@@ -22,20 +23,20 @@ __all__ = ["Stage"]
 
 
 class Stage:
-    """Draws one image, label, scale and smoothing step by step.
+    """Draws one image, its labels, scale and smoothing step by step.
 
     Parameters
     ----------
-    scene : Scene
-        What to show.
-    curve : Curve or None
-        Its scores.
+    scenes : sequence of Scene
+        What to show: one image, with a label each.
+    curves : sequence of Curve, optional
+        Their scores.
     scale : {"image", "frame"} or (float, float)
         How far the colors reach.
-    cmap : str or matplotlib.colors.Colormap
-        Diverging color map.
-    alpha : float
-        Opacity of the maps in [0, 1].
+    look : Look
+        How maps look, checked.
+    title : str, optional
+        Above all panels.
 
     Attributes
     ----------
@@ -47,15 +48,22 @@ class Stage:
         One, or with ``scale="frame"`` one per map.
     """
 
-    def __init__(self, scene: Scene, curve: Curve | None, *, scale: Scale, cmap: str | Colormap, alpha: float):
-        curves = None if curve is None else [curve]
-        steps = range(len(scene.times))
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        curves: Sequence[Curve] | None,
+        *,
+        scale: Scale,
+        look: Look,
+        title: str | None = None,
+    ):
+        steps = range(len(scenes[0].times))
         self.figure, (self.panel,), self.colorbars = lay_out(
-            [scene], curves, steps=steps, scale=scale, look=Look(cmap, alpha)
+            scenes, curves, steps=steps, scale=scale, look=look, title=title
         )
         # Bars that stay the same, as that of the rate map of a still image does, belong to the background.
-        changing = 2 if scene.rate_moves else 1
-        self._bars = [bar.ax for bar in self.colorbars[:changing]] if scale == "frame" else []
+        every = 2 if scenes[0].rate is not None and not scenes[0].rate_moves else 1
+        self._bars = [bar.ax for bar in self.colorbars[::every]] if scale == "frame" else []
         # Frames of axes lie above the maps in them.
         with_images = list(self.panel.map_axes) + ([] if self.panel.input is None else [self.panel.input.axes])
         self._above = [spine for ax in with_images for spine in ax.spines.values()]

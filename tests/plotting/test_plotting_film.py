@@ -14,6 +14,7 @@ from PIL import Image
 from nengo_cam import cumulative
 from nengo_cam.exceptions import MissingDependencyError, OutputPathError, ParameterError
 from nengo_cam.plotting import animate, check_film
+from nengo_cam.plotting.film.frames import durations
 from nengo_cam.plotting.film.gif import GIFWriter
 
 
@@ -132,7 +133,7 @@ def test_video_goes_to_ffmpeg(film, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("no_drawing")
 def test_paths_are_checked_before_drawing(film, tmp_path):
-    with pytest.raises(OutputPathError, match=r"expected one of \['.gif', '.mp4', '.m4v', '.mov'\], got '.avi'"):
+    with pytest.raises(OutputPathError, match=r"expected one of \['.gif', '.webp', '.apng', '.png', .* got '.avi'"):
         film.save(tmp_path / "cam.avi")
     with pytest.raises(OutputPathError, match=r"the folder .* does not exist"):
         film.save(tmp_path / "nowhere" / "cam.gif")
@@ -266,7 +267,7 @@ def test_a_film_that_is_never_shown_goes_silently(spiking, recwarn):
 
 def test_a_film_can_be_checked_before_the_run(tmp_path, monkeypatch):
     check_film(tmp_path / "a.gif")
-    with pytest.raises(OutputPathError, match=r"expected one of \['.gif', '.mp4'"):
+    with pytest.raises(OutputPathError, match=r"expected one of \['.gif', '.webp'"):
         check_film(tmp_path / "a.txt")
     with pytest.raises(OutputPathError, match="does not exist"):
         check_film(tmp_path / "no" / "a.gif")
@@ -274,7 +275,149 @@ def test_a_film_can_be_checked_before_the_run(tmp_path, monkeypatch):
     with pytest.raises(OutputPathError, match="the same file as the input"):
         check_film(tmp_path / "in.gif", inputs=[tmp_path / "in.gif"])
     (tmp_path / "in.gif").unlink()
-    monkeypatch.setattr("nengo_cam.plotting.film.animation.writers.is_available", lambda name: False)
+    monkeypatch.setattr("nengo_cam.plotting.film.formats.writers.is_available", lambda name: False)
     with pytest.raises(MissingDependencyError, match="ffmpeg was not found"):
         check_film(tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+def seconds_of(path):
+    """How long a film is, and how many frames it has, as another program reads it."""
+    if path.suffix in (".mp4", ".mov", ".m4v"):
+        entries = ["-count_frames", "-show_entries", "stream=nb_read_frames,duration", "-of", "csv=p=0"]
+        read = subprocess.run(["ffprobe", "-v", "error", *entries, path], capture_output=True, check=True, text=True)
+        seconds, n_frames = read.stdout.strip().split(",")
+        return float(seconds), int(n_frames)
+    total = 0.0
+    with Image.open(path) as picture:
+        for i in range(picture.n_frames):
+            picture.seek(i)
+            picture.load()
+            total += picture.info["duration"]
+        return total / 1000, picture.n_frames
+
+
+@pytest.mark.parametrize("fps", [7, 24])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng", ".mp4"])
+def test_a_film_takes_the_time_that_it_should(spiking, rate, tmp_path, suffix, fps):
+    """Whatever a format counts time in: rounding each frame by itself would make a GIF 8 % too fast."""
+    if suffix == ".mp4" and shutil.which("ffprobe") is None:
+        pytest.skip("needs the programs ffmpeg and ffprobe on PATH")
+    film = animate(spiking, rate, label="cat", fps=fps, progress_bar=False)
+    path = tmp_path / f"cam{suffix}"
+    film.save(path, dpi=40)
+    seconds, n_frames = seconds_of(path)
+    assert n_frames == 10
+    assert seconds == pytest.approx(10 / fps, abs=0.006)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".apng"])
+def test_animated_pictures_have_all_colors(film, tmp_path, suffix):
+    film.save(tmp_path / f"cam{suffix}", dpi=50)
+    with Image.open(tmp_path / f"cam{suffix}") as picture:
+        assert picture.info["loop"] == 0
+        for i, step in enumerate(film.steps):
+            picture.seek(i)
+            film.draw(step)
+            film.figure.savefig(tmp_path / "frame.png", dpi=50)
+            with Image.open(tmp_path / "frame.png") as expected:
+                np.testing.assert_array_equal(picture.convert("RGB"), expected.convert("RGB"))
+
+
+def test_a_picture_for_each_frame(film, tmp_path, capsys):
+    film.save(tmp_path / "100%" / "new" / "cam_%02d.png", dpi=50, progress_bar=True)
+    folder = tmp_path / "100%" / "new"
+    assert sorted(path.name for path in folder.iterdir()) == [f"cam_{i:02d}.png" for i in range(4)]
+    assert "4/4" in capsys.readouterr().err
+    for i, step in enumerate(film.steps):
+        film.draw(step)
+        film.figure.savefig(tmp_path / "frame.png", dpi=50)
+        assert (folder / f"cam_{i:02d}.png").read_bytes() == (tmp_path / "frame.png").read_bytes()
+    # Again, beside what is none of its frames.
+    for other in ("cam_1.png", "cam_002.png", "cam_02.jpg", "xcam_04.png"):
+        (folder / other).write_bytes(b"")
+    film.save(folder / "cam_%02d.png", dpi=30)
+    with Image.open(folder / "cam_00.png") as first, Image.open(tmp_path / "frame.png") as older:
+        assert first.width < older.width
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_interrupted_frames_leave_nothing(film, tmp_path, monkeypatch, after):
+    draw, calls = film.panels[0].draw, []
+
+    def interrupted(step):
+        calls.append(step)
+        if len(calls) > after + 1:
+            raise KeyboardInterrupt("stop")
+        return draw(step)
+
+    monkeypatch.setattr(film.panels[0], "draw", interrupted)
+    for folder in (tmp_path / "new", tmp_path / "there"):
+        calls.clear()
+        with pytest.raises(KeyboardInterrupt, match="stop"):
+            film.save(folder / "%d.png", dpi=30)
+        (tmp_path / "there").mkdir(exist_ok=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_frames_are_checked_before_drawing(film, tmp_path):
+    for name in ("cam.png", "cam%.png", "%d_%d.png", "%s.png", "%03f.png"):
+        with pytest.raises(OutputPathError, match=r"a PNG holds one frame; .* '.*_%03d\.png', got "):
+            film.save(tmp_path / name)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputPathError, match="is a file; expected a folder"):
+        film.save(tmp_path / "file" / "%03d.png")
+    (tmp_path / "002.png").mkdir()
+    with pytest.raises(OutputPathError, match="expected a file name, got a folder"):
+        film.save(tmp_path / "%03d.png")
+    (tmp_path / "002.png").rmdir()
+    # The end of a longer film would stay behind this one.
+    (tmp_path / "004.png").write_bytes(b"older")
+    with pytest.raises(OutputPathError, match=r"frames of another film would stay .* got 1, the first '.*004\.png'"):
+        film.save(tmp_path / "%03d.png")
+    with pytest.raises(OutputPathError, match=r"the writer 'ffmpeg' cannot write it; expected one of .* got '\.webp'"):
+        film.save(tmp_path / "cam.webp", writer="ffmpeg")
+    with pytest.raises(ParameterError, match="fps: not a frame rate"):
+        film.save(tmp_path / "%02d.png", fps=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["004.png", "file"]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_pillow_without_webp(film, tmp_path, monkeypatch):
+    Image.init()
+    monkeypatch.delitem(Image.SAVE_ALL, "WEBP")
+    with pytest.raises(MissingDependencyError, match=r"Pillow was built without WebP; .* choose 'cam\.apng'"):
+        film.save(tmp_path / "cam.webp")
+
+
+def test_a_page_holds_the_film(film, tmp_path, no_ffmpeg):
+    film.save(tmp_path / "cam.html", fps=5, dpi=40)
+    text = (tmp_path / "cam.html").read_text(encoding="utf-8")
+    data, element = embedded(text, "image/webp")
+    assert "4 frames at 5 frames per second" in element
+    assert "http" not in text.replace("http-equiv", "") and "<script" not in text
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.n_frames == 4
+        assert picture.size == tuple((40 * film.figure.get_size_inches()).astype(int))
+        picture.load()
+        assert picture.info["duration"] == 200
+    assert [path.name for path in tmp_path.iterdir()] == ["cam.html"]
+
+
+def test_frames_that_are_there_are_found_before_the_run(tmp_path):
+    check_film(tmp_path / "new" / "%03d.png")
+    check_film(tmp_path / "%03d.png")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "000.png").write_bytes(b"")
+    with pytest.raises(OutputPathError, match=r"frames of another film .* got 1, the first '.*000\.png'"):
+        check_film(tmp_path / "%03d.png")
+
+
+def test_rounding_of_durations_does_not_add_up():
+    for fps, tick in ((30, 10), (60, 1), (7, 10), (24, 1)):
+        found = durations(90, fps, tick)
+        assert all(duration % tick == 0 for duration in found)
+        ends = np.cumsum(found)
+        assert np.abs(ends - 1000 * np.arange(1, 91) / fps).max() <= tick / 2
+    assert durations(3, 1000, 10) == [10, 10, 10]

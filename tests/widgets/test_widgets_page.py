@@ -14,6 +14,7 @@ import xarray as xr
 
 import nengo_cam as ncam
 from nengo_cam.exceptions import ParameterError, ResultError
+from nengo_cam.plotting.text import name_of
 from nengo_cam.widgets import page, player
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -174,7 +175,10 @@ def test_names_are_shown_as_they_are(opened, spiking, rate, images):
     for choice, first in (("image", 0), ("label", 1)):
         script = "return [...document.getElementById(arguments[0]).options].map((option) => option.textContent)"
         assert shown.run(script, choice)[first:] == names
-    assert shown.text("#rate-figure figcaption") == f"rate, label {names[1]}"
+    # As in figures: on one line, and as long as there.
+    assert shown.text("#rate-figure figcaption") == f"rate, label {name_of(names[1])}"
+    assert shown.text("#input-figure figcaption") == f"image {name_of(names[0])}"
+    assert shown.run("return document.querySelector('#rate-figure figcaption').title") == names[1]
     assert shown.run("return document.querySelectorAll('b, title ~ title').length") == 0
     # As an attribute, too.
     page = player(spiking)._repr_html_()
@@ -583,3 +587,288 @@ def test_captions_of_a_level_in_a_browser(opened, spiking, rate):
     assert shown.text("#spiking-figure figcaption") == "spiking, held level, label dog, at 5 ms"
     shown.choose("smoothing", "lowpass")
     assert shown.text("#spiking-figure figcaption") == "spiking, lowpass 10 ms, label dog, 5 ms"
+
+
+def blended(values, images, between, *, cmap="RdBu_r", alpha=0.65, fades=False):
+    """Colors of a map on the lightened image, by NumPy; all of shape (Y, X)."""
+    import matplotlib
+
+    low, high = between
+    rgba = matplotlib.colormaps[cmap](np.clip((values - low) / (high - low), 0, 1))[..., :3]
+    opacity = alpha * (np.clip((values - low) / (high - low), 0, 1) if fades else np.ones_like(values))
+    ground = (0.5 + 0.5 * images)[..., None]
+    return 255 * (opacity[..., None] * rgba + (1 - opacity[..., None]) * ground)
+
+
+@pytest.mark.browser
+def test_labels_stand_side_by_side(opened, spiking, rate, images):
+    labels = ["cat", "dog", "emu", "fox"]
+    spiking, rate = (
+        xr.concat([result, result.isel(label=[0]) * 0.3], "label").assign_coords(label=labels)
+        for result in (spiking.drop_vars("bias"), rate.drop_vars("bias"))
+    )
+    shown = opened(player(spiking, rate, images, label=["fox", "cat"], smoothing="none"))
+    script = "return [...document.querySelectorAll('figure:not([hidden]) figcaption')].map((e) => e.textContent)"
+    assert [text.split(", ")[-2 if "ms" in text else -1] for text in shown.run(script)] == [
+        "image 10", "label fox", "label fox", "label cat", "label cat",
+    ]  # fmt: skip
+    # The image, and then a column for each label: its spiking map above its rate map.
+    places = {name: shown.find(f"{name}-figure").rect for name in ("input", "spiking", "rate", "spiking-1", "rate-1")}
+    assert places["input"]["y"] == places["spiking"]["y"] == places["spiking-1"]["y"] < places["rate"]["y"]
+    assert places["input"]["x"] < places["spiking"]["x"] == places["rate"]["x"] < places["spiking-1"]["x"]
+    # One limit for all that stands side by side: the larger of theirs.
+    reach = float(np.abs(rate.cam.sel(image=10, label=["fox", "cat"])).max())
+    assert shown.text("#bar-ticks span:last-child").split()[-1] == f"{reach:.3g}"
+    script = "return [...document.getElementById('label').options].map((option) => option.textContent)"
+    assert shown.run(script) == ["winner", "fox, cat", "top 3", *labels]
+    shown.choose("label", "top 3")
+    strongest = np.array(labels)[np.argsort(-spiking.logits.values[0, -1])][:3]
+    for i, label in enumerate(strongest):
+        assert f"label {label}," in shown.text(f"#spiking{f'-{i}' * (i > 0)}-figure figcaption")
+        canvas = shown.cells(4, 5, f"spiking{f'-{i}' * (i > 0)}").astype(int)
+        values = spiking.cam.sel(label=label).values[0, -1]
+        strong = np.unravel_index(np.abs(values).argmax(), values.shape)
+        assert (canvas[strong][0] > canvas[strong][2]) == (values[strong] > 0)
+    # What is drawn of each image are its own three; of a label alone, there is no copy.
+    shown.choose("image", "11")
+    strongest = np.array(labels)[np.argsort(-spiking.logits.values[1, -1])][:3]
+    assert f"label {strongest[2]}," in shown.text("#spiking-2-figure figcaption")
+    shown.choose("label", "dog")
+    assert shown.run("return document.querySelectorAll('.copy').length") == 0
+    places = [shown.find(f"{name}-figure").rect["y"] for name in ("input", "spiking", "rate")]
+    assert len(set(places)) == 1
+
+
+def test_choices_of_several_labels_are_in_the_page(spiking):
+    facts = facts_of(player(spiking, label=("emu", "cat")).to_html())
+    assert facts["choices"] == [{"text": "emu, cat", "labels": [2, 0]}] and facts["start"]["label"] == -2
+    facts = facts_of(player(spiking, label="top2").to_html())
+    assert facts["choices"] == [{"text": "top 2", "top": 2}] and facts["start"]["label"] == -2
+    facts = facts_of(player(spiking, label=["emu"]).to_html())
+    assert facts["choices"] == [] and facts["start"]["label"] == 2
+    assert facts_of(player(spiking).to_html())["start"]["label"] == -1
+
+
+def many_labels(rng, n_steps=30, n_labels=1000, n_images=2):
+    """Maps of a thousand labels, of which some ten are far above the others of each image."""
+    dims, centers = ("image", "time", "label", "y", "x"), np.arange(4.0)
+    cam = rng.normal(size=(n_images, n_steps, n_labels, 4, 4))
+    for i in range(n_images):
+        cam[i, :, 100 * i : 100 * i + 10] += np.arange(10)[:, None, None] + 5
+    coords = {"image": range(n_images), "time": 0.001 * np.arange(1, n_steps + 1), "label": range(n_labels)}
+    coords.update(y=centers, x=centers)
+    return xr.Dataset({"cam": (dims, cam.astype(np.float32)), "logits": (dims[:3], cam.mean((3, 4)))}, coords)
+
+
+def test_a_page_of_a_thousand_labels_holds_those_that_count(rng):
+    spiking = many_labels(rng)
+    mean = ncam.cumulative(spiking)
+    answered = spiking.assign(answer=("image", [9, 777]), cnn_answer=("image", [9, 109]))
+    made = player(answered, label=[500, 9], smoothing="none")
+    text = made.to_html(smoothing=["running mean"])
+    facts = facts_of(text)
+    held = [int(label) for label in facts["labels"]]
+    expected = {9, 109, 500, 777, *mean.logits.values.argmax(-1).ravel().tolist()}
+    for row in mean.logits.values[:, -1]:
+        expected |= set(sorted(range(1000), key=lambda label: -row[label])[:20])
+    assert held == sorted(expected) and (facts["n_labels"], facts["n_others"]) == (1000, 1000 - len(held))
+    # The rest is a band, at each step.
+    others = [label for label in range(1000) if label not in expected]
+    for name, end in (("low", np.min), ("high", np.max)):
+        found = array(text, name, "<f4", (1, 2, 30))
+        np.testing.assert_allclose(found[0], end(mean.logits.values[..., others], axis=-1), rtol=1e-5)
+    cells = np.cumsum(array(text, "cells", np.int8, (1, 2, len(held), 30, 4, 4)), axis=3, dtype=np.int8)
+    peaks = array(text, "peaks", "<f4", (1, 2, len(held), 30))
+    maps = mean.cam.sel(label=held).transpose("image", "label", "time", "y", "x").values
+    np.testing.assert_allclose(cells[0] * peaks[0, ..., None, None] / 127, maps, atol=0.004 * np.abs(maps).max())
+    assert len(text) < 3e5
+    assert len(facts_of(player(spiking.isel(label=slice(50))).to_html())["labels"]) == 50
+
+
+@pytest.mark.browser
+def test_of_a_thousand_labels_the_strongest_are_drawn_and_named(opened, rng):
+    spiking = many_labels(rng)
+    shown = opened(player(spiking), smoothing="running mean")
+    order = np.argsort(-ncam.cumulative(spiking).logits.values[0, -1])
+    entries = shown.run("return [...document.querySelectorAll('#legend span')].map((e) => e.textContent)")
+    assert entries == [
+        f"label {order[0]}", f"label {order[1]} (strongest other)", *(f"label {order[i]}" for i in (2, 3, 4)),
+        "995 other labels",
+    ]  # fmt: skip
+    assert shown.run("return document.querySelectorAll('#logits path.band').length") == 1
+    # A line each: the five that are named, and the frame.
+    assert shown.run("return document.querySelectorAll('#logits path:not(.band)').length") == 6
+    assert "of 1000 labels" in shown.text("#kept")
+    assert shown.text("#reading") == (
+        f"At 30 ms label {order[0]} leads with a logit of {ncam.cumulative(spiking).logits.values[0, -1].max():.3g}."
+    )
+
+
+def test_logits_of_labels_without_maps_are_drawn_too(spiking):
+    every = spiking.rename(label="all_label").logits
+    kept = spiking.isel(label=[2]).assign(all_logits=every)
+    text = player(kept, smoothing="none").to_html(smoothing="none")
+    facts = facts_of(text)
+    assert (facts["labels"], facts["names"], facts["columns"]) == (["emu"], ["cat", "dog", "emu"], [2])
+    np.testing.assert_array_equal(array(text, "logits", "<f4", (1, 3, 12, 3)), every.values[None])
+
+
+@pytest.mark.browser
+def test_coarse_cells_are_smooth_and_reach_the_edges(opened, rng):
+    """As by NumPy: bilinear between the centers of the cells, and beyond the outermost of them level."""
+    cells = 20.0 * np.arange(3) + 29.5
+    cam = rng.normal(size=(1, 2, 1, 3, 3)).astype(np.float32)
+    dims = ("image", "time", "label", "y", "x")
+    coords = {"image": [0], "time": [0.001, 0.002], "label": ["cat"], "y": cells, "x": cells}
+    spiking = xr.Dataset({"cam": (dims, cam), "logits": (dims[:3], cam.mean((3, 4)))}, coords)
+    images = rng.random((1, 100, 100, 1))
+    images.flat[:2] = 0, 1
+    places = np.arange(100.0)
+    smooth = np.stack([np.interp(places, cells, row) for row in cam[0, 1, 0]])
+    smooth = np.stack([np.interp(places, cells, column) for column in smooth.T]).T
+    nearest = np.abs(places[:, None] - cells).argmin(axis=1)
+    reach = np.abs(cam[0, 1]).max()
+    for interpolation, values in ((None, smooth), ("nearest", cam[0, 1, 0][nearest][:, nearest])):
+        made = player(spiking, None, images, smoothing="none", interpolation=interpolation, scale=(-reach, reach))
+        shown = opened(made, smoothing="none")
+        expected = blended(values, images[0, ..., 0], (-reach, reach))
+        # Half a step of the bytes of a map and of a color, and less than a pixel of place.
+        assert np.percentile(np.abs(shown.cells(100, 100) - expected), 99) < 8, interpolation
+        corner = blended(cam[0, 1, 0, :1, :1], images[0, 98:99, 98:99, 0] * 0 + images[0, 0, 0, 0], (-reach, reach))
+        assert np.abs(shown.cells(100, 100)[0, 0] - corner[0, 0]).max() < 6
+
+
+@pytest.mark.browser
+def test_heat_maps_fade_in_and_say_so(opened, spiking, rate, images):
+    stretched = images[..., 0].copy()
+    for image in stretched:
+        image.flat[:2] = 0, 255
+    shown = opened(
+        player(
+            spiking, rate, stretched, style="heatmap", label="dog", smoothing="none", title="Where?\nHere",
+            interpolation="nearest",
+        )
+    )  # fmt: skip
+    shown.move(6)
+    assert shown.text("h1") == "Where?\nHere" and shown.text("#bar-title") == "CAM [logit], positive part only"
+    reach = rate.cam.values[0, 1].max()
+    assert shown.text("#bar-ticks span").strip() == "0"
+    assert shown.text("#bar-ticks span:last-child").split()[-1] == f"{reach:.3g}"
+    values = np.repeat(np.repeat(spiking.cam.values[0, 6, 1], 2, axis=0), 2, axis=1)
+    expected = blended(values, stretched[0] / 255, (0, reach), cmap="inferno", fades=True)
+    assert np.abs(shown.cells(8, 10) - expected).max() < 8
+
+
+@pytest.fixture
+def signals(rng):
+    """Maps of 6 cells over signals of 24 samples in two channels, whose time is in the user's coordinates."""
+    cells = 4.0 * np.arange(6) + 1.5
+    cam = rng.normal(size=(2, 12, 3, 6)).astype(np.float32)
+    dims = ("image", "time", "label", "x")
+    coords = {"image": [0, 1], "time": 0.001 * np.arange(1, 13), "label": ["cat", "dog", "emu"], "x": cells}
+    spiking = xr.Dataset({"cam": (dims, cam), "logits": (dims[:3], cam.mean(-1))}, coords)
+    spiking.attrs.update(
+        input_shape=[24, 2], dt=0.001, readout="level", coords=json.dumps({"x": [10 * i for i in range(24)]})
+    )
+    return spiking, spiking.isel(time=-1, drop=True), rng.normal(size=(2, 24, 2))
+
+
+def test_data_hold_maps_of_signals(signals):
+    spiking, rate, inputs = signals
+    text = player(spiking, rate, inputs).to_html(smoothing="none")
+    facts = facts_of(text)
+    assert facts["flat"] and facts["shape"] == [1, 6] and facts["whole"][:2] == [-0.5, 23.5]
+    cells = np.cumsum(array(text, "cells", np.int8, (1, 2, 3, 12, 1, 6)), axis=3, dtype=np.int8)
+    peaks = array(text, "peaks", "<f4", (1, 2, 3, 12))
+    maps = spiking.cam.transpose("image", "label", "time", "x").values
+    np.testing.assert_allclose(cells[0, ..., 0, :] * peaks[0, ..., None] / 127, maps, atol=0.02)
+    shown = (inputs - inputs.min(axis=(1, 2), keepdims=True)) / np.ptp(inputs, axis=(1, 2), keepdims=True)
+    np.testing.assert_array_equal(array(text, "pictures", "u1", (2, 1, 1, 24, 2))[:, 0, 0], np.rint(255 * shown))
+    # Ten units to a sample, the first of which is in the middle of its pixel.
+    assert facts["ticks"]["x"] == [[round((i / 10 + 0.5) / 24, 5), str(i)] for i in (0, 100, 200)]
+    assert "y" not in facts["ticks"]
+
+
+@pytest.mark.browser
+def test_signals_have_curves_and_a_map_over_time(opened, signals):
+    import matplotlib
+
+    spiking, rate, inputs = signals
+    shown = opened(player(spiking, rate, inputs, label="dog", scale="shared"))
+    script = "return [...document.querySelectorAll('figure:not([hidden])')].map((figure) => figure.id)"
+    assert shown.run(script) == ["input-figure", "spiking-figure", "history-figure", "rate-figure"]
+    ticks = "return [...document.querySelectorAll('#spiking-figure .below span')].map((span) => span.textContent)"
+    assert shown.run(ticks) == ["0", "100", "200"]
+    reach = float(np.abs(rate.cam).max())
+    # Rows of the heat map are the steps; the line at the current one covers it.
+    shown.move(0)
+    found = shown.cells(12, 6, "history")[1:]
+    colors = matplotlib.colormaps["RdBu_r"](np.clip(0.5 + spiking.cam.values[0, 1:, 1] / reach / 2, 0, 1))[..., :3]
+    script = """
+        const canvas = document.getElementById("history"), context = canvas.getContext("2d");
+        const [x, y] = [canvas.width / 12, (3.5 * canvas.height) / 12].map(Math.floor);
+        return [...context.getImageData(x, y, 1, 1).data]"""
+    assert np.abs(found - 255 * colors).max() < 14
+    assert abs(shown.run(script)[3] / 255 - 0.65) < 0.01
+    # The curve is at the height of its value.
+    shown.move(7)
+    script = """
+        const canvas = document.getElementById("spiking"), x = Math.round(arguments[0] * canvas.width);
+        const column = canvas.getContext("2d").getImageData(x, 0, 1, canvas.height).data, dark = [];
+        for (let y = 0; y < canvas.height; y++)
+            if (column[4 * y + 3] > 200 && column[4 * y] + column[4 * y + 1] + column[4 * y + 2] < 90) dark.push(y);
+        return [dark.reduce((a, b) => a + b, 0) / dark.length / canvas.height, dark.length]"""
+    for cell, value in enumerate(spiking.cam.values[0, 7, 1]):
+        height = (value / reach + 1) / 2
+        if 0.1 < height < 0.9 and abs(height - 0.5) > 0.1:
+            place, n_dark = shown.run(script, (cell + 0.5) / 6)
+            assert n_dark > 0
+            np.testing.assert_allclose(1 - place, (height + 0.08) / 1.16, atol=0.03)
+    # A click on a row goes there.
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    canvas = shown.find("history")
+    ActionChains(shown.browser).move_to_element_with_offset(
+        canvas, 0, round((4.5 / 12 - 0.5) * canvas.rect["height"])
+    ).click().perform()
+    assert shown.time == "5 ms"
+
+
+def test_one_plane_of_volumes_is_in_the_page(rng):
+    cam = rng.normal(size=(1, 4, 2, 3, 4, 4)).astype(np.float32)
+    dims, centers = ("image", "time", "label", "z", "y", "x"), np.arange(4.0)
+    coords = {"image": [0], "time": 0.001 * np.arange(1, 5), "label": [0, 1], "z": 2.0 * np.arange(3) + 0.5}
+    coords.update(y=centers, x=centers)
+    spiking = xr.Dataset({"cam": (dims, cam), "logits": (dims[:3], cam.mean((3, 4, 5)))}, coords)
+    volumes = rng.random((1, 6, 4, 4, 1))
+    strongest = np.zeros((1, 4, 2, 4, 4), np.float32)
+    for index in np.ndindex(strongest.shape):
+        column = cam[(*index[:3], slice(None), *index[3:])]
+        strongest[index] = max(column, key=abs)
+    for plane, maps, picture in (("strongest", strongest, volumes.mean(1)), (1, cam[:, :, :, 1], volumes[:, 2])):
+        made = player(spiking, None, volumes, plane=plane, smoothing="none")
+        text = made.to_html(smoothing="none")
+        cells = np.cumsum(array(text, "cells", np.int8, (1, 1, 2, 4, 4, 4)), axis=3, dtype=np.int8)
+        peaks = array(text, "peaks", "<f4", (1, 1, 2, 4))
+        found = cells[0] * peaks[0, ..., None, None] / 127
+        np.testing.assert_allclose(found, maps.transpose(0, 2, 1, 3, 4), atol=0.02)
+        shown = (picture - picture.min()) / np.ptp(picture)
+        np.testing.assert_array_equal(array(text, "pictures", "u1", (1, 1, 4, 4, 1))[:, 0], np.rint(255 * shown))
+        assert facts_of(text)["plane"] == ("strongest along z" if plane == "strongest" else "plane 1")
+        made.draw(2)
+        label = spiking.logits.values[0, -1].argmax()
+        np.testing.assert_array_equal(made.stage.panel.maps[0].get_array(), maps[0, 2, label])
+
+
+@pytest.mark.browser
+def test_rows_and_columns_have_the_coordinates_of_the_user(opened, spiking, images):
+    spiking.attrs["coords"] = json.dumps({"y": [5 * i for i in range(8)], "x": [f"gene {i}" for i in range(10)]})
+    shown = opened(player(spiking, None, images))
+    script = """return [...document.querySelectorAll(arguments[0])]
+        .map((span) => [span.textContent, span.style[arguments[1]]])"""
+    found = shown.run(script, "#spiking-figure .beside span", "top")
+    assert found == [[str(value), f"{100 * (value / 5 + 0.5) / 8:g}%"] for value in (0, 10, 20, 30)]
+    names = shown.run(script, "#input-figure .below span", "left")
+    assert [name for name, _ in names] == [f"gene {i}" for i in (0, 2, 4, 6, 8)]
+    # Names side by side would run into each other.
+    assert shown.run("return document.querySelector('#input-figure .below').classList.contains('upright')")

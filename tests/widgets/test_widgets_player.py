@@ -245,6 +245,10 @@ def test_nothing_is_computed_before_the_path_is_checked(spiking, tmp_path, monke
         ({"fps": 0}, ParameterError, "fps: not a frame rate"),
         ({"cmap": "nope"}, ParameterError, "cmap: unknown"),
         ({"alpha": 2}, ParameterError, "alpha: not an opacity"),
+        ({"style": "hot"}, ParameterError, "style: unknown; expected one of .* got 'hot'"),
+        ({"interpolation": "soft"}, ParameterError, "interpolation: unknown to matplotlib; .* got 'soft'"),
+        ({"plane": 0}, ParameterError, "plane: these maps have no planes"),
+        ({"label": "top4"}, LabelError, "label 'top4': more than there are"),
         ({"images": np.zeros((3, 5, 5))}, ImageError, "wrong number of pixels"),
         ({"images": np.zeros((4, 8, 10))}, ImageError, "none for the image coordinate 10"),
     ],
@@ -303,9 +307,68 @@ def test_all_images_are_checked_at_once(spiking, images):
     player(spiking.isel(image=[0, 1]), images=images[:2])
 
 
-def test_maps_with_one_axis_are_refused(spiking):
-    with pytest.raises(ResultError, match=r"spiking: 'cam' has the wrong dims; expected .*'y', 'x'\), got"):
-        player(spiking.isel(y=0, drop=True))
+def test_maps_with_one_axis_are_curves(spiking, rate):
+    flat, flat_rate = (result.isel(y=0, drop=True) for result in (spiking, rate))
+    made = player(flat, flat_rate, label="dog", smoothing="none", scale=(-2, 2))
+    made.draw(6)
+    curve = made.stage.panel.drawn[0].curve.get_ydata()
+    # From the lower limit at the bottom to the upper one on top; the outermost cells reach to their ends.
+    np.testing.assert_allclose(curve[1:-1], (flat.cam[0, 6, 1] + 2) / 4, rtol=1e-6)
+
+
+def test_several_labels_are_drawn_and_chosen(spiking, rate, images, scores):
+    pytest.importorskip("ipywidgets")
+    made = player(spiking, rate, images, scores=scores, label=["emu", "cat"], smoothing="none", title="two")
+    made.draw(6)
+    cam = spiking["cam"]
+    for artist, expected in zip(made.stage.panel.maps, [cam[0, 6, 2], rate["cam"][0, 2], cam[0, 6, 0]]):
+        np.testing.assert_array_equal(artist.get_array(), expected)
+    assert made.stage.figure._suptitle.get_text() == "two"
+    for line, label in zip(made.stage.panel.scores, (2, 0)):
+        np.testing.assert_array_equal(line.get_ydata(), scores["pearson"][0, :7, label])
+    controls = made.controls
+    assert (controls.label.value, controls.label.label) == (("emu", "cat"), "emu, cat")
+    controls.label.value = "dog"
+    assert len(made.stage.panel.maps) == 2
+    made.select(label="top2")
+    assert controls.label.label == "top 2"
+    # Both stay among the choices.
+    controls.label.value = ("emu", "cat")
+    assert [scene.label for scene in made.stage.panel.scenes] == ["emu", "cat"]
+    made.select(label=["dog"])
+    assert made.label == "dog"
+    with pytest.raises(LabelError, match="label 'top4': more than there are; expected at most 'top3'"):
+        made.select(label="top4")
+    with pytest.raises(LabelError, match="several different ones"):
+        made.select(label=["cat", "cat"])
+
+
+@pytest.mark.parametrize("scale", ["frame", "image", "shared"])
+@pytest.mark.parametrize("style", ["signed", "heatmap"])
+def test_frames_of_several_labels_are_what_matplotlib_draws_from_scratch(spiking, rate, images, scale, style):
+    made = player(spiking, rate, images, label="top2", scale=scale, style=style)
+    made.draw(9)
+    fast = pixels(made.draw(4))
+    figure = made.stage.figure
+    # Animated artists are left out of a whole drawing.
+    for artist in figure.findobj():
+        artist.set_animated(False)
+    figure.canvas.draw()
+    whole = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    assert np.mean(np.any(fast != whole, axis=-1)) < 0.004
+    # Few pixels, but all of them: the numbers of each color bar, which may be another one's at each step.
+    assert len(made.stage.colorbars) == (4 if scale == "frame" else 1)
+    for bar in made.stage.colorbars:
+        x0, y0, x1, y1 = bar.ax.get_tightbbox().extents.astype(int)
+        here = np.s_[len(whole) - y1 : len(whole) - y0, x0:x1]
+        np.testing.assert_array_equal(fast[here], whole[here])
+
+
+def test_limits_below_zero_are_refused_by_heat_maps(spiking):
+    made = player(spiking, style="heatmap")
+    with pytest.raises(ParameterError, match="scale: no positive value is within it; .* style='heatmap'"):
+        made.select(scale=(-2, -1))
+    assert made.scale == "image"
 
 
 def test_neither_tensorflow_nor_nengo_is_imported(tmp_path):

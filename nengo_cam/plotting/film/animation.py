@@ -7,14 +7,14 @@ import pathlib
 from typing import TYPE_CHECKING, Any, Optional, cast
 
 import numpy as np
-from matplotlib.animation import FuncAnimation, writers
+from matplotlib.animation import FuncAnimation
 from tqdm.auto import tqdm
 
-from ...checks.output import atomic_path, check_writable
+from ...checks.output import atomic_folder, atomic_path
 from ...checks.parameters import is_real
-from ...exceptions import MissingDependencyError, OutputPathError, ParameterError
-from .embedded import embed
-from .gif import GIFWriter
+from ...exceptions import ParameterError
+from .embedded import embed, film_page
+from .formats import check_frames, find_writer, numbered
 
 if TYPE_CHECKING:
     import os
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
-__all__ = ["CAMAnimation", "check_film", "check_fps"]
-
-# None is our own.
-WRITERS = {".gif": None, ".mp4": "ffmpeg", ".m4v": "ffmpeg", ".mov": "ffmpeg"}
+__all__ = ["CAMAnimation", "check_fps"]
 
 
 class CAMAnimation(FuncAnimation):
@@ -104,13 +101,16 @@ class CAMAnimation(FuncAnimation):
     ) -> None:
         """Save the film.
 
-        The path and the writer are checked before the first frame is drawn, and the file appears only when it is
-        complete: neither Ctrl-C nor an error leaves a part of it behind.
+        The path and the writer are checked before the first frame is drawn, and files appear only when all is complete:
+        neither Ctrl-C nor an error leaves a part behind.
 
         Parameters
         ----------
         path : str or path-like
-            File to write: .gif, or .mp4, .m4v or .mov, which need the program ffmpeg.
+            File to write. ``.gif``, and without any loss of color ``.webp`` and ``.apng``; ``.mp4``, ``.m4v`` or
+            ``.mov``, which need the program ffmpeg; ``.html``, a page that shows what a notebook would and needs
+            nothing else; or the pattern of one picture a frame, such as ``"frames/%03d.png"``, counted from 0. Their
+            folder is made if it is not there yet.
         writer : str or matplotlib.animation.AbstractMovieWriter, optional
             By default chosen by the suffix. With a writer object any suffix is accepted, and it has its own ``fps``.
         fps : float, optional
@@ -125,24 +125,43 @@ class CAMAnimation(FuncAnimation):
         Raises
         ------
         OutputPathError
-            If nothing can be written there, or the suffix is unknown.
+            If nothing can be written there, the suffix is unknown, a name of frames has no number, or frames of another
+            film would stay beside those of this one.
         MissingDependencyError
-            If ffmpeg is needed and not there.
+            If ffmpeg is needed and not there, or Pillow was built without WebP.
         ParameterError
             If matplotlib knows no such writer, or ``fps`` is not positive.
         """
         path = pathlib.Path(path)
-        if writer is None or isinstance(writer, str):
-            fps = self.fps if fps is None else fps
-            check_fps(fps)
-            writer = _check_writer(path, writer)
-            if writer is None:
-                # Matplotlib refuses a rate beside a writer object, which has its own.
-                writer, fps = GIFWriter(fps=cast(int, fps)), None
         progress_bar = self.progress_bar if progress_bar is None else progress_bar
-        with atomic_path(path) as partial, self._bar(path.name, progress_bar) as bar, _interruptible():
-            kwargs.setdefault("progress_callback", lambda frame, total: bar.update())
-            super().save(str(partial), writer=writer, fps=cast(Optional[int], fps), dpi=dpi, **kwargs)
+        if writer is not None and not isinstance(writer, str):
+            # Matplotlib refuses a rate beside a writer object, which has its own.
+            self._save_file(path, writer, fps, dpi, progress_bar, kwargs)
+            return
+        fps = self.fps if fps is None else fps
+        check_fps(fps)
+        chosen = find_writer(path, writer)
+        if chosen is None:
+            with atomic_path(path) as partial, _interruptible():
+                page = film_page(self, fps=fps, dpi=dpi, progress_bar=progress_bar, **kwargs)
+                partial.write_text(page, encoding="utf-8")
+        elif isinstance(chosen, str):
+            self._save_file(path, chosen, fps, dpi, progress_bar, kwargs)
+        elif numbered(path):
+            check_frames(path, len(self.steps))
+            with atomic_folder(path.parent) as folder:
+                self._write(folder / path.name, chosen(fps=fps), None, dpi, self._bar(path.name, progress_bar), kwargs)
+        else:
+            self._save_file(path, chosen(fps=fps), None, dpi, progress_bar, kwargs)
+
+    def _save_file(self, path, writer, fps, dpi, progress_bar, kwargs):
+        with atomic_path(path) as partial:
+            self._write(partial, writer, fps, dpi, self._bar(path.name, progress_bar), kwargs)
+
+    def _write(self, path, writer, fps, dpi, bar, kwargs):
+        with bar, _interruptible():
+            options = {"progress_callback": lambda frame, total: bar.update(), **kwargs}
+            super().save(str(path), writer=writer, fps=cast(Optional[int], fps), dpi=dpi, **options)
 
     def _bar(self, name, progress_bar):
         return tqdm(total=len(self.steps), desc=name, unit="frame", disable=not progress_bar)
@@ -163,26 +182,6 @@ def _interruptible():
         raise
 
 
-def check_film(path: str | os.PathLike[str], *, inputs: Sequence[str | os.PathLike[str]] = ()) -> None:
-    """Check that a film can be saved, before the run that it shall show.
-
-    Parameters
-    ----------
-    path : str or path-like
-        File to be written.
-    inputs : sequence of str or path-like
-        Files that the run reads, none of which may be overwritten by it.
-
-    Raises
-    ------
-    OutputPathError
-        If nothing can be written there, the suffix is unknown, or it is one of the inputs.
-    MissingDependencyError
-        If ffmpeg is needed and not there.
-    """
-    _check_writer(check_writable(path, inputs=inputs), None)
-
-
 def check_fps(fps: Any) -> None:
     """Check a number of frames per second.
 
@@ -198,30 +197,3 @@ def check_fps(fps: Any) -> None:
     """
     if not is_real(fps) or not 0 < fps < np.inf:
         raise ParameterError(f"fps: not a frame rate; expected a positive number, got {fps!r}. Try 20.")
-
-
-def _check_writer(path, writer):
-    suffix = path.suffix.lower()
-    if suffix not in WRITERS:
-        raise OutputPathError(
-            f"output {str(path)!r}: not a film format; expected one of {list(WRITERS)}, got {suffix!r}. "
-            "Change the suffix."
-        )
-    writer = WRITERS[suffix] if writer is None else writer
-    if writer is None:
-        return None
-    if writer == "pillow" and suffix != ".gif":
-        raise OutputPathError(
-            f"output {str(path)!r}: the writer 'pillow' cannot write it; expected '.gif', got {suffix!r}. "
-            "Change the suffix or leave the writer out."
-        )
-    if writers.is_available(writer):
-        return writer
-    if "ffmpeg" in writer:
-        raise MissingDependencyError(
-            f"output {str(path)!r}: the program ffmpeg was not found; expected it on PATH or in matplotlib's "
-            f"rcParams['animation.ffmpeg_path']. Install it, or save a GIF: {path.with_suffix('.gif').name!r}."
-        )
-    raise ParameterError(
-        f"writer: not available; expected one of {writers.list()}, got {writer!r}. Leave it out to choose by suffix."
-    )

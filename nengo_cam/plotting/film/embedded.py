@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import base64
-import io
 import logging
 import pathlib
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.animation import FFMpegWriter
-from PIL import Image
 
-from .gif import FramesWriter, GIFWriter
+from .formats import has_webp
+from .frames import WebPWriter
+from .gif import GIFWriter
 
 if TYPE_CHECKING:
     from .animation import CAMAnimation
 
-__all__ = ["embed"]
+__all__ = ["embed", "film_page"]
 
 logger = logging.getLogger(__name__)
 
 
-def embed(film: CAMAnimation) -> str:
+# Nothing is fetched, by whatever way.
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; media-src data:; \
+style-src 'unsafe-inline'">
+<link rel="icon" href="data:,">
+<title>Class-activation maps over time</title>
+</head>
+<body style="margin: 0.5rem; background: #fff; text-align: center">
+{film}
+</body>
+</html>
+"""
+
+
+def embed(film: CAMAnimation, **options: Any) -> str:
     """Write a film as HTML: a video if the program ffmpeg can make one, otherwise an animated picture.
 
     A video is smaller and has controls. Matplotlib's own player of pictures would take eight to fifty times the size,
@@ -33,17 +51,20 @@ def embed(film: CAMAnimation) -> str:
     ----------
     film : nengo_cam.plotting.CAMAnimation
         The film.
+    **options
+        Of its method ``save``; without a progress bar, unless one is asked for.
 
     Returns
     -------
     str
         One element, which holds every frame.
     """
-    about = f"Film of class-activation maps, {len(film.steps)} frames at {film.fps:g} frames per second"
+    fps = options.pop("fps", film.fps)
+    about = f"Film of class-activation maps, {len(film.steps)} frames at {fps:g} frames per second"
     if FFMpegWriter.isAvailable():
         try:
             # H.264 is what every browser plays, whatever matplotlib is set to.
-            data, size = _encoded(film, ".mp4", FFMpegWriter(fps=film.fps, codec="h264"))
+            data, size = _encoded(film, ".mp4", FFMpegWriter(fps=fps, codec="h264"), options)
         except (OSError, subprocess.CalledProcessError) as err:
             logger.warning("film: ffmpeg made no video (%s); an animated picture is shown instead.", err)
         else:
@@ -51,53 +72,36 @@ def embed(film: CAMAnimation) -> str:
                 f'<video controls autoplay loop muted playsinline {_box(size)} aria-label="{about}" '
                 f'src="data:video/mp4;base64,{data}"></video>'
             )
-    # Pillow can be built without WebP.
-    Image.init()
-    kind, writer = ("webp", WebPWriter) if "WEBP" in Image.SAVE_ALL else ("gif", GIFWriter)
-    data, size = _encoded(film, f".{kind}", writer(fps=film.fps))
+    kind, writer = ("webp", WebPWriter) if has_webp() else ("gif", GIFWriter)
+    data, size = _encoded(film, f".{kind}", writer(fps=fps), options)
     return f'<img {_box(size)} alt="{about}" src="data:image/{kind};base64,{data}">'
 
 
-class WebPWriter(FramesWriter):
-    """Write an animated WebP without any loss, in a third of the size of a GIF."""
+def film_page(film: CAMAnimation, **options: Any) -> str:
+    """Write a page with a film in it, which needs nothing else.
 
-    def grab_frame(self, **savefig_kwargs):
-        """Add the figure as it is now.
+    Parameters
+    ----------
+    film : nengo_cam.plotting.CAMAnimation
+        The film.
+    **options
+        As for `embed`.
 
-        Parameters
-        ----------
-        **savefig_kwargs
-            Passed to ``fig.savefig``.
-        """
-        # Packed, as there may be a thousand.
-        frame = io.BytesIO()
-        options = {"format": "png", "dpi": self.dpi, "pil_kwargs": {"compress_level": 1}}
-        self.fig.savefig(frame, **{**savefig_kwargs, **options})
-        self._frames.append(frame)
-
-    def finish(self):
-        """Write the file, if there is a frame."""
-        if self._frames:
-            first, *rest = self._frames
-            # Lossless, the quality is how hard the encoder tries.
-            look = {"lossless": True, "quality": 50, "method": 2}
-            _picture(first).save(
-                self.outfile, format="webp", save_all=True, append_images=map(_picture, rest), loop=0,
-                duration=max(round(1000 / self.fps), 1), **look,
-            )  # fmt: skip
+    Returns
+    -------
+    str
+        HTML.
+    """
+    return _PAGE.format(film=embed(film, **options))
 
 
-def _picture(frame):
-    return Image.open(frame).convert("RGB")
-
-
-def _encoded(film, suffix, writer):
+def _encoded(film, suffix, writer, options):
     """Return a film in base64, and its width and height [pixel]."""
     before = film.figure.get_size_inches()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, f"film{suffix}")
         try:
-            film.save(path, writer=writer, progress_bar=False)
+            film.save(path, writer=writer, **{"progress_bar": False, **options})
             size = writer.frame_size
         finally:
             # A video has an even number of pixels, to which matplotlib cuts the figure.

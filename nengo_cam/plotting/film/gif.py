@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from matplotlib.animation import AbstractMovieWriter
 from PIL import Image
 
-if TYPE_CHECKING:
-    import pathlib
+from .frames import FramesWriter, durations
 
-    from matplotlib.figure import Figure
-
-__all__ = ["FramesWriter", "GIFWriter"]
+__all__ = ["GIFWriter"]
 
 _PALETTE_FRAMES = 8
-
-
-class FramesWriter(AbstractMovieWriter):
-    """Keep the frames of a film until all are there; what is made of them says a subclass."""
-
-    def setup(self, fig: Figure, outfile: str | pathlib.Path, dpi: float | None = None) -> None:
-        """Start a film.
-
-        Parameters
-        ----------
-        fig : matplotlib.figure.Figure
-            The figure.
-        outfile : str or pathlib.Path
-            File to write.
-        dpi : float, optional
-            Pixels per inch, by default those of the figure.
-        """
-        super().setup(fig, outfile, dpi=dpi)
-        self._frames: list[Image.Image] = []
+# What GIFs count time in [ms].
+_TICK = 10
 
 
 class GIFWriter(FramesWriter):
@@ -66,7 +45,9 @@ class GIFWriter(FramesWriter):
         first, *rest = (
             frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in self._frames
         )
-        first.save(self.outfile, save_all=True, append_images=rest, duration=int(1000 / self.fps), loop=0)
+        shown = durations(len(self._frames), self.fps, _TICK)
+        # A single frame has no list of durations for Pillow.
+        first.save(self.outfile, save_all=True, append_images=rest, duration=shown if rest else shown[0], loop=0)
 
     def _common_palette(self):
         """Choose 256 colors for all frames, by some frames spread over the film."""
