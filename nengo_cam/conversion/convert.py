@@ -342,6 +342,21 @@ class CAMNetwork:
         """Filter that maps pass over time, as logits do: of a readout that learns behind a filter; else None."""
         return None
 
+    def weighs_positions(self) -> bool:
+        """Tell whether the readout's weights differ by position, for what reads them while the network runs.
+
+        Returns
+        -------
+        bool
+            False: the mean over positions comes before the readout.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Of `nengo_cam.from_network`, if they are not what maps are made with.
+        """
+        return False
+
     @property
     def spiking(self) -> bool:
         """Whether any layer spikes."""

@@ -21,6 +21,7 @@ from ..exceptions import MissingCNNError, ModelTypeError, ParameterError, Unsupp
 from ..models.geometry import even_centers
 from ..models.head import CAMHead
 from .convert import CAMNetwork
+from .kernel_form import weighs_positions
 from .linear_path import LinearPath, find_path, is_learned, object_name
 from .parts import add_probe, find_probe
 
@@ -213,6 +214,16 @@ class NativeNetwork(CAMNetwork):
     def map_synapse(self) -> nengo.synapses.Synapse | None:
         """Filter that maps pass over time, where weights that learn stand before it; else None."""
         return self.path.late_synapse
+
+    def weighs_positions(self) -> bool:
+        """Tell whether the readout's weights differ by position; see `CAMNetwork.weighs_positions`.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If they are not what maps are made with: see `nengo_cam.conversion.kernel_form`.
+        """
+        return weighs_positions(self.path, self.head.model, self.head.map_shape)
 
     @property
     def neuron_layers(self) -> dict[str, nengo.Ensemble]:
