@@ -125,7 +125,7 @@ class _Form:
         mean = np.tile(np.eye(n_channels), n_cells) / n_cells
         if matrix.shape != mean.shape or np.abs(matrix - mean).max() > ROUNDING * mean.max():
             self._refuse(
-                f"what {object_name(pooled)!r} takes from {object_name(path.features)!r} is no plain mean over positions",
+                f"{object_name(pooled)!r} takes something else than the mean of {object_name(path.features)!r}",
                 f"each channel at each position times 1/{n_cells}",
                 "other weights",
                 "Pool by that mean, or let the readout come from the features with a weight for each position",

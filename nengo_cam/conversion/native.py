@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import nengo
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.parameters import is_whole, number_twins
 from ..exceptions import MissingCNNError, ModelTypeError, ParameterError, UnsupportedModelError
+from ..models.coordinates import name_places
 from ..models.geometry import even_centers
 from ..models.head import CAMHead
 from .convert import CAMNetwork
@@ -37,6 +38,7 @@ def from_network(
     map_shape: Sequence[int],
     input_shape: Sequence[int] | None = None,
     centers: Sequence[ArrayLike] | None = None,
+    coords: Mapping[str, Any] | None = None,
     name: str | None = None,
 ) -> CAMNetwork:
     r"""Read class-activation maps from a Nengo network that you built by hand.
@@ -77,6 +79,8 @@ def from_network(
         (N, size) or (N, T, size), which are taken all the same, and a cell of the map counts as a pixel.
     centers : sequence of array_like, optional
         For each axis of the map, where its cells look in the image [pixel]. Default: cells divide the image evenly.
+    coords : mapping of {str: sequence}, optional
+        What rows and columns of the image are called, as for `nengo_cam.convert`; with ``input_shape``.
     name : str, optional
         Name of the network, for messages and provenance. Default: its label.
 
@@ -130,6 +134,11 @@ def from_network(
     cells = _shape("map_shape", map_shape, (1, 2, 3))
     _check_map(net, features, cells)
     image_shape, places, unit = _check_images(input, cells, input_shape, centers)
+    if coords is not None and input_shape is None:
+        raise ParameterError(
+            "coords: they are of the pixels of the image, and its node takes a vector; expected input_shape, got None. "
+            "Pass input_shape=(Y, X, channels)."
+        )
     path = find_path(net, name, features, readout)
     pooling = "no pooling" if path.is_direct else object_name(readout.pre_obj)
     head = CAMHead(
@@ -146,6 +155,7 @@ def from_network(
         exact_centers=centers is not None,
         center_unit=unit,
     )
+    head = name_places(head, coords)
     # Only now, as everything has been checked: a network that is refused stays as it is.
     is_node = isinstance(readout.post_obj, nengo.Node)
     return NativeNetwork(

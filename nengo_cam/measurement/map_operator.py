@@ -1,8 +1,8 @@
 """The map of a network as a part of the network: a node, the operator that it becomes, and how simulators run that.
 
-The readout has one kernel for all positions, behind their mean, or weights for each. The operator reads the weights of the readout where the simulator has them, and has none of its own. So its map is that
-of the weights of the moment, whatever training or a learning rule makes of them; a copy of the weights would go on
-showing the network as it was.
+The readout has one kernel for all positions, behind their mean, or weights for each. The operator reads them where the
+simulator has them, and has none of its own. So its map is that of the weights of the moment, whatever training or a
+learning rule makes of them; a copy of the weights would go on showing the network as it was.
 """
 
 from __future__ import annotations

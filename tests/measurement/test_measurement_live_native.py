@@ -389,10 +389,18 @@ def channels_first(hand):
 
 SMALL = {"map_shape": (2, 2), "input_shape": None}
 REFUSED = {
-    "weights of places": (places, {}, r"'pooled' takes from 'layer' is no plain mean.*times 1/6, got other weights\."),
-    "sums": (lambda hand: hand.pool(6 * MEAN), {}, "'layer' is no plain mean over positions"),
-    "swapped channels": (lambda hand: hand.pool(MEAN[::-1]), {}, "'layer' is no plain mean over positions"),
-    "fewer channels": (lambda h: h.pool(MEAN[:3], transform=KERNEL[:, :3]), {}, "is no plain mean over positions"),
+    "weights of places": (
+        places,
+        {},
+        r"'pooled' takes something else than the mean of 'layer'; .* times 1/6, got other w",
+    ),
+    "sums": (lambda hand: hand.pool(6 * MEAN), {}, "something else than the mean of 'layer'"),
+    "swapped channels": (lambda hand: hand.pool(MEAN[::-1]), {}, "something else than the mean of 'layer'"),
+    "fewer channels": (
+        lambda h: h.pool(MEAN[:3], transform=KERNEL[:, :3]),
+        {},
+        "something else than the mean of 'layer'",
+    ),
     "drawn": (drawn_pooling, {}, "are drawn when it is built; expected an array, got Uniform"),
     "drawn sparsely": (drawn_sparse_pooling, {}, "are drawn when it is built; expected an array, got .*Sparse"),
     "part": (part_of_the_pooled, {}, r"comes from a part of 'pooled'; .* got \[\[1, 0, 2, 3\]\]"),
