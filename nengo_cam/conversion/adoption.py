@@ -19,7 +19,8 @@ from ..models.head import locate_head
 from ..models.simplify import ReducedModel, max_value_of, reduce_head
 from ..models.source import SourceModel, read_model
 from ..models.spiking_keras import is_keras_spiking
-from .convert import CAMNetwork, as_synapse, warn_if_rectifying
+from .convert import as_synapse, rate_form, warn_if_rectifying
+from .network import CAMNetwork
 from .parts import find_parts
 
 __all__ = ["from_converter"]
@@ -132,6 +133,7 @@ def from_converter(converter: Any, *, model: Any = None, coords: Mapping[str, An
         target_rate=None,
         converter_options=_remaining_options(converter, reduced),
         adopted=True,
+        make_rate_form=rate_form,
         **find_parts(converter.net, head.model, pooling, readout),
     )
     warn_if_rectifying(net)

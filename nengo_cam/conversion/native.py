@@ -21,9 +21,9 @@ from ..exceptions import MissingCNNError, ModelTypeError, ParameterError, Unsupp
 from ..models.coordinates import name_places
 from ..models.geometry import even_centers
 from ..models.head import CAMHead
-from .convert import CAMNetwork
 from .kernel_form import weighs_positions
 from .linear_path import LinearPath, find_path, is_learned, object_name
+from .network import CAMNetwork
 from .parts import add_probe, find_probe
 
 __all__ = ["NativeNetwork", "from_network"]

@@ -20,7 +20,9 @@ from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
 from ..checks.parameters import is_real, is_whole
 from ..conversion.choosing import AUTO
-from ..conversion.convert import CAMNetwork, Verification, convert
+from ..conversion.convert import convert
+from ..conversion.network import CAMNetwork
+from ..conversion.verify import Verification
 from ..exceptions import AnswerWarning, InputFileError, ParameterError, ResultError
 from ..measurement.answers import DIFFERING_SHARE
 from ..measurement.cam import rate_cam, spiking_cam

@@ -6,7 +6,7 @@ import warnings
 
 from ..checks.callers import user_stacklevel
 from ..checks.sources import CheckedImages
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import MovingInputWarning
 from .decoding import network_readout
 

@@ -10,7 +10,8 @@ import nengo
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..conversion.convert import CAMNetwork, as_synapse
+from ..conversion.convert import as_synapse
+from ..conversion.network import CAMNetwork
 from ..exceptions import LabelError, ParameterError
 from ..models.head import CAMHead
 from ..plotting.live_picture import LivePicture
