@@ -690,6 +690,13 @@ def refusals():
         hand.connection = nengo.Connection(hand.layer, hand.logits, function=lambda x: [x, x, x], synapse=None)
         return {"features": hand.layer, "map_shape": (1, 1)}
 
+    def neuron_to_neuron(hand):
+        target = nengo.Ensemble(20, L)
+        hand.connection = nengo.Connection(
+            hand.layer, target, function=lambda x: [x, x, x], solver=nengo.solvers.LstsqL2(weights=True)
+        )
+        return {}
+
     def unconnected(hand):
         node = nengo.Node(size_in=K, label="alone")
         hand.connection = nengo.Connection(node, hand.logits, transform=KERNEL.T, synapse=None)
@@ -819,6 +826,7 @@ def refusals():
     yield "neurons between", neurons_between, unsupported, "'hidden' stands between features and readout.*got neurons"
     yield "function between", function_between, unsupported, "'squash' stands between features and .*got a function"
     yield "readout of a function", readout_of_a_function, unsupported, "computes a function; expected weights"
+    yield "neuron to neuron", neuron_to_neuron, unsupported, r"weights from neuron to neuron.*Pass weights=False to the"
     yield "nothing between", unconnected, unsupported, "nothing leads from the features 'second' to 'alone'"
     yield "circle", circle, unsupported, "run in a circle through 'ring'"
     yield "two ways", two_ways, unsupported, r"features reach 'joined' through several filters; expected the same"
