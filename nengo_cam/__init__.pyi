@@ -18,8 +18,9 @@ from . import (
 )
 from .conversion import calibrate
 from .conversion.adoption import from_converter
-from .conversion.convert import CAMNetwork, convert
+from .conversion.convert import convert
 from .conversion.native import from_network
+from .conversion.network import CAMNetwork
 from .conversion.report import Report
 from .conversion.verify import Verification
 from .exceptions import CAMError

@@ -22,7 +22,7 @@ MAIN = {
     "nengo_cam.measurement.cam.class_activation_map",
     "nengo_cam.measurement.cam.rate_cam",
     "nengo_cam.measurement.cam.spiking_cam",
-    "nengo_cam.conversion.convert.CAMNetwork",
+    "nengo_cam.conversion.network.CAMNetwork",
     "nengo_cam.conversion.convert.convert",
     "nengo_cam.measurement.cost.measure_cost",
     "nengo_cam.datasets.handwriting.digits",

@@ -32,7 +32,7 @@ def test_a_submodule_does_not_hide_the_function_of_its_name():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "function\n"
     )
-    from nengo_cam.conversion.convert import CAMNetwork
+    from nengo_cam.conversion.network import CAMNetwork
 
     assert CAMNetwork is nengo_cam.CAMNetwork
     assert isinstance(nengo_cam.convert, types.FunctionType)

@@ -40,10 +40,10 @@ IMPOSSIBLE = {
         for name in ("rate_cam", "spiking_cam", "CamRecorder", "CamRecorder.add")
     },
     ("measurement.probed.cam_dataset", "ChannelMismatchError"): "features and kernel fit",
-    ("conversion.convert.CAMNetwork.replay", "ParameterError"): "weights of a network fit it",
-    ("conversion.convert.CAMNetwork.verify", "HeadError"): "a network has a head",
-    ("conversion.convert.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
-    ("conversion.convert.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",
+    ("conversion.network.CAMNetwork.replay", "ParameterError"): "weights of a network fit it",
+    ("conversion.network.CAMNetwork.verify", "HeadError"): "a network has a head",
+    ("conversion.network.CAMNetwork.verify", "ModelTypeError"): "a network has a model",
+    ("conversion.network.CAMNetwork.verify", "UnsupportedModelError"): "a network was converted",
     ("plotting.film.formats.check_film", "ParameterError"): "no writer is named",
     ("scoring.latency.latency_summary", "ParameterError"): "the metric is there",
     (

@@ -15,7 +15,7 @@ from ..scoring.readout import holds_level, spike_kind_of
 if TYPE_CHECKING:
     import xarray as xr
 
-    from ..conversion.convert import CAMNetwork
+    from ..conversion.network import CAMNetwork
     from .inputs import Job
 
 __all__ = [

@@ -18,7 +18,9 @@ from ..models.coordinates import name_places
 from ..models.head import locate_head
 from ..models.simplify import ReducedModel, max_value_of, reduce_head
 from ..models.source import SourceModel, read_model
-from .convert import CAMNetwork, as_synapse, warn_if_rectifying
+from ..models.spiking_keras import is_keras_spiking
+from .convert import as_synapse, rate_form, warn_if_rectifying
+from .network import CAMNetwork
 from .parts import find_parts
 
 __all__ = ["from_converter"]
@@ -97,9 +99,12 @@ def from_converter(converter: Any, *, model: Any = None, coords: Mapping[str, An
             "Pass a Keras model to nengo_cam.convert instead."
         )
     if converter.temporal_model:
+        remedy = "Convert the model of a single image, and pass moving images to spiking_cam"
+        if is_keras_spiking(converter.model):
+            # These have an axis of time of necessity, so there is no model of a single image.
+            remedy = "Pass the model of KerasSpiking itself: nengo_cam.convert(model)"
         raise ParameterError(
-            "converter: time is an axis of its model; expected temporal_model=False, got True. Convert the model of a "
-            "single image, and pass moving images to spiking_cam."
+            f"converter: time is an axis of its model; expected temporal_model=False, got True. {remedy}."
         )
     source = _read_source(converter, model)
     _check_head(source)
@@ -128,6 +133,7 @@ def from_converter(converter: Any, *, model: Any = None, coords: Mapping[str, An
         target_rate=None,
         converter_options=_remaining_options(converter, reduced),
         adopted=True,
+        make_rate_form=rate_form,
         **find_parts(converter.net, head.model, pooling, readout),
     )
     warn_if_rectifying(net)

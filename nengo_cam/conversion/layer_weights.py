@@ -12,7 +12,7 @@ import numpy as np
 _WITH_KERNEL = (nengo.Dense, nengo.Convolution, nengo.ConvolutionTranspose)
 
 if TYPE_CHECKING:
-    from .convert import CAMNetwork
+    from .network import CAMNetwork
 
 __all__ = ["bias_source", "further_connections", "is_bias", "layer_weights", "trained_layers"]
 

@@ -18,11 +18,11 @@ from .. import compat
 from ..exceptions import UnsupportedModelError
 from .transforms import pull_back
 
-__all__ = ["LinearPath", "find_path", "is_learned", "object_name"]
+__all__ = ["ROUNDING", "LinearPath", "find_path", "is_learned", "object_name"]
 
 _LINEAR = (nengo.transforms.NoTransform, nengo.Dense, nengo.Sparse, nengo.Convolution, nengo.ConvolutionTranspose)
 #: Rows of a pooling matrix that differ by less than this, as a fraction of the largest, are the same at all positions.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,11 +89,11 @@ class LinearPath:
             by_position = matrix.reshape(*matrix.shape[:-1], *map_shape, -1)
             # The mean over positions has to be the sum that the readout makes.
             return n_cells * np.moveaxis(by_position, matrix.ndim - 2, -1) * self._gain(sim)
-        pooled = self._pull(sim, np.eye(self.readout.pre_obj.size_out), self.readout.pre_obj)
+        pooled = self.pooling_matrix(sim)
         by_position = n_cells * pooled.reshape(len(pooled), n_cells, -1)
         mean = by_position.mean(axis=1)
         readout = self._readout_matrix(sim, None)
-        if np.abs(by_position - mean[:, None]).max() <= _ROUNDING * np.abs(by_position).max():
+        if np.abs(by_position - mean[:, None]).max() <= ROUNDING * np.abs(by_position).max():
             return (readout @ mean).T * self._gain(sim)
         kernel = np.einsum("lp,pck->ckl", readout, by_position) * self._gain(sim)
         return kernel.reshape(*map_shape, *kernel.shape[1:])
@@ -106,6 +106,26 @@ class LinearPath:
             values = pull_back(connection, sim.data[connection].weights, np.eye(self.n_labels))
             total += self._gain(sim) * (values @ np.ravel(connection.pre_obj.output))
         return total + sim.data[target.ensemble].bias if _are_neurons(target) else total
+
+    def pooling_matrix(self, sim: Any = None) -> NDArray[np.floating]:
+        """Return what all connections between features and readout are together.
+
+        Parameters
+        ----------
+        sim : nengo.Simulator, nengo_dl.Simulator or nengo_cam.Simulator, optional
+            An open simulator of the network. Default: the arrays that its owner wrote, which training changes in a
+            simulator only.
+
+        Returns
+        -------
+        ndarray of shape (size of what the readout comes from, Y * X * K)
+        """
+        return self._pull(sim, np.eye(self.readout.pre_obj.size_out), self.readout.pre_obj)
+
+    @property
+    def pooling_connections(self) -> tuple[nengo.Connection, ...]:
+        """All connections between features and readout."""
+        return tuple(connection for connections in self.pooling.values() for connection in connections)
 
     def _gain(self, sim: Any) -> Any:
         """Return what Nengo multiplies input of neurons by (L,)."""
@@ -126,8 +146,8 @@ class LinearPath:
         return isinstance(self.readout.pre_obj, nengo.Ensemble) and _are_neurons(self.features)
 
     def _weights(self, connection: nengo.Connection, sim: Any) -> Any:
-        if isinstance(connection.pre_obj, nengo.Ensemble):
-            # The simulator's have the decoders in them; the features are what is decoded.
+        # Those of a simulator have the decoders in them; the features are what is decoded.
+        if sim is None or isinstance(connection.pre_obj, nengo.Ensemble):
             return getattr(connection.transform, "init", None)
         return sim.data[connection].weights
 
@@ -346,6 +366,13 @@ class _Search:
         if not isinstance(connection.transform, _LINEAR):
             kind = type(connection.transform).__name__
             self._refuse(f"the weights of {connection!r} are not known", "nengo.Dense or the like", kind, "Replace it")
+        if isinstance(connection.pre_obj, nengo.Ensemble) and connection.solver.weights:
+            self._refuse(
+                f"{connection!r} is solved for weights from neuron to neuron, and nothing has the sum of what arrives",
+                "a solver for decoders",
+                repr(connection.solver),
+                "Pass weights=False to the solver",
+            )
         is_decoded = isinstance(connection.pre_obj, nengo.Ensemble) and not comes_from_neurons
         init = getattr(connection.transform, "init", None)
         if is_decoded and not (init is None or np.ndim(init) or isinstance(init, (int, float))):

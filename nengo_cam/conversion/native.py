@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import nengo
@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks.parameters import is_whole, number_twins
 from ..exceptions import MissingCNNError, ModelTypeError, ParameterError, UnsupportedModelError
+from ..models.coordinates import name_places
 from ..models.geometry import even_centers
 from ..models.head import CAMHead
-from .convert import CAMNetwork
+from .kernel_form import weighs_positions
 from .linear_path import LinearPath, find_path, is_learned, object_name
+from .network import CAMNetwork
 from .parts import add_probe, find_probe
 
 __all__ = ["NativeNetwork", "from_network"]
@@ -36,6 +38,7 @@ def from_network(
     map_shape: Sequence[int],
     input_shape: Sequence[int] | None = None,
     centers: Sequence[ArrayLike] | None = None,
+    coords: Mapping[str, Any] | None = None,
     name: str | None = None,
 ) -> CAMNetwork:
     r"""Read class-activation maps from a Nengo network that you built by hand.
@@ -76,6 +79,8 @@ def from_network(
         (N, size) or (N, T, size), which are taken all the same, and a cell of the map counts as a pixel.
     centers : sequence of array_like, optional
         For each axis of the map, where its cells look in the image [pixel]. Default: cells divide the image evenly.
+    coords : mapping of {str: sequence}, optional
+        What rows and columns of the image are called, as for `nengo_cam.convert`; with ``input_shape``.
     name : str, optional
         Name of the network, for messages and provenance. Default: its label.
 
@@ -129,6 +134,11 @@ def from_network(
     cells = _shape("map_shape", map_shape, (1, 2, 3))
     _check_map(net, features, cells)
     image_shape, places, unit = _check_images(input, cells, input_shape, centers)
+    if coords is not None and input_shape is None:
+        raise ParameterError(
+            "coords: they are of the pixels of the image, and its node takes a vector; expected input_shape, got None. "
+            "Pass input_shape=(Y, X, channels)."
+        )
     path = find_path(net, name, features, readout)
     pooling = "no pooling" if path.is_direct else object_name(readout.pre_obj)
     head = CAMHead(
@@ -145,6 +155,7 @@ def from_network(
         exact_centers=centers is not None,
         center_unit=unit,
     )
+    head = name_places(head, coords)
     # Only now, as everything has been checked: a network that is refused stays as it is.
     is_node = isinstance(readout.post_obj, nengo.Node)
     return NativeNetwork(
@@ -213,6 +224,16 @@ class NativeNetwork(CAMNetwork):
     def map_synapse(self) -> nengo.synapses.Synapse | None:
         """Filter that maps pass over time, where weights that learn stand before it; else None."""
         return self.path.late_synapse
+
+    def weighs_positions(self) -> bool:
+        """Tell whether the readout's weights differ by position; see `CAMNetwork.weighs_positions`.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If they are not what maps are made with: see `nengo_cam.conversion.kernel_form`.
+        """
+        return weighs_positions(self.path, self.head.model, self.head.map_shape)
 
     @property
     def neuron_layers(self) -> dict[str, nengo.Ensemble]:

@@ -22,7 +22,7 @@ from .choosing import count_rectified, why_not_carried
 from .layer_weights import further_connections
 
 if TYPE_CHECKING:
-    from .convert import CAMNetwork
+    from .network import CAMNetwork
 
 __all__ = [
     "LayerPart",

@@ -19,7 +19,7 @@ from .layer_weights import further_connections, trained_layers
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .convert import CAMNetwork
+    from .network import CAMNetwork
 
 __all__ = ["Verification", "check_simulator", "verify"]
 

@@ -20,7 +20,9 @@ from ..checks.callers import user_stacklevel
 from ..checks.images import check_images
 from ..checks.parameters import is_real, is_whole
 from ..conversion.choosing import AUTO
-from ..conversion.convert import CAMNetwork, Verification, convert
+from ..conversion.convert import convert
+from ..conversion.network import CAMNetwork
+from ..conversion.verify import Verification
 from ..exceptions import AnswerWarning, InputFileError, ParameterError, ResultError
 from ..measurement.answers import DIFFERING_SHARE
 from ..measurement.cam import rate_cam, spiking_cam
@@ -164,10 +166,12 @@ def explain(
     differing = result.differing
     # Of a larger share the run has warned already.
     if 0 < len(differing) <= DIFFERING_SHARE * len(images):
+        # The rates of a model's own spiking neurons are those that it was trained with.
+        remedy = "run more steps" if net.keeps_spikes else "run more steps or raise target_rate"
         warnings.warn(
             f"network of {net.model.name!r}: it answers otherwise than its CNN for {len(differing)} of {len(images)} "
             f"images: {'; '.join(result.sentences[i] for i in differing[:_NAMED])}. Their maps are those of another "
-            "answer; run more steps or raise target_rate.",
+            f"answer; {remedy}.",
             AnswerWarning,
             stacklevel=user_stacklevel(),
         )

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from .. import compat
 from ..checks.percentiles import RepeatedValues
 from ..checks.sources import Images
-from ..conversion.convert import CAMNetwork
 from ..conversion.layer_weights import trained_layers
+from ..conversion.network import CAMNetwork
 from ..conversion.report import Report, layer_parts, network_report
 from ..neurons import IntegrateAndFire, SigmaDelta
 from ..simulator import Simulator

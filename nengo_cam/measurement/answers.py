@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..checks.parameters import CNN_MINIBATCH
 from ..checks.sources import FrameBatches
 from ..conversion.choosing import AUTO, HELD_QUANTUM, UNIT_LAYERS, choose_neurons
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..conversion.report import spiked_tensor_nodes
 from ..exceptions import AnswerWarning
 from ..neurons import IntegrateAndFire, SigmaDelta

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import compat
 from ..checks.parameters import check_count, check_positive, check_seed
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import LabelError, ModelTypeError, ParameterError
 
 __all__ = ["check_classes", "check_network", "check_rates", "check_run", "name_neurons"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import compat
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import ParameterError, SimulatorError
 from ..simulator import Simulator
 from .decoding import distinct_steps

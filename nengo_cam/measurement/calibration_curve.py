@@ -21,7 +21,8 @@ from ..checks.images import check_images
 from ..checks.parameters import RUN_MINIBATCH, check_count, check_positive, check_seed
 from ..checks.percentiles import check_percentile
 from ..conversion.choosing import AUTO
-from ..conversion.convert import CAMNetwork, convert
+from ..conversion.convert import convert
+from ..conversion.network import CAMNetwork
 from ..exceptions import (
     DepthWarning,
     ImageError,

@@ -16,7 +16,7 @@ from ..checks.callers import user_stacklevel
 from ..checks.memory import check_room
 from ..checks.parameters import CNN_MINIBATCH, check_count, check_positive
 from ..checks.sources import CheckedImages, Images
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import ChannelMismatchError, ImageError, ParameterError, SilentFeaturesWarning
 from ..models.coordinates import name_places
 from ..models.simplify import features_and_logits, reduce_model

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..checks.sources import Images
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import ParameterError, ResultError
 from ..models.macs import cnn_macs
 from ..simulator import Simulator

@@ -16,7 +16,7 @@ import nengo
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import ParameterError, SimulatorError
 from ..neurons import SpikeCode, spike_code
 

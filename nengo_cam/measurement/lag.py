@@ -6,11 +6,14 @@ import warnings
 
 from ..checks.callers import user_stacklevel
 from ..checks.sources import CheckedImages
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import MovingInputWarning
 from .decoding import network_readout
 
 __all__ = ["lagging_neurons", "moves", "warn_of_lag"]
+
+# Parameters of `IntegrateAndFire` and `SignedIntegrateAndFire` that bound what they remember.
+_BOUNDS = ("floor", "memory")
 
 
 def moves(images: CheckedImages) -> bool:
@@ -49,12 +52,16 @@ def lagging_neurons(net: CAMNetwork) -> list[str]:
     if network_readout(net) == "level" or net.keeps_spikes:
         return []
     types = [ensemble.neuron_type for ensemble in net.spiking_layers.values()]
+    if not net.has_cnn:
+        # What stands for ReLU answers for all that came before. Of neurons that somebody chose for what they are, only
+        # a membrane without bound lags: others forget by their leak, or as they rectify what comes in.
+        types = [neurons for neurons in types if any(hasattr(neurons, bound) for bound in _BOUNDS)]
     return sorted({type(neurons).__name__ for neurons in types if not _forgets(neurons)})
 
 
 def _forgets(neurons):
     """Tell whether somebody has bounded what a neuron remembers."""
-    return any(getattr(neurons, bound, None) is not None for bound in ("floor", "memory"))
+    return any(getattr(neurons, bound, None) is not None for bound in _BOUNDS)
 
 
 def warn_of_lag(net: CAMNetwork, images: CheckedImages) -> list[str]:
@@ -80,11 +87,17 @@ def warn_of_lag(net: CAMNetwork, images: CheckedImages) -> list[str]:
     kinds = lagging_neurons(net)
     if not kinds or not moves(images):
         return []
+    why = "send spikes of one size, whose mean remembers what was shown before: maps lag by tens of steps"
+    remedy = (
+        "Convert with neurons=nengo_cam.SigmaDelta(bits=2, quantum=0.1), which follow in the step that shows it, or "
+        "bound what they remember (memory=)"
+    )
+    if not net.has_cnn:
+        why = "remember what was shown before without bound: what was inhibited for a while stays silent for a while"
+        remedy = "Bound it where the ensembles are made: IntegrateAndFire by floor=, SignedIntegrateAndFire by memory="
     warnings.warn(
-        f"network of {net.model.name!r}: its input moves, and {' and '.join(kinds)} neurons send spikes of one size, "
-        "whose mean remembers what was shown before: maps lag by tens of steps (docs/calibration.md). Convert with "
-        "neurons=nengo_cam.SigmaDelta(bits=2, quantum=0.1), which follow in the step that shows it, or bound what they "
-        "remember (memory=).",
+        f"network of {net.head.model!r}: its input moves, and {' and '.join(kinds)} neurons {why} "
+        f"(docs/calibration.md). {remedy}.",
         MovingInputWarning,
         stacklevel=user_stacklevel(),
     )

@@ -10,7 +10,8 @@ import nengo
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..conversion.convert import CAMNetwork, as_synapse
+from ..conversion.convert import as_synapse
+from ..conversion.network import CAMNetwork
 from ..exceptions import LabelError, ParameterError
 from ..models.head import CAMHead
 from ..plotting.live_picture import LivePicture
@@ -38,15 +39,20 @@ def cam_node(
     readout are read where the simulator has them, so that the map follows whatever training (``sim.fit``,
     ``load_params``, ``freeze_params``) or a learning rule makes of them, and a loss on the map trains the network.
 
+    Of `nengo_cam.from_network` it takes networks whose readout has one weight for each channel behind a plain mean over
+    positions, or one for each channel and position straight from the features, also while a rule changes them: the map
+    of a step is made with the weights of that step, and passes the synapse behind them. The mean is that of the arrays
+    which the network has when the node is added; training should leave the pooling alone.
+
     The node and what feeds it stand in a network of their own, the last one in ``net.net.networks``. Nothing else
     changes: neurons start as they would without it, and it counts neither as a layer nor in `nengo_cam.measure_cost`.
     Nodes can be added several times, each for itself; to be rid of one, convert again. A simulator that is open already
-    does not have it.
+    does not have it. Random processes of nodes without a seed of their own draw other numbers with it.
 
     Parameters
     ----------
     net : CAMNetwork
-        The network, of `nengo_cam.convert` or `nengo_cam.from_converter`.
+        The network, of `nengo_cam.convert`, `nengo_cam.from_converter` or `nengo_cam.from_network`.
     labels : int, str or sequence of them, optional
         Labels M, by index or, with ``label_names``, by name. Default: all.
     label_names : sequence of str, optional
@@ -67,6 +73,10 @@ def cam_node(
         If ``net`` is not a `CAMNetwork`.
     LabelError
         If a label does not exist, or ``label_names`` does not name all labels.
+    UnsupportedModelError
+        If the network was built by hand, and the weights of its readout are not by themselves those of the map: if
+        the pooling is no plain mean, if they come from values that an ensemble represents, or lead to neurons with a
+        gain, or are no matrix.
     ParameterError
         If ``synapse`` is none, or if no labels are chosen and all of them are more than `LARGEST_NODE` numbers.
 
@@ -100,17 +110,26 @@ def cam_node(
             f"labels: all {len(chosen):,} maps of {cells:,} cells are many numbers for every step; expected at most "
             f"{LARGEST_NODE:,} unless labels are chosen, got {len(chosen) * cells:,}. Pass labels=."
         )
+    by_position = net.weighs_positions()
     # In a network of its own: Nengo deals out seeds by kind, and one more connection beside the others would give all
     # ensembles other initial voltages.
     with net.net, nengo.Network(label="class-activation maps"):
         maps = FeaturesToMaps(
             net.readout, chosen, n_labels=net.head.n_labels, map_shape=net.head.map_shape,
-            n_channels=net.head.n_channels,
+            n_channels=net.head.n_channels, by_position=by_position,
         )  # fmt: skip
+        features = net.features
+        # Represented features are decoded as those that are pooled, and not with Nengo's solver for connections.
+        solved = {"solver": features.solver} if isinstance(features.target, nengo.Ensemble) else {}
         # As the features arrive at the pooling: otherwise the map is of another moment than the logit.
-        nengo.Connection(net.features.target, maps, synapse=net.features.synapse)
+        nengo.Connection(features.target, maps, synapse=features.synapse, **solved)
+        made: nengo.Node = maps
+        if net.map_synapse is not None:
+            # Weights that learn stand before this filter of the logits, so the map does too.
+            made = nengo.Node(size_in=maps.size_out, label="filtered maps")
+            nengo.Connection(maps, made, synapse=net.map_synapse)
         cam = CAMNode(net.head, chosen, names[chosen])
-        nengo.Connection(maps, cam, synapse=synapse)
+        nengo.Connection(made, cam, synapse=synapse)
     return cam
 
 

@@ -1,8 +1,8 @@
 """The map of a network as a part of the network: a node, the operator that it becomes, and how simulators run that.
 
-The operator reads the weights of the readout where the simulator has them, and has none of its own. So its map is that
-of the weights of the moment, whatever training or a learning rule makes of them; a copy of the weights would go on
-showing the network as it was.
+The readout has one kernel for all positions, behind their mean, or weights for each. The operator reads them where the
+simulator has them, and has none of its own. So its map is that of the weights of the moment, whatever training or a
+learning rule makes of them; a copy of the weights would go on showing the network as it was.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class FeaturesToMaps(nengo.Node):
         Cells of the map along each axis.
     n_channels : int
         Channels K of the features.
+    by_position : bool
+        Whether the readout has weights for each position, straight from the features.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class FeaturesToMaps(nengo.Node):
         n_labels: int,
         map_shape: Sequence[int],
         n_channels: int,
+        by_position: bool = False,
     ) -> None:
         cells = math.prod(map_shape)
         super().__init__(
@@ -60,6 +63,7 @@ class FeaturesToMaps(nengo.Node):
         self.labels = labels
         self.n_labels = n_labels
         self.n_channels = n_channels
+        self.by_position = by_position
 
 
 def _unknown_to_simulator(t: float, features: NDArray[np.floating]) -> NoReturn:
@@ -91,6 +95,7 @@ class MapOperator(Operator):
         self.labels = node.labels
         self.n_labels = node.n_labels
         self.n_channels = node.n_channels
+        self.by_position = node.by_position
         self._reads: list[Signal] = [features]
         self.sets: list[Signal] = [maps]
         self.incs: list[Signal] = []
@@ -120,8 +125,8 @@ class MapOperator(Operator):
         Raises
         ------
         SimulatorError
-            If the readout is not in the network that is simulated, or its weights are not one for each channel and
-            label.
+            If the readout is not in the network that is simulated, or its weights are not one for each label and
+            channel, or each label, position and channel.
         """
         if len(self.reads) < 2:
             raise SimulatorError(
@@ -129,9 +134,10 @@ class MapOperator(Operator):
                 f"got a part of it with {self.tag!r}. Simulate net.net, or the network that it is in."
             )
         weights = self.reads[1]
-        if weights.size != self.n_labels * self.n_channels:
+        n_weighed = self.features.size if self.by_position else self.n_channels
+        if weights.size != self.n_labels * n_weighed:
             raise SimulatorError(
-                f"cam_node: the weights of the readout are no kernel; expected {self.n_labels} x {self.n_channels} "
+                f"cam_node: the weights of the readout are no kernel; expected {self.n_labels} x {n_weighed} "
                 f"numbers, got {weights.shape}. Give the readout a dense transform."
             )
         return weights
@@ -150,7 +156,13 @@ class MapOperator(Operator):
 
         def step() -> None:
             kernel = oriented(weights, self.n_labels)[self.labels]
-            maps[...] = (kernel @ features.reshape(-1, self.n_channels).T).ravel()
+            cells = features.reshape(-1, self.n_channels)
+            if self.by_position:
+                # The logit is the sum over positions, and the map is what it is the mean of.
+                kernel = len(cells) * kernel.reshape(-1, *cells.shape)
+                maps[...] = np.einsum("lck,ck->lc", kernel, cells).ravel()
+            else:
+                maps[...] = (kernel @ cells.T).ravel()
 
         return step
 
@@ -202,6 +214,9 @@ class MapRule(Rule):
         super().__init__(operator, build)
         self._n_channels = operator.n_channels
         self._kernel = oriented(build.constant(operator.weights), operator.n_labels)[operator.labels]
+        if operator.by_position:
+            n_cells = operator.features.size // operator.n_channels
+            self._kernel = n_cells * self._kernel.reshape(-1, n_cells, operator.n_channels)
 
     @property
     def inputs(self) -> list[Signal]:
@@ -210,7 +225,11 @@ class MapRule(Rule):
     def __call__(self, inputs: Sequence[Value], chunk: Any) -> list[Value | None]:
         array = inputs[0].dense()
         cells = array.reshape((*array.shape[:2], -1, self._n_channels))
-        return [Value(np.matmul(self._kernel, np.swapaxes(cells, 2, 3)).reshape((*array.shape[:2], -1)))]
+        if self.operator.by_position:
+            maps = np.einsum("lck,ntck->ntlc", self._kernel, cells)
+        else:
+            maps = np.matmul(self._kernel, np.swapaxes(cells, 2, 3))
+        return [Value(maps.reshape((*array.shape[:2], -1)))]
 
 
 @compat.when_nengo_dl_is_imported

@@ -25,6 +25,7 @@ class MapOperatorBuilder(OpBuilder):
         # Builders are given one operator each, as nothing says that these can be merged.
         (operator,) = self.ops
         self.n_labels, self.labels = operator.n_labels, operator.labels
+        self.by_position = operator.by_position
         self.weights, self.maps = signals[operator.weights], signals[operator.maps]
         self.features = signals[operator.features].reshape((-1, operator.n_channels))
 
@@ -38,5 +39,12 @@ class MapOperatorBuilder(OpBuilder):
         else:
             kernel = tf.linalg.matrix_transpose(tf.reshape(weights, (*leading, -1, self.n_labels)))
         kernel = tf.gather(kernel, self.labels, axis=-2)
-        maps = tf.matmul(kernel, signals.gather(self.features), transpose_b=True)
+        features = signals.gather(self.features)
+        if self.by_position:
+            n_cells = features.shape[1]
+            # Shared weights get a leading axis of 1, along which they are the same for all items.
+            kernel = tf.reshape(kernel, (*(leading or (1,)), len(self.labels), *features.shape[1:]))
+            maps = n_cells * tf.reduce_sum(kernel * features[:, tf.newaxis], axis=-1)
+        else:
+            maps = tf.matmul(kernel, features, transpose_b=True)
         signals.scatter(self.maps, tf.reshape(maps, (signals.minibatch_size, -1)))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..checks.parameters import CNN_MINIBATCH, check_count
 from ..checks.sources import CheckedImages, Images
-from ..conversion.convert import CAMNetwork, as_synapse
+from ..conversion.convert import as_synapse
+from ..conversion.network import CAMNetwork
 from ..models.outputs import apply_activation
 from ..models.simplify import reduce_model, reduced_logits
 from ..simulator import Simulator

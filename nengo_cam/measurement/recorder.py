@@ -24,7 +24,7 @@ import numpy as np
 
 from ..checks.callers import user_stacklevel
 from ..checks.sources import Images
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import ParameterError
 from ..simulator import Simulator
 from .arguments import check_network

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from ..checks.callers import user_stacklevel
 from ..checks.parameters import RUN_MINIBATCH, check_count
 from ..checks.sources import CheckedImages, Images
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..exceptions import SimulatorError, TimeStepWarning
 from ..models.spiking_keras import time_step_of
 from .arguments import check_run

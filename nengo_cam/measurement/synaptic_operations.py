@@ -14,7 +14,7 @@ import nengo
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conversion.convert import CAMNetwork
+from ..conversion.network import CAMNetwork
 from ..conversion.report import call_name
 from ..conversion.transforms import convolution_transposed, sparse_matrix
 from ..exceptions import UnsupportedModelError

@@ -581,6 +581,41 @@ def test_images_may_be_vectors(frames):
     assert placed.attrs["cell_centers"] == "receptive fields"
 
 
+def test_rows_and_columns_have_names(frames):
+    names = {"y": [100.0, 120, 150, 190, 240, 300, 370, 450], "x": list("abcdef")}
+    hand = Hand().pooled()
+    net, plain = hand.adopt(coords=names), hand.adopt()
+    found, expected = maps(net, frames, ncam.Simulator), maps(plain, frames, ncam.Simulator)
+    np.testing.assert_array_equal(found.cam, expected.cam)
+    # Cells are two pixels wide: halfway between the numbers of two, and the nearer name.
+    assert found.y.values.tolist() == [110, 170, 270, 410]
+    assert found.x.values.tolist() == ["a", "c", "e"]
+    assert found.y_pixel.values.tolist() == expected.y.values.tolist() == [0.5, 2.5, 4.5, 6.5]
+    assert "y_pixel" not in expected.coords and "coords" not in expected.attrs
+    at = hand.adopt(coords={"y": names["y"]}, centers=[[0, 1, 2, 7], [0, 1, 5]])
+    placed = maps(at, frames, ncam.Simulator)
+    assert placed.y.values.tolist() == [100, 120, 150, 450]
+    assert placed.x.values.tolist() == [0, 1, 5] and "x_pixel" not in placed.coords
+    # Figures write them.
+    axes = ncam.timeline(found, images=frames[..., :1], image=0, label=1).axes
+    ticks = {tick.get_text() for axis in axes for tick in axis.get_xticklabels()}
+    assert ticks & set("abcdef")
+
+
+def test_names_need_a_shape(frames):
+    hand = Hand().pooled()
+    with pytest.raises(
+        ParameterError, match=r"coords: .* its node takes a vector; expected input_shape, got None\. Pass"
+    ):
+        hand.adopt(input_shape=None, coords={"x": list("abc")})
+    with pytest.raises(ParameterError, match=r"coords: expected a dict of \['y', 'x'\], the axes of the input"):
+        hand.adopt(coords={"z": [1]})
+    with pytest.raises(ParameterError, match=r"coords\['x'\]: expected 6 finite numbers, or 6 names, .* shape \(3,\)"):
+        hand.adopt(coords={"x": list("abc")})
+    # Refused before anything was added.
+    assert hand.net.all_probes == []
+
+
 def test_a_signal_of_one_axis_is_an_image():
     signals = np.random.default_rng(0).random((2, 12, 1), dtype=np.float32)
     hand = Hand()
@@ -654,6 +689,13 @@ def refusals():
     def readout_of_a_function(hand):
         hand.connection = nengo.Connection(hand.layer, hand.logits, function=lambda x: [x, x, x], synapse=None)
         return {"features": hand.layer, "map_shape": (1, 1)}
+
+    def neuron_to_neuron(hand):
+        target = nengo.Ensemble(20, L)
+        hand.connection = nengo.Connection(
+            hand.layer, target, function=lambda x: [x, x, x], solver=nengo.solvers.LstsqL2(weights=True)
+        )
+        return {}
 
     def unconnected(hand):
         node = nengo.Node(size_in=K, label="alone")
@@ -784,6 +826,7 @@ def refusals():
     yield "neurons between", neurons_between, unsupported, "'hidden' stands between features and readout.*got neurons"
     yield "function between", function_between, unsupported, "'squash' stands between features and .*got a function"
     yield "readout of a function", readout_of_a_function, unsupported, "computes a function; expected weights"
+    yield "neuron to neuron", neuron_to_neuron, unsupported, r"weights from neuron to neuron.*Pass weights=False to the"
     yield "nothing between", unconnected, unsupported, "nothing leads from the features 'second' to 'alone'"
     yield "circle", circle, unsupported, "run in a circle through 'ring'"
     yield "two ways", two_ways, unsupported, r"features reach 'joined' through several filters; expected the same"
@@ -906,6 +949,67 @@ def test_what_reads_results_takes_them(frames, tmp_path):
     ncam.overlay(running.cam.isel(image=0, time=-1, label=1), images[0])
     ncam.raster(result, images, image=0, label=1)
     result.to_netcdf(tmp_path / "maps.nc")
+
+
+def test_chosen_labels_keep_the_logits_of_all(frames):
+    net = Learner().adopt()
+    whole, part = maps(net, frames), maps(net, frames, labels=[2])
+    np.testing.assert_array_equal(part.cam, whole.cam.sel(label=[2]))
+    np.testing.assert_array_equal(part.all_logits, whole.logits.values)
+    np.testing.assert_array_equal(part.all_bias, whole.bias.values)
+    assert "all_logits" not in whole
+    # Whose logit is largest is a matter of all labels, whatever maps are kept.
+    for found, every in ((f(part), f(whole)) for f in (lambda r: r, ncam.cumulative)):
+        ours, theirs = ncam.decision_latency(found), ncam.decision_latency(every)
+        np.testing.assert_array_equal(ours.latency, theirs.latency)
+        np.testing.assert_array_equal(ours.answer, every.logits.isel(time=-1).values.argmax(axis=-1))
+
+
+def test_films_and_players_of_weights_that_learn(frames, tmp_path):
+    """What is drawn at a step are the maps of that step: with other weights the same features look otherwise."""
+    hand = Learner()
+    learning = maps(hand.adopt(), frames)
+    fixed = Hand()
+    with fixed.net:
+        fixed.connection = nengo.Connection(fixed.features, fixed.logits, transform=EACH, synapse=None)
+    still = maps(fixed.adopt(), frames)
+    images = frames[..., :1]
+    film = ncam.animate(learning, images=images, image=0, label=[2, 0])
+    film.save(tmp_path / "film.gif")
+    assert (tmp_path / "film.gif").stat().st_size > 1000
+    line = ncam.timeline(learning, images=images, image=0, label=2, times=[0.001, 0.015], interpolation="nearest")
+    drawn = [np.asarray(image.get_array()) for axis in line.axes for image in axis.get_images()]
+    for step in (0, -1):
+        wanted = learning.cam.sel(label=2).values[0, step]
+        assert any(array.shape == wanted.shape and np.allclose(array, wanted) for array in drawn)
+    shown = ncam.player(learning, images=images)._repr_mimebundle_()["text/html"]
+    assert shown != ncam.player(still, images=images)._repr_mimebundle_()["text/html"]
+    # Two networks of one's own compare as a network and its CNN do, where the second has settled.
+    end = ncam.cumulative(still).isel(time=-1, drop=True)
+    scores = ncam.compare(ncam.cumulative(learning), end, metrics=["pearson"])
+    ours, theirs = (data.cam.values.reshape(*data.cam.shape[:-2], -1) for data in (ncam.cumulative(learning), end))
+    for image, step, label in [(0, 14, 1), (2, 7, 0)]:
+        expected = np.corrcoef(ours[image, step, label], theirs[image, label])[0, 1]
+        assert float(scores.pearson[image, step, label]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_input_that_moves_is_shown_frame_by_frame(frames):
+    hand = Hand().pooled()
+    mine, net = hand.probe(), hand.adopt()
+    film = np.random.default_rng(3).random((1, N_STEPS, *SHAPE), dtype=np.float32)
+    found = maps(net, film)
+    before, hand.net.seed = hand.net.seed, 0
+    hand.image.output = nengo.processes.PresentInput(film.reshape(N_STEPS, -1).astype(float), 0.001)
+    with nengo.Simulator(hand.net, seed=0, progress_bar=False) as sim:
+        sim.run_steps(N_STEPS)
+        features = np.array(sim.data[mine])
+    hand.net.seed = before
+    expected = np.einsum("tyxk,kl->tlyx", by_cells(features), KERNEL)
+    assert relative(found.cam[0], expected) < 1e-6
+    assert_complete(found)
+    # The report knows of no CNN, and says nothing of the time that it would take to follow.
+    report = ncam.measure_activity(net, film, n_steps=N_STEPS, seed=0, progress_bar=False)
+    assert "CNN" not in " ".join(report.warnings)
 
 
 def test_it_travels_to_another_process(frames):

@@ -10,7 +10,7 @@ import pytest
 import nengo_cam as ncam
 from nengo_cam.compat import import_nengo_dl
 from nengo_cam.conversion.layers.spiking import ElementwiseFilter
-from nengo_cam.exceptions import HeadError, TimeStepWarning, UnsupportedModelError
+from nengo_cam.exceptions import HeadError, ParameterError, TimeStepWarning, UnsupportedModelError
 
 ks = pytest.importorskip("keras_spiking")
 STEPS = 25
@@ -163,6 +163,83 @@ def test_everything_else_takes_such_networks(tf, images):
     repeated = ncam.spiking_cam(again, images, n_steps=20, count_spikes=True, seed=0, progress_bar=False)
     np.testing.assert_array_equal(spiking.cam, repeated.cam)
     assert (spiking.spike_count.sum("time") > 0).all()
+
+
+@pytest.mark.parametrize("simulator", list(SIMULATORS))
+def test_the_live_map_is_that_of_keras_spiking(tf, images, simulator):
+    """Frame by frame, in one network with what reacts to it."""
+    model, features = build(tf, trained=True)
+    maps, _ = expected_maps(tf, model, features, images[:1])
+    net = ncam.convert(model)
+    cam = ncam.cam_node(net, labels=[2, 0])
+    with net.net:
+        probe = nengo.Probe(cam)
+    net.input.output = images[0].ravel()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No GPU", UserWarning)
+        sim = SIMULATORS[simulator](net.net, progress_bar=False)
+    with sim:
+        sim.run_steps(STEPS)
+        found = cam.maps(np.array(sim.data[probe]))
+    close(found, maps[0][:, [2, 0]], 2e-5)
+
+
+def test_explain_keeps_the_spikes_and_says_so(tf, images):
+    model, features = build(tf)
+    shown = images[:2]
+    result = ncam.explain(model, shown, n_steps=STEPS, seed=0, progress_bar=False)
+    maps, logits = expected_maps(tf, model, features, shown)
+    # Nothing was scaled or replaced, although images to calibrate on were there.
+    close(result.spiking.cam.values, maps, 2e-5)
+    assert not result.net.firing_rate_scales and result.net.keeps_spikes
+    answers = logits[:, -(STEPS + 1) // 2 :].mean(axis=1).argmax(axis=-1)
+    assert result.spiking.answer.values.tolist() == answers.tolist()
+    said = str(result).splitlines()
+    cnn = ncam.rate_cam(model, shown).logits.values.argmax(axis=-1)
+    for number, (own, other) in enumerate(zip(answers, cnn)):
+        same = (
+            f"both networks answer {own}" if own == other else f"the spiking network answers {own}, but the CNN {other}"
+        )
+        assert said[number] == f"image {number}: {same}"
+    assert said[-2] == "neurons kept: RegularSpiking, the neurons of the model's SpikingActivation layers"
+    assert said[-1].startswith("Rate form against Keras: output within ")
+    assert "<p>neurons kept: RegularSpiking" in result._repr_html_()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_remedies_of_answers_leave_rates_that_were_trained(tf, images, monkeypatch, own, small_model):
+    """A share of the images that is small is told of by `explain` itself."""
+    import nengo_cam.explaining.explain as explaining
+
+    real = explaining.spiking_cam
+
+    def otherwise(*args, **options):
+        found = real(*args, **options)
+        found["answer"][0] = (int(found["cnn_answer"][0]) + 1) % 3
+        return found
+
+    monkeypatch.setattr(explaining, "spiking_cam", otherwise)
+    monkeypatch.setattr(explaining, "DIFFERING_SHARE", 1.0)
+    model = build(tf)[0] if own else small_model
+    remedy = r"another answer; run more steps\.$" if own else r"run more steps or raise target_rate\.$"
+    with pytest.warns(ncam.exceptions.AnswerWarning, match=remedy):
+        explaining.explain(model, images[:2], n_steps=STEPS, seed=0, progress_bar=False)
+
+
+def test_converters_with_time_are_told_which_way_their_model_goes(tf):
+    nengo_dl = import_nengo_dl()
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((5, 4))
+    own = ks.SpikingActivation("relu", spiking_aware_training=False)(layers.Dense(3)(inputs))
+    converter = nengo_dl.Converter(tf.keras.Model(inputs, own), temporal_model=True)
+    message = (
+        r"expected temporal_model=False, got True\. Pass the model of KerasSpiking itself: nengo_cam\.convert\(model"
+    )
+    with pytest.raises(ParameterError, match=message):
+        ncam.from_converter(converter)
+    plain = nengo_dl.Converter(tf.keras.Model(inputs, layers.Dense(3)(inputs)), temporal_model=True)
+    with pytest.raises(ParameterError, match=r"got True\. Convert the model of a single image, and pass moving images"):
+        ncam.from_converter(plain)
 
 
 def test_another_time_step_is_said(tf, images):
