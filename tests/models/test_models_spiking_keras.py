@@ -258,7 +258,7 @@ def test_another_time_step_is_said(tf, images):
 
 
 def along_channels(tf, numbered=False):
-    """A model of a batch of one whose BatchNormalization and Concatenate see time, and whose spikes are called twice."""
+    """A model of a batch of one: BatchNormalization and Concatenate see time, and its spikes are called twice."""
     layers, channels = tf.keras.layers, 4 if numbered else -1
     inputs = tf.keras.Input((None, 8, 6, 2), batch_size=1)
     spikes = ks.SpikingActivation("relu", seed=3)
