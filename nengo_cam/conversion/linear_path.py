@@ -162,7 +162,9 @@ class LinearPath:
         return sum(parts, np.zeros((len(rows), self.features.size_out)))
 
 
-def find_path(net: nengo.Network, name: str, features: Any, readout: nengo.Connection) -> LinearPath:
+def find_path(
+    net: nengo.Network, name: str, features: Any, readout: nengo.Connection, input: nengo.Node | None = None
+) -> LinearPath:
     """Find what lies between features and logits, and check that it is linear.
 
     Parameters
@@ -175,6 +177,8 @@ def find_path(net: nengo.Network, name: str, features: Any, readout: nengo.Conne
         What is pooled.
     readout : nengo.Connection
         The connection that gives the logits.
+    input : nengo.Node, optional
+        The node that takes the image, whose output is no constant whatever it was made with.
 
     Returns
     -------
@@ -185,7 +189,7 @@ def find_path(net: nengo.Network, name: str, features: Any, readout: nengo.Conne
     UnsupportedModelError
         If the logits are not a weighted sum of the features and a constant, at every time step.
     """
-    return _Search(net, name, features, readout).find()
+    return _Search(net, name, features, readout, input).find()
 
 
 def is_learned(connection: nengo.Connection) -> bool:
@@ -232,8 +236,8 @@ def _are_neurons(obj: Any) -> bool:
 class _Search:
     """Goes back from the readout to the features, and refuses what is not a weighted sum."""
 
-    def __init__(self, net: nengo.Network, name: str, features: Any, readout: nengo.Connection) -> None:
-        self._name, self._features, self._readout = name, features, readout
+    def __init__(self, net: nengo.Network, name: str, features: Any, readout: nengo.Connection, input: Any) -> None:
+        self._name, self._features, self._readout, self._input = name, features, readout, input
         self._arriving: dict[Any, list[nengo.Connection]] = {}
         for connection in net.all_connections:
             self._arriving.setdefault(connection.post_obj, []).append(connection)
@@ -293,6 +297,8 @@ class _Search:
         (synapse,) = filters or (None,)
         decoding = [c for c in (*self._steps(), self._readout) if c.pre_obj is self._features]
         is_decoded = isinstance(self._features, nengo.Ensemble)
+        if is_decoded:
+            self._check_decoding(decoding)
         return LinearPath(
             features=self._features,
             readout=self._readout,
@@ -302,6 +308,26 @@ class _Search:
             late_synapse=late,
             solver=decoding[0].solver if is_decoded else None,
         )
+
+    def _check_decoding(self, decoding: list[nengo.Connection]) -> None:
+        """Refuse decoders that no single probe of the ensemble has: the map would be of other features."""
+        name = object_name(self._features)
+        solvers = [connection.solver for connection in decoding]
+        if any(solver != solvers[0] for solver in solvers):
+            self._refuse(
+                f"connections decode {name!r} in several ways",
+                "the same solver for all",
+                f"{list(map(str, solvers))}",
+                "Give them one solver",
+            )
+        for connection in decoding:
+            if connection.eval_points is not None:
+                self._refuse(
+                    f"{connection!r} decodes {name!r} by points of its own, which a probe cannot be given",
+                    "those of the ensemble",
+                    "eval_points on the connection",
+                    "Give them to the ensemble",
+                )
 
     def _steps(self) -> Iterator[nengo.Connection]:
         for connections in self._pooling.values():
@@ -375,7 +401,8 @@ class _Search:
             )
         is_decoded = isinstance(connection.pre_obj, nengo.Ensemble) and not comes_from_neurons
         init = getattr(connection.transform, "init", None)
-        if is_decoded and not (init is None or np.ndim(init) or isinstance(init, (int, float))):
+        # Nengo keeps a number as an array without axes.
+        if is_decoded and not (init is None or np.ndim(init) or isinstance(init, (int, float, np.ndarray))):
             self._refuse(f"the transform of {connection!r} is drawn", "an array", repr(init), "Draw it beforehand")
 
     def _check_target(self, readout: nengo.Connection) -> None:
@@ -399,11 +426,24 @@ class _Search:
 
     def _biases(self) -> Iterator[nengo.Connection]:
         """Yield the other connections that lead to the logits; only constants may."""
-        for connection in self._arriving[self._readout.post_obj]:
+        target = self._readout.post_obj
+        # Through encoders an ensemble brings its neurons something, too; what comes is not known from outside.
+        encoded = self._arriving.get(target.ensemble, []) if _are_neurons(target) else []
+        for connection in encoded:
+            self._refuse(
+                f"{connection!r} leads to the neurons of the logits too, by their encoders",
+                "the readout, and biases that lead to the neurons themselves",
+                f"one that leads to {object_name(target.ensemble)!r}",
+                "Lead it elsewhere, or the readout to a nengo.Node(size_in=labels) and that on",
+            )
+        for connection in self._arriving[target]:
             if connection is self._readout:
                 continue
             source = connection.pre_obj
-            is_constant = isinstance(source, nengo.Node) and isinstance(source.output, np.ndarray)
+            # The image stands where the array of the input was, while the network runs.
+            is_constant = (
+                isinstance(source, nengo.Node) and source is not self._input and isinstance(source.output, np.ndarray)
+            )
             if not is_constant or connection.function is not None or connection.synapse is not None:
                 self._refuse(
                     f"{connection!r} leads to the logits too",

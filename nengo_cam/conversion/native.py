@@ -97,8 +97,8 @@ def from_network(
     ParameterError
         If something is not in the network or not what it should be, or shapes do not fit each other.
     UnsupportedModelError
-        If the logits are not a weighted sum of the features and a constant: there are neurons, functions or several
-        filters between the two, or something else leads to the logits.
+        If the logits are not a weighted sum of the features and a constant: there are neurons, functions, several
+        filters or several ways of decoding between the two, or something else leads to the logits.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def from_network(
             "coords: they are of the pixels of the image, and its node takes a vector; expected input_shape, got None. "
             "Pass input_shape=(Y, X, channels)."
         )
-    path = find_path(net, name, features, readout)
+    path = find_path(net, name, features, readout, input)
     pooling = "no pooling" if path.is_direct else object_name(readout.pre_obj)
     head = CAMHead(
         model=name,

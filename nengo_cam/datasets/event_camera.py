@@ -94,7 +94,12 @@ def event_frames(
     since = (times - times.min()).astype(float)
     first = np.floor(since / _in_units(step, time_unit)).astype(np.int64)
     # The frames that still count it: those which end no later than a window after it.
-    after = np.floor((since + _in_units(window, time_unit)) / _in_units(step, time_unit)).astype(np.int64)
+    n_counting = _in_units(window, step)
+    if n_counting == int(n_counting):
+        # A quotient of its own could be rounded otherwise, and an event would be lost, or counted twice.
+        after = first + int(n_counting)
+    else:
+        after = np.floor((since + _in_units(window, time_unit)) / _in_units(step, time_unit)).astype(np.int64)
     n_frames = int(first.max()) + 1 if n_steps is None else n_steps
     cells = (*shape, 2)
     check_room(
@@ -246,8 +251,8 @@ def _columns(events, shape):
             "the columns x, y, t, p?"
         )
     times = columns["t"]
-    if times.dtype.kind == "u":
-        # A difference of unsigned numbers that is below zero would be a very large one.
+    if times.dtype.kind in "iu":
+        # The difference of unsigned numbers, or of short ones, may be no number of their kind.
         times = times.astype(np.int64)
     places = [columns[name].astype(np.int64) for name in names]
     return places, times, (columns["p"] > 0).astype(np.int64)

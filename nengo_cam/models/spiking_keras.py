@@ -40,11 +40,13 @@ _ADVICE = "Cut the model where it has logits at every step: tf.keras.Model(model
 # Layers that treat every frame alike whether or not there is an axis of time, as they work along the last axis or
 # element by element, or take any number of axes in front.
 _TIMELESS = {
-    "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv1D", "Conv2D", "Dense",
+    "Activation", "Add", "BatchNormalization", "Concatenate", "Conv1D", "Conv2D", "Dense",
     "DepthwiseConv2D", "Dropout", "LeakyReLU", "Maximum", "Minimum", "Multiply", "ReLU", "Rescaling", "Softmax",
     "Subtract", "Average", "Normalization", "GaussianNoise", "GaussianDropout", "AlphaDropout",
     "ActivityRegularization",
 }  # fmt: skip
+# Of these, what works along an axis, which has another number without the axis of time.
+_ALONG_AN_AXIS = {"BatchNormalization", "Concatenate", "Normalization", "Softmax"}
 
 
 def is_keras_spiking(model: Any) -> bool:
@@ -191,9 +193,17 @@ def frame_model(model: Any) -> Any:
     ------
     UnsupportedModelError
         If a layer mixes steps in another way than ``SpikingActivation``, ``Lowpass``, ``Alpha`` and a mean over time
-        do, has the time in front, or gives out its state.
+        do, has the time in front, or gives out its state; or if layers were made for different time steps.
     """
-    return _rebuild(model, flatten(model), _FrameCalls(model.name), without_time=True)
+    frames = _rebuild(model, flatten(model), _FrameCalls(model.name), without_time=True)
+    own = spiking_forms()
+    steps = sorted({layer.dt for layer in frames.layers if isinstance(layer, (own.activation, own.filter))})
+    if len(steps) > 1:
+        raise UnsupportedModelError(
+            f"model {model.name!r}: its spikes and filters were made for different time steps; expected one dt, got "
+            f"{steps} s. A network has one: give all layers the same dt."
+        )
+    return frames
 
 
 def without_spikes(model: Any) -> Any:
@@ -246,6 +256,8 @@ class _FrameCalls:
         self._name = name
         # Tensors whose time was averaged or of which the last step was taken: without an axis of time in the model too.
         self._without_time: set = set()
+        # What stands for a layer, by its identity: one that is called twice stays one layer, with one name.
+        self._standing_in: dict[int, Any] = {}
 
     def __call__(self, call: LayerCall, args: tuple, kwargs: dict) -> Any:
         tf = compat.import_tensorflow()
@@ -266,23 +278,54 @@ class _FrameCalls:
         elif call.kind.startswith("GlobalAveragePooling"):
             return self._mean_over_time(call, args[0])
         elif call.kind in _TIMELESS:
-            output = call.layer(*args, **kwargs)
+            output = self._called(call, args, kwargs)
         else:
             raise self._refusal(call, "may mix steps")
-        expected = (call.output_shapes[0][0], *call.output_shapes[0][2:])
-        if tuple(output.shape) != expected:
+        expected = (None, *call.output_shapes[0][2:])
+        # Of stateful layers the size of the batch is fixed, but not of frames.
+        if (None, *output.shape[1:]) != expected:
             raise self._refusal(call, f"gives {tuple(output.shape)} for a frame instead of {expected}")
         return output
 
+    def _called(self, call: LayerCall, args: tuple, kwargs: dict) -> Any:
+        """Call a layer that treats every frame alike on a frame."""
+        if call.kind in _ALONG_AN_AXIS:
+            return self._along_last_axis(call, args, kwargs)
+        try:
+            return call.layer(*args, **kwargs)
+        except ValueError as err:
+            # A Conv2D of steps and places, such as this, has no frame of two axes to work on.
+            raise self._refusal(call, "takes no single frame") from err
+
+    def _along_last_axis(self, call: LayerCall, args: tuple, kwargs: dict) -> Any:
+        """Call what works along an axis, if that is the last, on a frame, of which it has another number."""
+        config = call.layer.get_config()
+        axes = config["axis"] if isinstance(config["axis"], (list, tuple)) else [config["axis"]]
+        if [axis % len(call.output_shapes[0]) for axis in axes if axis is not None] != [len(call.output_shapes[0]) - 1]:
+            raise self._refusal(call, f"works along axis {config['axis']}, not along the channels")
+        known = self._standing_in.get(id(call.layer))
+        if known is not None:
+            return known(*args, **kwargs)
+        layer = type(call.layer).from_config({**config, "axis": -1})
+        self._standing_in[id(call.layer)] = layer
+        output = layer(*args, **kwargs)
+        layer.set_weights(call.layer.get_weights())
+        return output
+
     def _of_keras_spiking(self, call: LayerCall) -> Any:
-        """Make the layer that stands for one of KerasSpiking."""
+        """Make the layer that stands for one of KerasSpiking, once."""
+        if id(call.layer) not in self._standing_in:
+            self._standing_in[id(call.layer)] = self._form_of(call)
+        if not call.layer.return_sequences:
+            # The last step: a network has all of them, and the last one is among them.
+            self._without_time.update(call.outputs)
+        return self._standing_in[id(call.layer)]
+
+    def _form_of(self, call: LayerCall) -> Any:
         layer, forms = call.layer, spiking_forms()
         if layer.time_major or layer.return_state:
             option = "time_major" if layer.time_major else "return_state"
             raise self._refusal(call, f"has {option}=True")
-        if not layer.return_sequences:
-            # The last step: a network has all of them, and the last one is among them.
-            self._without_time.update(call.outputs)
         cell = layer.layer.cell
         if call.kind == "SpikingActivation":
             return forms.activation(layer.activation, seed=layer.seed, dt=float(layer.dt), name=layer.name)

@@ -110,13 +110,20 @@ def decision_latency(spiking: xr.Dataset, *, classes: ArrayLike | None = None, s
     decided = np.isfinite(largest[..., 0]) & (np.count_nonzero(known >= largest - slack, axis=-1) == 1)
     if "bias" in spiking:
         with np.errstate(invalid="ignore"):
-            decided &= (np.abs(known - every_label(spiking, "bias").values) > slack).any(axis=-1)
+            decided &= (np.abs(known - _bias_of(spiking, logits.dims)) > slack).any(axis=-1)
     wanted = answers[:, -1] if classes is None else _positions_of(classes, labels, len(answers))
     late, times = _steps_since(since, logits["time"])
     latency = settling_time((decided & (answers == wanted[:, None]))[:, late], times)
     criterion = "the answer stays the same" if classes is None else "the answer stays right"
     result = _dataset(latency, logits.isel(time=0, label=0, drop=True), times, "decision latency", criterion)
     return result.assign(answer=("image", labels[answers[:, -1]], {"long_name": "answer at the last step"}))
+
+
+def _bias_of(spiking, dims):
+    """Return the biases of all labels with all axes of the logits."""
+    bias = every_label(spiking, "bias")
+    # xarray gives a bias an axis of images, or of time, where results were joined along it.
+    return bias.expand_dims([dim for dim in dims if dim not in bias.dims]).transpose(*dims).values
 
 
 def explanation_latency(

@@ -327,6 +327,25 @@ def test_features_may_be_what_an_ensemble_represents(simulator, feedback, frames
     assert result.attrs["readout"] == "mean"
 
 
+def test_parts_that_are_decoded_may_have_a_number_as_transform(frames):
+    hand, mine = represented()
+    with hand.net:
+        # The pooling once more, in four parts instead of one matrix.
+        node = nengo.Node(size_in=2)
+        for cell in range(4):
+            part = hand.layer[2 * cell : 2 * cell + 2]
+            nengo.Connection(part, node, transform=0.25, synapse=0.005, solver=mine.solver)
+        logits = nengo.Node(size_in=L)
+        in_parts = nengo.Connection(node, logits, transform=KERNEL[:2].T, synapse=None)
+    vectors = frames.reshape(3, -1)[:, :8]
+    expected = maps(hand.adopt(map_shape=(2, 2), input_shape=None), vectors)
+    hand.connection = in_parts
+    result = maps(hand.adopt(map_shape=(2, 2), input_shape=None), vectors)
+    assert relative(result.logits, expected.logits.values) < 1e-6
+    assert relative(result.cam, expected.cam.values) < 1e-6
+    assert_complete(result)
+
+
 def test_rates_that_are_decoded_are_levels(frames):
     hand, _ = represented(neuron_type=nengo.LIFRate())
     net = hand.adopt(map_shape=(2, 2), input_shape=None)
@@ -676,6 +695,27 @@ def refusals():
         nengo.Connection(nengo.Node(np.ones(L), label="late"), hand.logits, synapse=0.01)
         return {}
 
+    def past_the_features(hand):
+        nengo.Connection(hand.image, hand.logits, transform=weights(L, 96), synapse=None)
+        return {}
+
+    def by_encoders(hand):
+        target = nengo.Ensemble(L, 1, neuron_type=SPIKING, label="answers")
+        hand.connection = nengo.Connection(hand.features, target.neurons, transform=EACH, synapse=None)
+        nengo.Connection(nengo.Node(np.ones(1)), target, synapse=None)
+        return {}
+
+    def decoded(**of_second):
+        def change(hand):
+            # Two halves of what an ensemble represents, the second decoded in another way.
+            cells, node = nengo.Ensemble(50, 4, label="cells"), nengo.Node(size_in=2)
+            nengo.Connection(cells, node, transform=[[1, 0, 0, 0], [0, 1, 0, 0]])
+            nengo.Connection(cells, node, transform=[[0, 0, 1, 0], [0, 0, 0, 1]], **of_second)
+            hand.connection = nengo.Connection(node, hand.logits, transform=weights(L, 2), synapse=None)
+            return {"features": cells, "map_shape": (2, 1)}
+
+        return change
+
     def neurons_between(hand):
         hand.connection = nengo.Connection(layer(4, label="hidden").neurons, hand.logits, transform=weights(L, 4))
         return {}
@@ -823,6 +863,12 @@ def refusals():
     yield "two filters", late(0.01), unsupported, r"several filters on their way.*\['Lowpass\(tau=0\.004\)', 'Lowpass"
     yield "more logits", onto_logits, unsupported, "leads to the logits too; expected the readout, and biases"
     yield "slow bias", slow_bias, unsupported, r"one from 'late' with synapse Lowpass\(tau=0\.01\)"
+    yield "past the features", past_the_features, unsupported, "leads to the logits too; .* got one from 'image' with"
+    yield "by encoders", by_encoders, unsupported, "neurons of the logits too, by their encoders.*leads to 'answers'"
+    another = decoded(solver=nengo.solvers.LstsqL2(reg=0.5))
+    yield "two solvers", another, unsupported, r"connections decode 'cells' in several ways.*LstsqL2\(reg=0\.5\)"
+    points = decoded(eval_points=weights(30, 4))
+    yield "points of its own", points, unsupported, "decodes 'cells' by points of its own.*Give them to the ensemble"
     yield "neurons between", neurons_between, unsupported, "'hidden' stands between features and readout.*got neurons"
     yield "function between", function_between, unsupported, "'squash' stands between features and .*got a function"
     yield "readout of a function", readout_of_a_function, unsupported, "computes a function; expected weights"

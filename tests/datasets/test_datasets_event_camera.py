@@ -67,6 +67,20 @@ def test_all_forms_of_a_recording_give_the_same():
     np.testing.assert_array_equal(event_frames(ticks, SIZE, 0.001, time_unit=1e-7), frames)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_seconds_that_are_rounded_lose_no_event(k):
+    # 0.5 / 0.1 is 5.0, but (0.5 + 0.1) / 0.1 is 5.999...: such an event once stood in no frame at all.
+    events = [[0, 0, 0.1 * i, 1] for i in range(400)]
+    frames = event_frames(events, (1, 1), 0.1 * k, 0.1, n_steps=410)
+    assert frames.sum() == k * len(events)
+
+
+def test_times_of_few_bits_may_lie_far_apart():
+    events = np.array([[0, 0, -2_000_000_000, 1], [0, 0, 2_000_000_000, 1]], np.int32)
+    frames = event_frames(events, (1, 1), 1.0)
+    assert np.flatnonzero(frames[:, 0, 0, 1]).tolist() == [0, 4000]
+
+
 def test_a_row_of_pixels_has_no_y():
     events = np.zeros(3, [("x", int), ("t", int), ("p", int)])
     events["x"], events["t"], events["p"] = [0, 2, 2], [0, 100, 1200], [1, 0, 1]

@@ -257,6 +257,34 @@ def test_another_time_step_is_said(tf, images):
         ncam.spiking_cam(net, images, n_steps=2, dt=0.002, progress_bar=False)
 
 
+def along_channels(tf, numbered=False):
+    """A model of a batch of one: BatchNormalization and Concatenate see time, and its spikes are called twice."""
+    layers, channels = tf.keras.layers, 4 if numbered else -1
+    inputs = tf.keras.Input((None, 8, 6, 2), batch_size=1)
+    spikes = ks.SpikingActivation("relu", seed=3)
+    x = layers.Rescaling(200.0, 5.0)(layers.TimeDistributed(layers.Conv2D(4, 3, padding="same"))(inputs))
+    normalization = layers.BatchNormalization(axis=channels)
+    first = spikes(normalization(x))
+    rng = np.random.default_rng(0)
+    normalization.set_weights([rng.uniform(0.5, 2.0, w.shape) for w in normalization.get_weights()])
+    second = spikes(layers.TimeDistributed(layers.Conv2D(4, 3, padding="same"))(first))
+    features = layers.Concatenate(axis=channels)([first, second])
+    x = layers.TimeDistributed(layers.GlobalAveragePooling2D())(features)
+    return tf.keras.Model(inputs, layers.Dense(3, name="readout")(x)), tf.keras.Model(inputs, features)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_layers_that_work_along_channels_need_no_wrapping(tf, images, numbered):
+    model, features = along_channels(tf, numbered)
+    net = ncam.convert(model)
+    shown = np.abs(images[:2])
+    film = tf.constant(np.repeat(shown[:1, None], STEPS, axis=1))
+    kernel, _ = model.get_layer("readout").get_weights()
+    expected = np.einsum("ntyxk,kl->ntlyx", features(film, training=False).numpy(), kernel)
+    found = ncam.spiking_cam(net, shown[:1], n_steps=STEPS, progress_bar=False, check_answers=False)
+    close(found.cam.values, expected, 2e-5)
+
+
 def wrong(tf, kind):
     layers = tf.keras.layers
     inputs = tf.keras.Input((5, 8, 6, 2))
@@ -267,6 +295,13 @@ def wrong(tf, kind):
         x = ks.SpikingActivation("relu", time_major=kind == "time_major")(x)
     if kind == "mixes":
         x = layers.Conv3D(4, 3)(x)
+    if kind == "rows":
+        x = layers.Softmax(axis=2)(x)
+    if kind == "time step":
+        x = ks.Lowpass(0.01, dt=0.002)(x)
+    if kind == "no frame":
+        x = layers.Conv2D(4, (1, 3))(layers.TimeDistributed(layers.Reshape((24, 4)))(x))
+        x = layers.TimeDistributed(layers.Reshape((22, 1, 4)))(x)
     x = layers.TimeDistributed(layers.GlobalAveragePooling2D())(x)
     if kind == "recurrent":
         x = layers.GRU(4, return_sequences=True)(x)
@@ -280,6 +315,9 @@ def wrong(tf, kind):
     [
         ("mixes", "Conv3D .* may mix steps"),
         ("recurrent", "GRU .* may mix steps"),
+        ("rows", r"Softmax .* works along axis 2, not along the channels"),
+        ("time step", r"different time steps; expected one dt, got \[0\.001, 0\.002\] s\. .* the same dt"),
+        ("no frame", "Conv2D .* takes no single frame"),
         ("flatten", "Flatten .* may mix steps"),
         ("time_major", "has time_major=True"),
         ("activation", "no neurons have the rates of 'elu'"),

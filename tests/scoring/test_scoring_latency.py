@@ -53,6 +53,16 @@ def test_settling_time_is_that_of_a_loop(holds):
     np.testing.assert_array_equal(settling_time([holds, holds], DT * np.arange(1, len(holds) + 1)), [expected] * 2)
 
 
+def test_decisions_of_results_that_were_joined():
+    parts = [run([answers], bias=[0.3, -0.2, 0.1]) for answers in ([1, 0, 2, 2], [None, 1, 1, 1])]
+    # As older versions of xarray join by default: what has no images gets an axis of them.
+    joined = xr.concat(parts, "image", data_vars="all")
+    assert joined["bias"].dims == ("image", "label")
+    expected = [float(decision_latency(part).latency[0]) for part in parts]
+    np.testing.assert_array_equal(decision_latency(joined).latency, expected)
+    np.testing.assert_allclose(expected, [3 * DT, 2 * DT])
+
+
 def test_decisions_with_known_answers():
     spiking = run([[1, 1, 1, 1], [0, 2, 2, 2], [2, 1, 2, 1], [2, 2, 0, 2], [(0, 1), 0, 0, 0]])
     result = decision_latency(spiking)
