@@ -31,8 +31,8 @@ def deconvnet(net: CAMNetwork, images: Images, *, n_steps: int, **options: Any) 
     r"""Send only positive gradients back, wherever currents are.
 
     At each rectified layer :math:`g \leftarrow \max(g, 0)` [1]_, from 1 at the logit. Only max pooling, which goes back
-    to the winner of the mean activity, ties it to the image: without it the map of a label is the same for all images and
-    at all times, and a warning says so. Nothing is conserved. Defined for ReLU only; there is no gate.
+    to the winner of the mean activity, ties it to the image: without it the map of a label is the same for all images
+    and at all times, and a warning says so. Nothing is conserved. Defined for ReLU only; there is no gate.
 
     Parameters
     ----------
@@ -105,9 +105,9 @@ def grad_cam(net: CAMNetwork, images: Images, *, n_steps: int, **options: Any) -
 def guided_backprop(net: CAMNetwork, images: Images, *, n_steps: int, **options: Any) -> xr.Dataset:
     r"""Send only positive gradients back, where currents are positive.
 
-    At each rectified layer :math:`g \leftarrow \max(g, 0)\, [\bar z > 0]` [1]_, from 1 at the logit (iNNvestigate starts
-    from the logit itself). It draws what the network looks at and depends on the label only little: between labels maps
-    correlate .86 on the digits. Nothing is conserved. Defined for ReLU only.
+    At each rectified layer :math:`g \leftarrow \max(g, 0)\, [\bar z > 0]` [1]_, from 1 at the logit (iNNvestigate
+    starts from the logit itself). It draws what the network looks at and hardly depends on the label: between
+    labels maps correlate .86 on the digits. Nothing is conserved. Defined for ReLU only.
 
     Parameters
     ----------
@@ -143,8 +143,8 @@ def guided_backprop(net: CAMNetwork, images: Images, *, n_steps: int, **options:
 def guided_grad_cam(net: CAMNetwork, images: Images, *, n_steps: int, **options: Any) -> xr.Dataset:
     r"""Multiply guided backpropagation by Grad-CAM where that is positive.
 
-    The map of `grad_cam`, after its ReLU, is interpolated linearly between the centers of its cells and multiplied by that
-    of `guided_backprop` [1]_. Defined for ReLU only.
+    The map of `grad_cam`, after its ReLU, is interpolated linearly between the centers of its cells and multiplied by
+    that of `guided_backprop` [1]_. Defined for ReLU only.
 
     Parameters
     ----------
@@ -180,8 +180,8 @@ def guided_grad_cam(net: CAMNetwork, images: Images, *, n_steps: int, **options:
 def hires_cam(net: CAMNetwork, images: Images, *, n_steps: int, **options: Any) -> xr.Dataset:
     r"""Weight the activity of a layer by its gradient, position by position.
 
-    Computes :math:`\sum_k \partial s / \partial A_k(y, x)\, A_k(y, x)` [1]_, before the ReLU that the authors apply. Where
-    nothing behind the layer is nonlinear, its sum over positions is what is explained without the biases.
+    Computes :math:`\sum_k \partial s / \partial A_k(y, x)\, A_k(y, x)` [1]_, before the ReLU that the authors apply.
+    Where nothing behind the layer is nonlinear, its sum over positions is what is explained without the biases.
 
     Parameters
     ----------
@@ -276,8 +276,8 @@ def layer_cam(net: CAMNetwork, images: Images, *, n_steps: int, **options: Any) 
 
     References
     ----------
-    .. [1] Jiang et al. (2021). LayerCAM: Exploring Hierarchical Class Activation Maps for Localization. IEEE Transactions
-       on Image Processing 30, eqs. 6 to 8.
+    .. [1] Jiang et al. (2021). LayerCAM: Exploring Hierarchical Class Activation Maps for Localization. IEEE
+       Transactions on Image Processing 30, eqs. 6 to 8.
 
     Examples
     --------

@@ -23,7 +23,7 @@ from ..models.geometry import cell_centers
 from ..models.replay import Replay
 from ..models.simplify import ReducedModel, max_value_of
 from .gates import Rule, choose_gate, deconvnet_rule, guided_rule
-from .methods import METHODS, Explained, Method, register_method
+from .methods import METHODS, Explained, Method, find_method, register_method
 
 __all__ = ["GradientMethod", "choose_layer", "explain_gradient", "spatial_layers", "upsample"]
 
@@ -85,8 +85,10 @@ def explain_gradient(
     if not isinstance(found, GradientMethod):
         valid = [name for name, known in METHODS.items() if isinstance(known, GradientMethod)]
         raise ParameterError(f"method: expected one of {valid}, got {method!r}. Choose one of these.")
-    given = {"layer": layer, "gate": gate}
-    options = found.prepare(replay.reduced, **{name: value for name, value in given.items() if name in found.options})
+    # The default gate is no choice of the user's: a deconvnet has none.
+    given = {"layer": layer, "gate": None if gate == "current" else gate}
+    _, options = find_method(method, given)
+    options = found.prepare(replay.reduced, **options)
     return found.explain(replay, images, told, target, **options).attribution
 
 
@@ -212,7 +214,8 @@ class _GuidedGradCam(GradientMethod):
 
     def prepare(self, reduced, **options):
         options = super().prepare(reduced, **options)
-        return {**options, "cam_layer": choose_layer(reduced, options.pop("layer", None), self.name)}
+        layer = options.pop("layer", None)
+        return {**options, "cam_layer": choose_layer(reduced, layer, self.name)}
 
     def explain(self, replay, images, told, target, *, gate="current", cam_layer):
         guided, _, logits = self._gradient(replay, images, told, target, gate=gate)

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import nengo
 import numpy as np
 from numpy.typing import NDArray
 
@@ -367,10 +368,15 @@ def _check_average(average: Any, dt: float) -> tuple[float, int]:
 
 def _outgoing_filter(net: CAMNetwork, name: str, dt: float) -> MapFilter | None:
     """Make the filter through which others receive what a layer puts out."""
-    neurons = net.neuron_layers[name].neurons
+    ensemble = net.neuron_layers[name]
+    # By ensemble: Nengo makes the object that stands for its neurons anew whenever it is asked for.
+    sent = [c for c in net.net.all_connections if getattr(c.pre_obj, "ensemble", None) is ensemble]
+    # What a user added to look at the network does not belong to the model, whatever filter it looks through.
+    own = {id(_owner(obj)) for obj in net.objects.values()}
+    within = [connection for connection in sent if id(_owner(connection.post_obj)) in own]
     found: list[Any] = []
-    for connection in net.net.all_connections:
-        if connection.pre_obj is neurons and connection.synapse not in found:
+    for connection in within or sent:
+        if connection.synapse not in found:
             found.append(connection.synapse)
     if len(found) > 1:
         raise UnsupportedModelError(
@@ -378,3 +384,8 @@ def _outgoing_filter(net: CAMNetwork, name: str, dt: float) -> MapFilter | None:
             "the same synapse."
         )
     return MapFilter(found[0], dt) if found and found[0] is not None else None
+
+
+def _owner(obj: Any) -> Any:
+    """Return the ensemble of neurons, and anything else as it is."""
+    return obj.ensemble if isinstance(obj, nengo.ensemble.Neurons) else obj

@@ -17,12 +17,12 @@ import torch
 torch.manual_seed(0)
 rng = np.random.default_rng(0)
 LABELS = [2, 0, 1]
-#: Kernel shapes of Keras: a strided convolution, so that layers differ in resolution, and a max pooling behind it.
+#: Kernel shapes of Keras.
 SHAPES = {"conv0": (3, 3, 2, 4), "conv1": (3, 3, 4, 6), "conv2": (3, 3, 6, 5), "readout": (5, 3)}
 
 
 class Network(torch.nn.Module):
-    """Three convolutions with ReLU, max pooling after the second, global average pooling and a readout."""
+    """Three convolutions with ReLU, max pooling after the second so that layers differ in size, and a GAP head."""
 
     def __init__(self, weights):
         super().__init__()
