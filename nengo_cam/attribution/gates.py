@@ -16,7 +16,7 @@ from .. import compat
 from ..exceptions import ParameterError
 from ..models.replay import gate as current_gate
 
-__all__ = ["GATES", "Rule", "activity_gate", "choose_gate", "current_gate", "deconvnet_rule", "guided_rule"]
+__all__ = ["activity_gate", "choose_gate", "deconvnet_rule", "guided_rule"]
 
 #: From the gradient of a layer's output, its pre-activation, its output and its clip to the gradient of the
 #: pre-activation; see `nengo_cam.models.replay.gate`.
@@ -72,7 +72,7 @@ def guided_rule(gate: Rule) -> Rule:
     Parameters
     ----------
     gate : callable
-        One of `GATES`.
+        What `choose_gate` gives.
 
     Returns
     -------

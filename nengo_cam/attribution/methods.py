@@ -16,7 +16,7 @@ from ..exceptions import ParameterError
 from ..models.replay import Replay
 from ..models.simplify import ReducedModel
 
-__all__ = ["METHODS", "Explained", "Method", "find_method", "register_method"]
+__all__ = ["Explained", "Method", "find_method", "register_method"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

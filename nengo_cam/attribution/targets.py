@@ -19,7 +19,7 @@ from ..exceptions import LabelError, ParameterError
 from ..measurement.labels import choose_labels
 from ..models.head import CAMHead
 
-__all__ = ["Contrast", "PerImage", "Target", "Targets"]
+__all__ = ["Contrast", "PerImage", "Targets"]
 
 #: Names of labels that depend on the image.
 _BY_ANSWER = {"predicted": 1, "top2": 2}

@@ -6,7 +6,8 @@ import xarray as xr
 
 import nengo_cam as ncam
 from nengo_cam.attribution import Contrast, PerImage, Window
-from nengo_cam.attribution.methods import METHODS, Explained, Method, register_method
+from nengo_cam.attribution.gradients import METHODS
+from nengo_cam.attribution.methods import Explained, Method, register_method
 from nengo_cam.exceptions import (
     LabelError,
     ModelTypeError,
