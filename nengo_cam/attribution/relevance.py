@@ -27,7 +27,7 @@ from ..models.replay import Replay
 from .composites import Composite, kernel_kind
 from .rules import Kernel, Pass, ratio, stabilized
 
-__all__ = ["Relevance", "explain_relevance"]
+__all__ = ["Relevance", "check_composite", "explain_relevance"]
 
 _TRANSPORTS = ("auto", "coefficients", "relevance")
 _STARTS = ("logit", "one")
@@ -44,8 +44,8 @@ _SUMS = {
     "Add", "Average", "BatchNormalization", "Normalization", "Rescaling", "Subtract",
     *(f"{kind}{n}D" for kind in ("AveragePooling", "GlobalAveragePooling") for n in (1, 2, 3)),
 }  # fmt: skip
-# What zennit's rule for sums takes.
-_STABILIZER = 1e-6
+# Small beside any activity, so that sums are shared out as they are; zennit's own 1e-6 shows beside small ones.
+_STABILIZER = 1e-9
 
 #: Layers with changed kernels, made once for each replay.
 _kernels: weakref.WeakKeyDictionary[Replay, dict[str, Kernel]] = weakref.WeakKeyDictionary()
@@ -174,13 +174,34 @@ def explain_relevance(
             raise ParameterError(
                 f"{name}: {value!r} is not there; expected one of {list(choices)}, got {value!r}. Choose one of these."
             )
+    check_composite(replay, composite)
+    back = _Pass(replay, composite, transport, clip)
+    return back.run(images, told, target, start)
+
+
+def check_composite(replay: Replay, composite: Composite) -> None:
+    """Refuse what `explain_relevance` would, before anything runs.
+
+    Parameters
+    ----------
+    replay : Replay
+        The network's layers.
+    composite : Composite
+        Which layer follows which rule.
+
+    Raises
+    ------
+    ParameterError
+        If ``composite`` is none, names what there is not, leaves a layer out, or has a rule that does not fit its layer.
+    UnsupportedModelError
+        If the network has a layer that relevance has no rule for.
+    """
     if not isinstance(composite, Composite):
         raise ParameterError(
             f"composite: it says which layer follows which rule; expected a Composite, got {type(composite).__name__}. "
             "Pass one such as EpsilonPlus()."
         )
-    back = _Pass(replay, composite, transport, clip)
-    return back.run(images, told, target, start)
+    _Pass(replay, composite, "auto", "factor")
 
 
 @dataclasses.dataclass
@@ -324,33 +345,40 @@ class _Pass:
         tf = compat.import_tensorflow()
         call, layer = self._calls[step.number], self._replay.linear_layers[step.name]
         coefficients, relevance = carried.coefficients, carried.relevance
-        if kind in _SUMS and relevance is not None:
-            # By contribution: coefficients again.
-            per_unit = ratio(relevance, stabilized(step.pre, _STABILIZER))
-            self._book("epsilon", step.name, relevance - per_unit * step.pre)
-            coefficients, relevance = _sum(coefficients, per_unit), None
+        offset = None
+        if kind in _SUMS and len(step.inputs) == 1:
+            offset = layer(tf.zeros_like(step.inputs[0][:1]))
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(step.inputs)
             output = layer(step.inputs if isinstance(call.args[0], (list, tuple)) else step.inputs[0])
+
+        def back(upstream):
+            return tape.gradient(output, step.inputs, upstream, unconnected_gradients="zero")
+
         if coefficients is not None:
-            gradients = tape.gradient(output, step.inputs, coefficients, unconnected_gradients="zero")
-            for key, gradient in zip(call.inputs, gradients):
+            for key, gradient in zip(call.inputs, back(coefficients)):
                 self._give(key, _Carried(gradient))
-            if kind in _SUMS and len(step.inputs) == 1:
-                offset = layer(tf.zeros_like(step.inputs[0][:1]))
-                if bool(tf.reduce_any(offset != 0)):
-                    self._book("bias", step.name, coefficients * offset)
+            if offset is not None:
+                self._book("bias", step.name, coefficients * offset)
         if relevance is None:
             return
         if _is_slope(call.layer):
             self._give(call.inputs[0], _Carried(None, relevance))
-            return
-        gradients = tape.gradient(output, step.inputs, relevance, unconnected_gradients="zero")
-        for key, gradient in zip(call.inputs, gradients):
-            self._give(key, _Carried(None, gradient))
-        if kind.startswith("ZeroPadding"):
-            # Rules that do not look at inputs give relevance to cells of padding too.
-            self._book("epsilon", step.name, _by_image(relevance) - _by_image(gradients[0]))
+        elif kind in _SUMS:
+            # By contribution, and not as a coefficient: where the sum is next to nothing that would be without bounds.
+            factor = ratio(relevance, stabilized(step.pre, _STABILIZER))
+            self._book("epsilon", step.name, relevance - factor * step.pre)
+            if offset is not None:
+                self._book("bias", step.name, factor * offset)
+            for key, x, gradient in zip(call.inputs, step.inputs, back(factor)):
+                self._give(key, _Carried(None, x * gradient))
+        else:
+            gradients = back(relevance)
+            for key, gradient in zip(call.inputs, gradients):
+                self._give(key, _Carried(None, gradient))
+            if kind.startswith("ZeroPadding"):
+                # Rules that do not look at inputs give relevance to cells of padding too.
+                self._book("epsilon", step.name, _by_image(relevance) - _by_image(gradients[0]))
 
     def _transport_of(self, step):
         """Tell what goes through a ReLU: what the rule of the layer that makes its current asks for."""
