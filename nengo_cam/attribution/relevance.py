@@ -1,14 +1,14 @@
 r"""Layer-wise relevance propagation over measured activity, with a ledger of where relevance stays.
 
 What goes back is not relevance but **coefficients** :math:`c = R / x`. A rectified unit :math:`j` put out the mean
-:math:`\bar x_j` that was measured; its current :math:`\bar z_j = \sum_i w_{ij} \bar x_i + b_j` is recomputed from what its
-inputs put out. The two differ by what sits in the membrane. Of :math:`R_j = c_j \bar x_j` the part
+:math:`\bar x_j` that was measured; its current :math:`\bar z_j = \sum_i w_{ij} \bar x_i + b_j` is recomputed from what
+its inputs put out. The two differ by what sits in the membrane. Of :math:`R_j = c_j \bar x_j` the part
 
 .. math:: n_j = c_j\,\mathrm{relu}(\bar z_j)
 
-belongs to the inputs and is shared out among them by a rule of `rules`, by denominators that are made of the same inputs;
-the rest :math:`c_j (\bar x_j - \mathrm{relu}(\bar z_j))` is the *charge share*. So numerator and denominator vanish
-together, where a library that divides :math:`R_j` by :math:`\bar z_j` divides by next to nothing.
+belongs to the inputs and is shared out among them by a rule of `rules`, by denominators that are made of the same
+inputs; the rest :math:`c_j (\bar x_j - \mathrm{relu}(\bar z_j))` is the *charge share*. So numerator and denominator
+vanish together, where a library that divides :math:`R_j` by :math:`\bar z_j` divides by next to nothing.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def explain_relevance(
     Raises
     ------
     ParameterError
-        If an option is none of these, ``target`` does not fit the logits, ``composite`` is none, names what there is not
-        or leaves a layer out, or a rule does not fit its layer; if images or ``told`` do not fit the replay.
+        If an option is none of these, ``target`` does not fit the logits, ``composite`` is none, names what there is
+        not or leaves a layer out, or a rule does not fit its layer; if images or ``told`` do not fit the replay.
     UnsupportedModelError
         If the network has a layer that relevance has no rule for.
 
@@ -192,7 +192,8 @@ def check_composite(replay: Replay, composite: Composite) -> None:
     Raises
     ------
     ParameterError
-        If ``composite`` is none, names what there is not, leaves a layer out, or has a rule that does not fit its layer.
+        If ``composite`` is none, names what there is not, leaves a layer out, or has a rule that does not fit its
+        layer.
     UnsupportedModelError
         If the network has a layer that relevance has no rule for.
     """
@@ -254,8 +255,8 @@ class _Pass:
         logits, target = replayed.logits, np.asarray(target, np.float32)
         if target.shape != tuple(logits.shape):
             raise ParameterError(
-                f"target: it weighs the logits of each image; expected shape {tuple(logits.shape)}, got {target.shape}. "
-                "Give one row for each image."
+                f"target: it weighs the logits of each image; expected shape {tuple(logits.shape)}, got "
+                f"{target.shape}. Give one row for each image."
             )
         named = [name for name in self._names if kernel_kind(self._layers[name]) or name in self._replay.max_values]
         self._shares = {
@@ -450,8 +451,8 @@ class _Pass:
             )
         if rule is None:
             raise ParameterError(
-                f"composite: no rule for the layer {name!r}; expected a pair that fits it, got none for {kind}. End the "
-                "composite with ('linear', Epsilon())."
+                f"composite: no rule for the layer {name!r}; expected a pair that fits it, got none for {kind}. End "
+                "the composite with ('linear', Epsilon())."
             )
 
     def _check_pass(self, name, call):
@@ -459,8 +460,8 @@ class _Pass:
         shapes = [flat.shape(key) for key in call.inputs]
         if shapes != [call.output_shapes[0]]:
             raise ParameterError(
-                f"composite: Pass() hands on unit by unit; expected a layer with inputs of the shape of its output, got "
-                f"{name!r} with {shapes} and {call.output_shapes[0]}. Give it another rule."
+                f"composite: Pass() hands on unit by unit; expected a layer with inputs of the shape of its output, "
+                f"got {name!r} with {shapes} and {call.output_shapes[0]}. Give it another rule."
             )
 
 

@@ -9,8 +9,8 @@ A rule shares out the relevance of a unit :math:`j` among what makes up its curr
 
 and differ in :math:`u^\pm_j` alone. Nothing is lost without being booked: for each unit
 :math:`n_j = u^+_j Z^+_j + u^-_j Z^-_j + \text{bias} + \text{absorbed}`. Such rules give coefficients
-:math:`c_i = R_i / x_i` that are defined where :math:`x_i = 0` too. Rules for first layers (`ZBox`, `WSquare`, `Flat`) do
-not: they give relevance to inputs that are zero.
+:math:`c_i = R_i / x_i` that are defined where :math:`x_i = 0` too. Rules for first layers (`ZBox`, `WSquare`, `Flat`)
+do not: they give relevance to inputs that are zero.
 """
 
 from __future__ import annotations
@@ -164,6 +164,8 @@ class Rule:
 class _SignRule(Rule):
     """A rule that weighs positive and negative contributions."""
 
+    _ignores_negative = False
+
     def share(self, kernel, x, pre, relevance, *, rectified, transport):
         tf = compat.import_tensorflow()
         used = tf.nn.relu(x) if rectified else x
@@ -171,9 +173,12 @@ class _SignRule(Rule):
         rising, falling = tf.nn.relu(used), -tf.nn.relu(-used)
         with tf.GradientTape() as tape:
             tape.watch([rising, falling])
-            positive, negative = kernel.positive(rising), kernel.negative(rising)
+            positive = kernel.positive(rising)
+            # Half of the work, and nothing in it, where negative contributions weigh nothing.
+            negative = tf.zeros_like(positive) if self._ignores_negative else kernel.negative(rising)
             if signed:
-                positive, negative = positive + kernel.negative(falling), negative + kernel.positive(falling)
+                positive += kernel.negative(falling)
+                negative = negative if self._ignores_negative else negative + kernel.positive(falling)
         bias = tf.zeros((1,)) if kernel.bias is None else tf.constant(kernel.bias)
         up, down, of_bias, absorbed = self._weigh(pre, relevance, positive, negative, bias, transport)
         coefficients, of_falling = tape.gradient([positive, negative], [rising, falling], [up, down])
@@ -193,8 +198,8 @@ class Epsilon(Rule):
 
     .. math:: R_i = \sum_j \frac{x_i w_{ij}}{z_j + \epsilon\,\mathrm{sign}(z_j)} n_j, \qquad \mathrm{sign}(0) = 1
 
-    [1]_, eq. 58. With ``epsilon=0`` it is LRP-0, which on plain ReLU networks is Input x Gradient. The bias is among the
-    contributions. A unit without current hands nothing on.
+    [1]_, eq. 58. With ``epsilon=0`` it is LRP-0, which on plain ReLU networks is Input x Gradient. The bias is among
+    the contributions. A unit without current hands nothing on.
 
     Parameters
     ----------
@@ -322,6 +327,10 @@ class AlphaBeta(_SignRule):
             )
         _check_bias(self, _BIASES)
 
+    @property
+    def _ignores_negative(self):
+        return self.beta == 0
+
     def _weigh(self, pre, relevance, positive, negative, bias, transport):
         return _alpha_beta(self.alpha, self.beta, self.bias, relevance, positive, negative, bias)
 
@@ -332,8 +341,8 @@ class ZPlus(_SignRule):
 
     .. math:: R_i = \sum_j \frac{[x_i w_{ij}]^+}{Z^+_j + p_j} n_j
 
-    [1]_, eq. 13, for inputs of either sign; `AlphaBeta` with (1, 0). Without the bias all relevance goes to inputs. It is
-    absorbed where no contribution is positive.
+    [1]_, eq. 13, for inputs of either sign; `AlphaBeta` with (1, 0). Without the bias all relevance goes to inputs. It
+    is absorbed where no contribution is positive.
 
     Parameters
     ----------
@@ -355,6 +364,7 @@ class ZPlus(_SignRule):
     """
 
     bias: str | None = "auto"
+    _ignores_negative = True
 
     def __post_init__(self):
         _check_bias(self, ("auto", *_BIASES))

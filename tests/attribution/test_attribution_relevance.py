@@ -349,7 +349,9 @@ def test_nonlinearities_are_refused_but_for_pass(frames):
     logits = np.asarray(replay(frames).logits)
     assert np.abs(found.residual).max() < 2e-5 * np.abs(logits).max()
     fused = refused(layers.Conv2D(3, 3, activation="sigmoid", name="fused"))
-    with pytest.raises(UnsupportedModelError, match=r"layer 'fused': .* activation; expected ReLU or none, got 'sigmoid'"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"layer 'fused': .* activation; expected ReLU or none, got 'sigmoid'"
+    ):
         check_composite(fused, EpsilonPlus())
 
 
@@ -357,14 +359,20 @@ def test_layers_without_a_rule_are_named(frames):
     replay = refused()
     with pytest.raises(ParameterError, match=r"no rule for the layer 'dense.*'; expected a pair .* none for Dense"):
         explain_relevance(replay, frames, {}, TARGET, Composite([("conv", ZPlus())]))
-    with pytest.raises(ParameterError, match=r"composite: 'conv7' is neither a kind nor a layer; expected one of \['conv"):
+    with pytest.raises(
+        ParameterError, match=r"composite: 'conv7' is neither a kind nor a layer; expected one of \['conv"
+    ):
         explain_relevance(replay, frames, {}, TARGET, Composite([("conv7", ZPlus()), ("linear", Epsilon())]))
     pooling = next(name for name in replay.linear_layers if "pooling" in name)
-    with pytest.raises(ParameterError, match=r"Epsilon\(epsilon=1e-06\) shares out among the weights .*, got 'global_av"):
+    with pytest.raises(
+        ParameterError, match=r"Epsilon\(epsilon=1e-06\) shares out among the weights .*, got 'global_av"
+    ):
         explain_relevance(replay, frames, {}, TARGET, Composite([(pooling, Epsilon()), ("linear", Epsilon())]))
     with pytest.raises(ParameterError, match=r"composite: Pass\(\) hands on unit by unit; .*got 'conv' with"):
         explain_relevance(replay, frames, {}, TARGET, Composite([("Conv2D", Pass()), ("linear", Epsilon())]))
-    with pytest.raises(ParameterError, match=r"ZBox: low and high fit no input .* broadcasts to \(6, 8, 2\), got \(3,\)"):
+    with pytest.raises(
+        ParameterError, match=r"ZBox: low and high fit no input .* broadcasts to \(6, 8, 2\), got \(3,\)"
+    ):
         explain_relevance(replay, frames, {}, TARGET, EpsilonGammaBox([0, 0, 0], [1, 1, 1]))
 
 

@@ -1,7 +1,7 @@
 """Make ``zennit.npz``: relevance of small networks by zennit, in double precision.
 
-In an environment of its own: ``pip install torch torchvision zennit==0.5.1``, then ``python make_zennit.py``. Arrays are in the order of Keras:
-channels last, kernels (rows, columns, in, out).
+In an environment of its own: ``pip install torch torchvision zennit==0.5.1``, then ``python make_zennit.py``.
+Arrays are in the order of Keras: channels last, kernels (rows, columns, in, out).
 """
 
 import pathlib
