@@ -158,7 +158,7 @@ def explain_relevance(
     --------
     >>> from nengo_cam.attribution.composites import EpsilonPlus
     >>> from nengo_cam.attribution.relevance import explain_relevance
-    >>> target = np.eye(10, dtype=np.float32)[labels]
+    >>> target = np.eye(10, dtype=np.float32)[classes]
     >>> found = explain_relevance(net.replay(), images, {}, target, EpsilonPlus())
     >>> found.attribution.shape == images.shape
     True

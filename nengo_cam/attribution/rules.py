@@ -157,7 +157,15 @@ class Rule:
         Returns
         -------
         Shared
+
+        Raises
+        ------
+        ParameterError
+            If the rule does not fit the input.
         """
+        return self._share(kernel, x, pre, relevance, rectified, transport)
+
+    def _share(self, kernel, x, pre, relevance, rectified, transport):
         raise NotImplementedError
 
 
@@ -166,7 +174,7 @@ class _SignRule(Rule):
 
     _ignores_negative = False
 
-    def share(self, kernel, x, pre, relevance, *, rectified, transport):
+    def _share(self, kernel, x, pre, relevance, rectified, transport):
         tf = compat.import_tensorflow()
         used = tf.nn.relu(x) if rectified else x
         signed = not rectified and bool(tf.reduce_any(x < 0))
@@ -223,7 +231,7 @@ class Epsilon(Rule):
     def __post_init__(self):
         _check_not_negative(self, "epsilon")
 
-    def share(self, kernel, x, pre, relevance, *, rectified, transport):
+    def _share(self, kernel, x, pre, relevance, rectified, transport):
         tf = compat.import_tensorflow()
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -417,7 +425,7 @@ class ZBox(Rule):
                 "Give the range of the images as they are fed to the model."
             )
 
-    def share(self, kernel, x, pre, relevance, *, rectified, transport):
+    def _share(self, kernel, x, pre, relevance, rectified, transport):
         tf = compat.import_tensorflow()
         try:
             low, high = (
@@ -457,7 +465,7 @@ class WSquare(Rule):
 
     bias: bool = False
 
-    def share(self, kernel, x, pre, relevance, *, rectified, transport):
+    def _share(self, kernel, x, pre, relevance, rectified, transport):
         bias = kernel.bias if self.bias else None
         return _blind(kernel.squared, x, relevance, None if bias is None else np.square(bias))
 
@@ -483,7 +491,7 @@ class Flat(Rule):
 
     bias: bool = False
 
-    def share(self, kernel, x, pre, relevance, *, rectified, transport):
+    def _share(self, kernel, x, pre, relevance, rectified, transport):
         bias = kernel.bias if self.bias else None
         return _blind(kernel.ones, x, relevance, None if bias is None else np.ones_like(bias))
 
