@@ -1,3 +1,4 @@
+import nengo
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from nengo_cam.models.replay import Replay
 from nengo_cam.models.simplify import reduce_model
 
 _tf = ncam.compat.import_tensorflow()
+nengo_dl = ncam.compat.import_nengo_dl()
 layers = _tf.keras.layers
 
 RELU = {"padding": "same", "activation": "relu"}
@@ -189,21 +191,31 @@ class Means(Recorder):
         }
 
 
-@pytest.mark.parametrize("neurons", [None, "signed"])
-def test_the_ledger_holds_at_every_time_of_a_spiking_network(neurons):
+@pytest.mark.parametrize(
+    ("make_neurons", "simulator"),
+    [
+        (ncam.SignedIntegrateAndFire, ncam.Simulator),
+        (ncam.IntegrateAndFire, ncam.Simulator),
+        (ncam.SigmaDelta, ncam.Simulator),
+        (ncam.IntegrateAndFire, nengo.Simulator),
+        (ncam.SignedIntegrateAndFire, nengo_dl.Simulator),
+    ],
+)
+def test_the_ledger_holds_at_every_time_of_a_spiking_network(make_neurons, simulator):
     """Of measured activity: logits are those of the simulator, and the charge's part gets small as time goes by."""
     model, frames = build(spiking), np.random.default_rng(2).random((3, 6, 8, 2), dtype=np.float32)
-    options = {} if neurons is None else {"neurons": ncam.SignedIntegrateAndFire()}
-    net = ncam.convert(model, calibrate_on=frames, **options)
-    (measured,) = record(net, frames, [Means((5, 20, 100))], n_steps=100, minibatch_size=3, seed=0, progress_bar=False)
+    net = ncam.convert(model, calibrate_on=frames, neurons=make_neurons())
+    options = {"minibatch_size": 3, "seed": 0, "progress_bar": False, "simulator": simulator}
+    (measured,) = record(net, frames, [Means((5, 20, 100))], n_steps=100, **options)
     replay = net.replay()
     charges = []
     for step, told in measured.items():
         logits = told.pop("logits")
         for composite in (EpsilonPlus(), Composite([("linear", Epsilon(0))]), Composite([("linear", Gamma())])):
-            found = explain_relevance(replay, frames, told, TARGET, composite, transport="coefficients")
-            np.testing.assert_allclose(found.logits, logits, rtol=0, atol=2e-5 * np.abs(logits).max())
-            assert np.abs(found.residual).max() < 2e-5 * np.abs(logits).max(), step
+            for transport in ("auto", "coefficients"):
+                found = explain_relevance(replay, frames, told, TARGET, composite, transport=transport)
+                np.testing.assert_allclose(found.logits, logits, rtol=0, atol=2e-5 * np.abs(logits).max())
+                assert np.abs(found.residual).max() < 2e-5 * np.abs(logits).max(), step
         charges.append(np.abs(total(found.charge_share)).max())
     assert charges[0] > 3 * charges[-1] > 0
 
