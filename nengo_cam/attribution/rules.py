@@ -84,11 +84,12 @@ class Kernel:
 
     def __init__(self, layer: Any):
         self._layer = layer
-        kernel, *bias = layer.get_weights()
+        kernel, *biases = layer.get_weights()
         self._kernel = kernel
-        self.bias = bias[0].astype(np.float32) if bias else None
-        if bias and getattr(layer, "data_format", None) == "channels_first":
-            self.bias = self.bias.reshape(-1, *[1] * len(layer.kernel_size))
+        # Channels stand in front of rows and columns in some models.
+        after = len(layer.kernel_size) if getattr(layer, "data_format", None) == "channels_first" else 0
+        shaped = [np.asarray(bias, np.float32).reshape(-1, *[1] * after) for bias in biases]
+        self.bias = shaped[0] if shaped else None
         self._copies: dict[str, Any] = {}
 
     def whole(self, x: Any) -> Any:

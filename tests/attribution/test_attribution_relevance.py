@@ -168,27 +168,33 @@ class Means(Recorder):
     """Mean output of all spiking layers up to some steps, as the next layer received it."""
 
     def __init__(self, steps):
-        self.steps, self.sums, self.means = steps, {}, {}
+        self.steps = steps
 
     def observes(self, net):
         return list(net.spiking_layers)
 
     def begin(self, run):
-        self.shapes = {name: tuple(run.net.reduced.output(name).shape[1:]) for name in run.net.spiking_layers}
+        self.net, self.blocks = run.net, {step: [] for step in self.steps}
 
     def add(self, rows, chunk):
         values = {**chunk.observed, "logits": chunk.logits}
         for step in range(chunk.steps.start, chunk.steps.stop):
+            if step == 0:
+                # Image after image: another minibatch begins.
+                self.sums = dict.fromkeys(values, 0.0)
             for name, value in values.items():
-                self.sums[name] = self.sums.get(name, 0.0) + value[:, step - chunk.steps.start].astype(float)
+                self.sums[name] = self.sums[name] + value[:, step - chunk.steps.start].astype(float)
             if step + 1 in self.steps:
-                self.means[step + 1] = {name: array / (step + 1) for name, array in self.sums.items()}
+                self.blocks[step + 1].append({name: array / (step + 1) for name, array in self.sums.items()})
 
     def result(self):
-        return {
-            step: {name: np.reshape(v, (len(v), *self.shapes.get(name, v.shape[1:]))) for name, v in means.items()}
-            for step, means in self.means.items()
-        }
+        found = {}
+        for step, blocks in self.blocks.items():
+            found[step] = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+            for name in self.observes(self.net):
+                shape = self.net.reduced.output(name).shape[1:]
+                found[step][name] = found[step][name].reshape(-1, *shape)
+        return found
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import nengo_cam as ncam
 from nengo_cam.attribution.composites import Composite
 from nengo_cam.attribution.relevance import explain_relevance
-from nengo_cam.attribution.rules import AlphaBeta, Epsilon, Flat, Gamma, WSquare, ZBox, ZPlus
+from nengo_cam.attribution.rules import AlphaBeta, Epsilon, Flat, Gamma, Kernel, WSquare, ZBox, ZPlus
 from nengo_cam.exceptions import ParameterError
 from nengo_cam.models.replay import Replay
 from nengo_cam.models.simplify import reduce_model
@@ -148,6 +148,18 @@ def test_the_formulas_on_measured_activity(network, rule, with_charge, first):
     for shares, wanted in ((found.charge_share, charges), (found.bias_share, biases)):
         for name, value in wanted.items():
             np.testing.assert_allclose(shares[name], value, rtol=1e-5, atol=1e-5 * max(scale, abs(value)))
+
+
+def test_biases_stand_where_the_channels_are():
+    """By Keras's own shape of the output; some models have channels in front of rows and columns."""
+    for data_format, shape in (("channels_last", (5, 6, 3)), ("channels_first", (3, 5, 6))):
+        layer = layers.Conv2D(4, 2, data_format=data_format)
+        layer.build((None, *shape))
+        layer.set_weights([layer.get_weights()[0], np.arange(4.0)])
+        output = layer.compute_output_shape((1, *shape))[1:]
+        bias = np.broadcast_to(Kernel(layer).bias, output)
+        by_channel = np.moveaxis(bias, -1 if data_format == "channels_last" else 0, 0).reshape(4, -1)
+        np.testing.assert_array_equal(by_channel, np.arange(4.0)[:, None] * np.ones(by_channel.shape[1]))
 
 
 @pytest.mark.parametrize(
