@@ -4,6 +4,9 @@
 of the `targets`. A run is `measured` layer by layer, and a replay of the model that is told so is differentiated
 (`gradients`), through the `gates` of its rectified layers. The `result` is a Dataset. `gradient_methods` has a function
 for each method, with its equation and its source.
+
+`relevance` shares out logits among the inputs, layer by layer, and books where the rest stayed; by `rules`, which
+`composites` assign to layers; `relevance_methods` has the function.
 """
 
 import lazy_loader as lazy
@@ -12,12 +15,16 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submodules=[
         "attribute",
+        "composites",
         "gates",
         "gradient_methods",
         "gradients",
         "measured",
         "methods",
+        "relevance",
+        "relevance_methods",
         "result",
+        "rules",
         "targets",
     ],
     submod_attrs={
@@ -31,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "layer_cam",
             "saliency",
         ],
+        "relevance_methods": ["lrp"],
         "measured": ["MeasuredRecorder", "Window"],
         "targets": ["Contrast", "PerImage"],
     },
