@@ -27,6 +27,7 @@ from ..models.replay import Replay
 from ..models.simplify import reduce_model
 from ..models.source import read_model
 from ..simulator import Simulator
+from . import relevance  # noqa: F401 (it registers its method, as gradients do)
 from .gradients import has_channels_first
 from .measured import Block, MeasuredRecorder, Window, by_time
 from .methods import Method, find_method
@@ -76,7 +77,7 @@ def attribute(
         As for `nengo_cam.spiking_cam`. Of moving images it is their mean, averaged as the activity, that is explained.
     method : str
         "saliency", "input_times_gradient", "guided_backprop", "deconvnet", "grad_cam", "layer_cam", "hires_cam",
-        "guided_grad_cam"; `nengo_cam.attribution` has a function for each, with its equation.
+        "guided_grad_cam", "lrp"; `nengo_cam.attribution` has a function for each, with its equation.
     n_steps : int
         Number of time steps.
     labels : int, str, sequence of them, PerImage, Contrast or callable
@@ -258,7 +259,7 @@ def rate_attribute(
     n_images = len(checked)
     shape = attribution_shape(replay.reduced, options.get("layer"), keep_channels=channels == "keep")
     _check_room((n_images, n_frames), targets, shape)
-    arrays = Arrays((n_images * n_frames,), targets, shape, replay.max_values)
+    arrays = Arrays((n_images * n_frames,), targets, shape, replay.linear_layers)
     logits = np.empty((n_images * n_frames, head.n_labels), np.float32)
     cnn_logits = np.empty((n_images, head.n_labels), np.float32)
     chosen = np.empty((n_images, targets.n_targets), int)
@@ -351,7 +352,7 @@ class AttributionRecorder(MeasuredRecorder):
         shape = attribution_shape(net.reduced, self._options.get("layer"), keep_channels=keeps)
         leading = (n_images, len(self.steps))
         _check_room(leading, self._targets, shape)
-        self._arrays = Arrays(leading, self._targets, shape, self.replay.max_values)
+        self._arrays = Arrays(leading, self._targets, shape, self.replay.linear_layers)
         self._logits = np.empty((*leading, net.head.n_labels), np.float32)
         self._cnn_logits = np.empty((n_images, net.head.n_labels), np.float32)
         self._chosen = np.empty((n_images, self._targets.n_targets), int)

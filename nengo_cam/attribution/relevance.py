@@ -24,10 +24,12 @@ from numpy.typing import ArrayLike
 from .. import compat
 from ..exceptions import ParameterError, UnsupportedModelError
 from ..models.replay import Replay
-from .composites import Composite, kernel_kind
+from ..models.simplify import ReducedModel
+from .composites import Composite, EpsilonPlus, kernel_kind
+from .methods import Explained, Method, register_method
 from .rules import Kernel, Pass, ratio, stabilized
 
-__all__ = ["Relevance", "check_composite", "explain_relevance"]
+__all__ = ["Relevance", "RelevanceMethod", "check_composite", "explain_relevance"]
 
 _TRANSPORTS = ("auto", "coefficients", "relevance")
 _STARTS = ("logit", "one")
@@ -203,6 +205,33 @@ def check_composite(replay: Replay, composite: Composite) -> None:
             "Pass one such as EpsilonPlus()."
         )
     _Pass(replay, composite, "auto", "factor")
+
+
+#: Variables of a result, by the name of what `nengo_cam.attribution.relevance.Relevance` has of them.
+_SHARES = ("bias_share", "charge_share", "clip_share", "epsilon_share")
+
+
+class RelevanceMethod(Method):
+    """Shares out logits among the inputs, by the rules of a composite."""
+
+    name = "lrp"
+    long_name = "relevance"
+    units = "logit"
+    options = ("composite", "transport")
+
+    def prepare(self, reduced: ReducedModel, **options: Any) -> dict[str, Any]:
+        """Refuse what has no rule, before anything runs, and choose `nengo_cam.attribution.composites.EpsilonPlus`."""
+        filled = {"composite": EpsilonPlus(), "transport": "auto", **options}
+        check_composite(Replay(reduced), filled["composite"])
+        return filled
+
+    def explain(self, replay: Replay, images: Any, told: Mapping[str, Any], target: Any, **options: Any) -> Explained:
+        """Explain images, one activity for each; see `Method.explain`."""
+        found = explain_relevance(replay, images, told, target, **options)
+        return Explained(found.attribution, found.logits, {name: getattr(found, name) for name in _SHARES})
+
+
+register_method(RelevanceMethod())
 
 
 @dataclasses.dataclass

@@ -1,48 +1,16 @@
-"""Layer-wise relevance propagation as a method, and a function for it."""
+"""A function for each method of relevance, with its equation and its source."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
 
 from ..checks.sources import Images
 from ..conversion.network import CAMNetwork
-from ..models.replay import Replay
-from ..models.simplify import ReducedModel
 from .attribute import attribute
-from .composites import EpsilonPlus
-from .methods import Explained, Method, register_method
-from .relevance import check_composite, explain_relevance
 
-__all__ = ["RelevanceMethod", "lrp"]
-
-#: Variables of a result, by the name of what `nengo_cam.attribution.relevance.Relevance` has of them.
-_SHARES = ("bias_share", "charge_share", "clip_share", "epsilon_share")
-
-
-class RelevanceMethod(Method):
-    """Shares out logits among the inputs, by the rules of a composite."""
-
-    name = "lrp"
-    long_name = "relevance"
-    units = "logit"
-    options = ("composite", "transport")
-
-    def prepare(self, reduced: ReducedModel, **options: Any) -> dict[str, Any]:
-        """Refuse what has no rule, before anything runs, and choose `EpsilonPlus`."""
-        filled = {"composite": EpsilonPlus(), "transport": "auto", **options}
-        check_composite(Replay(reduced), filled["composite"])
-        return filled
-
-    def explain(self, replay: Replay, images: Any, told: Mapping[str, Any], target: Any, **options: Any) -> Explained:
-        """Explain images, one activity for each; see `Method.explain`."""
-        found = explain_relevance(replay, images, told, target, **options)
-        return Explained(found.attribution, found.logits, {name: getattr(found, name) for name in _SHARES})
-
-
-register_method(RelevanceMethod())
+__all__ = ["lrp"]
 
 
 def lrp(net: CAMNetwork, images: Images, *, n_steps: int, **options: Any) -> xr.Dataset:

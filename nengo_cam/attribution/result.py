@@ -35,7 +35,7 @@ class Arrays:
     shape : tuple of int
         Of an attribution; see `attribution_shape`.
     layers : sequence of str
-        Layers that shares are of.
+        Layer calls that shares may be of.
 
     Attributes
     ----------
@@ -52,6 +52,7 @@ class Arrays:
         self.attribution = np.zeros((*self._leading, *shape), np.float32)
         self.shares: dict[str, NDArray[np.float32]] = {}
         self.layers = list(layers)
+        self._booked: set[str] = set()
 
     def split_leading(self, leading: tuple[int, ...]) -> None:
         """Give the axes in front another shape.
@@ -84,8 +85,14 @@ class Arrays:
             if name not in self.shares:
                 # A layer that a share is not of has none.
                 self.shares[name] = np.zeros((*self._leading, len(self.layers)), np.float32)
+            self._booked.update(by_layer)
             for layer, values in by_layer.items():
                 self.shares[name][(*where, self.layers.index(layer))] = by_block(np.asarray(values))
+
+    def booked(self) -> tuple[list[str], list[int]]:
+        """Name the layer calls that shares are of, in the order of running, and say where they stand in arrays."""
+        places = [i for i, layer in enumerate(self.layers) if layer in self._booked]
+        return [self.layers[i] for i in places], places
 
 
 def attribution_shape(reduced: ReducedModel, layer: str | None, *, keep_channels: bool) -> tuple[int, ...]:
@@ -217,9 +224,10 @@ def attribution_dataset(
             cnn_logits[picked],
             {**about, "long_name": "logit of the CNN"},
         )
+    layers, of_layers = arrays.booked()
     for name, values in arrays.shares.items():
         about = {**logit, "long_name": f"{name.replace('_', ' ')} of what is explained"}
-        variables[name] = ((*leading, *target_dims, "layer"), without_axis(values), about)
+        variables[name] = ((*leading, *target_dims, "layer"), without_axis(values[..., of_layers]), about)
     places = {"image": np.arange(len(chosen)), **coords, **kept, **place_coordinates(head, head.center_unit)}
     if is_part:
         places["all_label"] = names
@@ -229,7 +237,7 @@ def attribution_dataset(
         about = {"long_name": "label that is explained"}
         places["target"] = (("image", *target_dims), names[chosen][of_target], about)
     if arrays.shares:
-        places["layer"] = arrays.layers
+        places["layer"] = layers
     given = {dim: values.tolist() for dim, values in head.coordinates.items()}
     is_placed = head.center_unit == "pixel"
     described = {
