@@ -1,6 +1,7 @@
 # The public names, and where they live: read by editors and type checkers, and by lazy_loader when a name is first
 # used.
 from . import (
+    attribution,
     checks,
     compat,
     conversion,
@@ -16,6 +17,7 @@ from . import (
     simulator,
     widgets,
 )
+from .attribution.attribute import attribute, rate_attribute
 from .conversion import calibrate
 from .conversion.adoption import from_converter
 from .conversion.convert import convert
@@ -75,6 +77,8 @@ __all__ = [
     "__version__",
     "agreement",
     "animate",
+    "attribute",
+    "attribution",
     "average_drop",
     "backends",
     "calibrate",
@@ -117,6 +121,7 @@ __all__ = [
     "plotting",
     "randomize",
     "raster",
+    "rate_attribute",
     "rate_cam",
     "rate_predict",
     "recommend",

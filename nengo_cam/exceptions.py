@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnswerWarning",
+    "AttributionWarning",
     "CAMError",
     "CAMWarning",
     "ChannelMismatchError",
@@ -182,6 +183,10 @@ class CAMWarning(UserWarning):
 
 class AnswerWarning(CAMWarning):
     """A spiking network answers otherwise than the CNN that it came from, so its maps are those of another answer."""
+
+
+class AttributionWarning(CAMWarning):
+    """A method says nothing of the images in this model, however sharp its maps are."""
 
 
 class TimeStepWarning(CAMWarning):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -474,17 +473,10 @@ class CamRecorder(Recorder):
 
     def _settings(self) -> dict[str, Any]:
         """Say how the network was made and run."""
-        net = self._run.net
         return {
-            **self._run.provenance,
-            "n_steps": int(self._run.n_steps),
-            "synapse": str(net.synapse),
-            "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
-            **({"chosen": net.choice} if net.choice else {}),
-            **({"weights": "learned online, those of each step"} if net.learns else {}),
-            "firing_rate_scales": json.dumps(net.firing_rate_scales),
+            **self._run.settings,
             **({"lagging": ", ".join(self._lagging)} if self._lagging else {}),
-            "channels": "balanced" if net.channel_factors else "as in the model",
+            "channels": "balanced" if self._run.net.channel_factors else "as in the model",
             **({} if self._steps is None else {"time_reduction": self._reduction}),
         }
 

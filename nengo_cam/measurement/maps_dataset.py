@@ -14,7 +14,7 @@ from ..models.head import CAMHead
 from .answers import Answers
 from .provenance import provenance
 
-__all__ = ["EveryLabel", "answer_variables", "label_maps", "maps_dataset", "part_labels"]
+__all__ = ["EveryLabel", "answer_variables", "label_maps", "maps_dataset", "part_labels", "place_coordinates"]
 
 
 class EveryLabel(NamedTuple):
@@ -168,15 +168,28 @@ def label_maps(
         "image": np.arange(len(arrays["logits"])),
         **coords,
         "label": labels,
-        **_places(head, place),
+        **place_coordinates(head, place),
     }
     # What figures write at places between cells, and at pixels that no cell is centered on.
     given = {dim: values.tolist() for dim, values in head.coordinates.items()}
     return xr.Dataset(variables, coords, {"coords": json.dumps(given)} if given else None)
 
 
-def _places(head: CAMHead, unit: str) -> dict[str, Any]:
-    """Say where cells are centered: in pixels, or by the user's coordinates with pixels beside them."""
+def place_coordinates(head: CAMHead, unit: str = "pixel") -> dict[str, Any]:
+    """Say where cells are centered: in pixels, or by the user's coordinates with pixels beside them.
+
+    Parameters
+    ----------
+    head : CAMHead
+        Its dims, centers and coordinates.
+    unit : str
+        Unit of the centers.
+
+    Returns
+    -------
+    dict of {str: tuple}
+        Coordinates, for `xarray.Dataset`.
+    """
     coords: dict[str, Any] = {}
     names = {"z": "plane", "y": "row", "x": "column"}
     for dim, centers in zip(head.dims, head.centers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -238,6 +239,20 @@ class Run:
             "seed": self.backend.seed,
             "readout": self.readout,
             "spike_kind": spike_kinds(self.net),
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same, and how the network was made."""
+        net = self.net
+        return {
+            **self.provenance,
+            "n_steps": int(self.n_steps),
+            "synapse": str(net.synapse),
+            "neurons": ", ".join(sorted({str(e.neuron_type) for e in net.net.all_ensembles})),
+            **({"chosen": net.choice} if net.choice else {}),
+            **({"weights": "learned online, those of each step"} if net.learns else {}),
+            "firing_rate_scales": json.dumps(net.firing_rate_scales),
         }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import compat
 from ..exceptions import ParameterError
-from .graph import inference_arguments, run_calls
+from .graph import Ref, inference_arguments, run_calls
 from .simplify import ReducedModel, max_value_of
 
 __all__ = ["Replay", "Replayed", "gate"]
@@ -135,6 +135,7 @@ class Replay:
         *,
         told: Mapping[str, Any] | None = None,
         rules: Rule | Mapping[str, Rule] = gate,
+        watch: Callable[[str, list, Any, Any], None] | None = None,
     ) -> Replayed:
         """Run the layers.
 
@@ -147,6 +148,9 @@ class Replay:
         rules : callable or mapping of {str: callable}
             What goes back through rectified layers, one `Rule` for all or by the name of the call; those that are not
             named follow `gate`.
+        watch : callable, optional
+            Is shown each layer call: its name, its inputs in order, what its layer without the ReLU computes, and what
+            it puts out.
 
         Returns
         -------
@@ -189,12 +193,14 @@ class Replay:
                 if layer is None
                 else (layer(*args, **inference_arguments(layer, kwargs)))
             )
-            if name not in self.max_values:
-                return values
-            rule = by_name.get(name, gate)
-            pre[name] = values
-            outputs[name] = self._rectified(name, values, told.get(name), rule)
-            return outputs[name]
+            output = values
+            if name in self.max_values:
+                pre[name] = values
+                output = outputs[name] = self._rectified(name, values, told.get(name), by_name.get(name, gate))
+            if watch is not None:
+                given = zip(tf.nest.flatten((call.args, call.kwargs)), tf.nest.flatten((args, kwargs)))
+                watch(name, [value for leaf, value in given if isinstance(leaf, Ref)], values, output)
+            return output
 
         calls = self.reduced.calls
         for call, results in run_calls(self.reduced.flat, images, apply):

@@ -216,6 +216,22 @@ def test_backward_rules_by_name(small_model, images):
     np.testing.assert_array_equal(seen["output"], passed.outputs["conv0"])
 
 
+def test_each_call_is_shown_to_whoever_watches(model, frames):
+    replay, seen = Replay(reduce_model(model)), []
+    replayed = replay(frames, watch=lambda *shown: seen.append(shown))
+    flat = replay.reduced.flat
+    assert tuple(name for name, *_ in seen) == flat.call_names
+    values = {next(iter(flat.input_shapes)): frames}
+    for call, (name, inputs, pre, output) in zip(flat.calls, seen):
+        assert len(inputs) == len(call.inputs)
+        for key, value in zip(call.inputs, inputs):
+            np.testing.assert_array_equal(value, values[key])
+        np.testing.assert_array_equal(pre, replayed.pre.get(name, output))
+        np.testing.assert_array_equal(output, replayed.outputs.get(name, output))
+        values[call.outputs[0]] = output
+    np.testing.assert_array_equal(np.reshape(seen[-1][3], (3, -1)), replayed.logits)
+
+
 def test_given_weights_take_the_place_of_the_models(small_model, images):
     reduced = reduce_model(small_model)
     kernel, bias = reduced.layer("conv1").get_weights()
