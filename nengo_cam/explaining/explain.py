@@ -23,7 +23,7 @@ from ..conversion.choosing import AUTO
 from ..conversion.convert import convert
 from ..conversion.network import CAMNetwork
 from ..conversion.verify import Verification
-from ..exceptions import AnswerWarning, InputFileError, ParameterError, ResultError
+from ..exceptions import AnswerWarning, InputFileError, ParameterError
 from ..measurement.answers import DIFFERING_SHARE
 from ..measurement.cam import rate_cam, spiking_cam
 from ..measurement.labels import ALL_LABELS, BEST_LABELS, choose_labels, important_labels, keep_labels, name_labels
@@ -246,7 +246,7 @@ class Explanation:
         Raises
         ------
         ResultError
-            If the maps have not two axes.
+            If the maps cannot be drawn, or are more than a page holds.
         LabelError, ImageError, ParameterError
             As `nengo_cam.animate` does.
         """
@@ -275,7 +275,7 @@ class Explanation:
         Raises
         ------
         ResultError
-            If the maps have not two axes.
+            If the maps cannot be drawn, or are more than a page holds.
         LabelError, ImageError, ParameterError
             As `nengo_cam.player` does.
         """
@@ -319,12 +319,7 @@ class Explanation:
 
     def _repr_html_(self):
         sentences = "".join(f"<p>{html.escape(line)}</p>" for line in str(self).splitlines())
-        try:
-            shown = self.player()._repr_mimebundle_()["text/html"]
-        except ResultError as err:
-            # Maps along one axis or three have no picture; what the networks answer can be said all the same.
-            shown = f"<p>{html.escape(str(err))}</p>"
-        return sentences + shown
+        return sentences + self.player()._repr_mimebundle_()["text/html"]
 
 
 def _is_path(value: Any) -> bool:

@@ -162,7 +162,7 @@ def test_a_film_of_moving_images_follows_the_cnn(small_model, images, neurons):
     assert "<iframe" in found._repr_html_()
 
 
-def test_maps_without_a_picture_are_said_in_words(tf):
+def test_signals_show_themselves_too(tf):
     layers = tf.keras.layers
     model = tf.keras.Sequential(
         [
@@ -174,8 +174,14 @@ def test_maps_without_a_picture_are_said_in_words(tf):
     )
     found = ncam.explain(model, np.random.default_rng(0).random((2, 12, 2), dtype=np.float32), **RUN)
     page = found._repr_html_()
-    assert "image 0:" in page
-    assert "<iframe" not in page
+    assert "image 0:" in page and "<iframe" in page
+
+
+def test_what_is_too_large_for_a_page_is_said_in_words(small_model, images, monkeypatch):
+    found = ncam.explain(small_model, images, **RUN)
+    monkeypatch.setattr("nengo_cam.widgets.player.MOST_IN_NOTEBOOK", 10)
+    page = found._repr_html_()
+    assert "image 0:" in page and "<iframe" not in page and "not kept in the notebook" in page
 
 
 def test_an_explicit_type_is_honored(make_model, images):
