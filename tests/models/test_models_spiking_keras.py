@@ -105,6 +105,29 @@ def test_maps_are_those_of_keras_spikings_features(tf, images, simulator, option
     assert not net.tensor_nodes
 
 
+def test_a_plain_relu_stays_plain_if_it_is_asked_for(tf, images):
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((None, 8, 6, 2))
+    x = layers.TimeDistributed(layers.Conv2D(4, 3, activation="relu"))(inputs)
+    x = layers.TimeDistributed(layers.Rescaling(200.0, 5.0))(x)
+    spikes = ks.SpikingActivation("relu", seed=3)(x)
+    x = layers.TimeDistributed(layers.GlobalAveragePooling2D())(spikes)
+    model = tf.keras.Model(inputs, layers.Dense(3, name="readout")(x))
+    maps, logits = expected_maps(tf, model, tf.keras.Model(inputs, spikes), images[:2])
+
+    def found(**options):
+        with warnings.catch_warnings():
+            # It says that the plain layer does not spike.
+            warnings.simplefilter("ignore", ncam.exceptions.NonSpikingWarning)
+            net = ncam.convert(model, **options)
+        return ncam.spiking_cam(net, images[:2], n_steps=STEPS, progress_bar=False, check_answers=False)
+
+    kept = found(swap_activations={tf.keras.activations.relu: nengo.RectifiedLinear()})
+    close(kept.cam.values, maps, 2e-5)
+    close(kept.logits.values, logits, 2e-5)
+    assert np.abs(found().cam.values - maps).max() > 0.01 * np.abs(maps).max()
+
+
 def test_moving_input(tf, images):
     model, features = build(tf)
     films = np.stack([images[[0, 1, 2, 3, 4]].repeat(5, axis=0), images[[2, 1, 2, 1, 2]].repeat(5, axis=0)])
