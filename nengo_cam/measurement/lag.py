@@ -14,6 +14,8 @@ __all__ = ["lagging_neurons", "moves", "warn_of_lag"]
 
 # Parameters of `IntegrateAndFire` and `SignedIntegrateAndFire` that bound what they remember.
 _BOUNDS = ("floor", "memory")
+#: Types that have one.
+_BOUNDED = {"IntegrateAndFire", "SignedIntegrateAndFire"}
 
 
 def moves(images: CheckedImages) -> bool:
@@ -45,7 +47,8 @@ def lagging_neurons(net: CAMNetwork) -> list[str]:
     Returns
     -------
     list of str
-        Types that send spikes of one size, and whose membrane remembers without bound. Not those whose ``floor`` or
+        Types that send spikes of one size; of networks built by hand, where nobody averages, only those whose membrane
+        remembers without bound. Not those whose ``floor`` or
         ``memory`` somebody has set, who knows what they wanted; nor those whose level is held at each step.
     """
     # Of a model of KerasSpiking the neurons are what it was trained with.
@@ -88,10 +91,9 @@ def warn_of_lag(net: CAMNetwork, images: CheckedImages) -> list[str]:
     if not kinds or not moves(images):
         return []
     why = "send spikes of one size, whose mean remembers what was shown before: maps lag by tens of steps"
-    remedy = (
-        "Convert with neurons=nengo_cam.SigmaDelta(bits=2, quantum=0.1), which follow in the step that shows it, or "
-        "bound what they remember (memory=)"
-    )
+    remedy = "Convert with neurons=nengo_cam.SigmaDelta(bits=2, quantum=0.1), which follow in the step that shows it"
+    if set(kinds) <= _BOUNDED:
+        remedy += ", or bound what they remember: IntegrateAndFire by floor=, SignedIntegrateAndFire by memory="
     if not net.has_cnn:
         why = "remember what was shown before without bound: what was inhibited for a while stays silent for a while"
         remedy = "Bound it where the ensembles are made: IntegrateAndFire by floor=, SignedIntegrateAndFire by memory="

@@ -1,4 +1,5 @@
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -179,7 +180,8 @@ def test_signals_show_themselves_too(tf):
 
 def test_what_is_too_large_for_a_page_is_said_in_words(small_model, images, monkeypatch):
     found = ncam.explain(small_model, images, **RUN)
-    monkeypatch.setattr("nengo_cam.widgets.player.MOST_IN_NOTEBOOK", 10)
+    # The function of the same name hides the module.
+    monkeypatch.setattr(sys.modules["nengo_cam.widgets.player"], "MOST_IN_NOTEBOOK", 10)
     page = found._repr_html_()
     assert "image 0:" in page and "<iframe" not in page and "not kept in the notebook" in page
 
