@@ -283,10 +283,10 @@ def rate_cam(
     check_count("minibatch_size", minibatch_size)
     check_positive("dt", dt, unit="seconds")
     if isinstance(net_or_model, CAMNetwork):
-        for name, value in (("output", output), ("coords", coords)):
+        for name, value, has in (("output", output, "one"), ("coords", coords, "them already")):
             if value is not None:
                 raise ParameterError(
-                    f"{name}: a converted network has it already; expected None, got {value!r}. Choose it in "
+                    f"{name}: a converted network has {has}; expected None, got {value!r}. Choose it in "
                     "nengo_cam.convert."
                 )
         net_or_model.require_cnn("rate_cam")

@@ -96,7 +96,7 @@ def test_other_ways_in(coarse, images):
     assert by_shape.x.values.tolist() == ["a", "c", "e"]
     with pytest.raises(ParameterError, match="coords: .* expected input_shape, got None"):
         ncam.cam_dataset(features, kernel, dt=None, coords=COORDS)
-    with pytest.raises(ParameterError, match="coords: a converted network has it already"):
+    with pytest.raises(ParameterError, match="coords: a converted network has them already"):
         ncam.rate_cam(own, images, coords=COORDS)
 
 
