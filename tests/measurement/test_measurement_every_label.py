@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import nengo_cam as ncam
-from nengo_cam.exceptions import LabelError
+from nengo_cam.exceptions import LabelError, ResultError
 from nengo_cam.measurement.labels import keep_labels
 from nengo_cam.scoring.readout import every_label
 
@@ -72,6 +72,8 @@ def test_smoothing_leaves_every_bias_alone(net, images):
     smoothed = ncam.smooth(run(net, images, labels=["emu"]), 0.004)
     whole = ncam.smooth(run(net, images), 0.004)
     np.testing.assert_allclose(smoothed.all_logits, whole.logits, rtol=1e-6, atol=1e-7)
+    with pytest.raises(ResultError, match="expected the variable 'all_bias'"):
+        ncam.smooth(run(net, images, labels=["emu"]).drop_vars("all_bias"), 0.004)
 
 
 def test_labels_that_are_kept_later_are_as_if_chosen(net, images):

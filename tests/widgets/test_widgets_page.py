@@ -706,7 +706,7 @@ def test_of_a_thousand_labels_the_strongest_are_drawn_and_named(opened, rng):
 
 def test_logits_of_labels_without_maps_are_drawn_too(spiking):
     every = spiking.rename(label="all_label").logits
-    kept = spiking.isel(label=[2]).assign(all_logits=every)
+    kept = spiking.isel(label=[2]).assign(all_logits=every, all_bias=spiking.bias.rename(label="all_label"))
     text = player(kept, smoothing="none").to_html(smoothing="none")
     facts = facts_of(text)
     assert (facts["labels"], facts["names"], facts["columns"]) == (["emu"], ["cat", "dog", "emu"], [2])

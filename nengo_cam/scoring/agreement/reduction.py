@@ -158,9 +158,10 @@ def smooth(spiking: xr.Dataset, synapse: Synapse | float) -> xr.Dataset:
         )
     if "logits" not in spiking:
         return _reduced(spiking, apply, f"smoothed by {name}")
-    if "bias" not in spiking:
+    missing = "bias" if "bias" not in spiking else "all_bias"
+    if missing not in spiking and (missing == "bias" or "all_logits" in spiking):
         raise ResultError(
-            f"spiking: it has logits but no bias, which must not be filtered; expected the variable 'bias', got "
+            f"spiking: it has logits but no bias, which must not be filtered; expected the variable {missing!r}, got "
             f"{list(spiking.data_vars)}. Pass the result of spiking_cam, or drop the logits."
         )
     # Those of the CNN have time if the input moves; the bias is that of the readout before any further training.
