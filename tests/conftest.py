@@ -66,3 +66,40 @@ def digits_model():
 @pytest.fixture(scope="session")
 def digits():
     return ncam.datasets.digits()
+
+
+@pytest.fixture(scope="session")
+def drift():
+    """A learning rule of a user's own, which Nengo is told of once."""
+    import nengo
+    from nengo.builder import Builder
+    from nengo.builder.operator import Operator
+
+    class Drift(nengo.learning_rules.LearningRuleType):
+        """A rule of a user's own: weights grow by a share at each step."""
+
+        modifies = "weights"
+        probeable = ("delta",)
+
+        def __init__(self):
+            super().__init__(learning_rate=0.1, size_in=0)
+
+    class SimDrift(Operator):
+        def __init__(self, weights, delta, rate):
+            super().__init__()
+            self.sets, self.incs, self.reads, self.updates, self.rate = [], [], [weights], [delta], rate
+
+        def make_step(self, signals, dt, rng):
+            weights, delta = signals[self.reads[0]], signals[self.updates[0]]
+
+            def step():
+                delta[...] = self.rate * weights
+
+            return step
+
+    @Builder.register(Drift)
+    def build_drift(model, drift, rule):
+        weights, delta = model.sig[rule.connection]["weights"], model.sig[rule]["delta"]
+        model.add_op(SimDrift(weights, delta, drift.learning_rate))
+
+    return Drift

@@ -2,9 +2,9 @@
 
 KerasSpiking [1]_ gives every tensor an axis of time behind that of the batch, and wraps what knows nothing of time in
 ``TimeDistributed``. Nengo has time of its own. So the model is rebuilt for one frame, with the layers and weights that
-it has: ``SpikingActivation`` becomes its activation, `spiking_form`, and ``Lowpass`` and ``Alpha`` become the identity,
-`filter_form`, which they are to input that stays; both remember what they stand for, and conversion makes neurons and
-filters of them. Means over time are left out: a network has logits at every step.
+it has: ``SpikingActivation`` becomes its activation, and ``Lowpass`` and ``Alpha`` become the identity, which they are
+to input that stays (`spiking_forms`). Both remember what they stand for, and conversion makes neurons and filters of
+them. Means over time are left out: a network has logits at every step.
 
 References
 ----------
@@ -26,11 +26,9 @@ from .graph import FlatModel, LayerCall, fill_arguments, flatten
 
 __all__ = [
     "SpikingForms",
-    "filter_form",
     "frame_model",
     "has_spiking_forms",
     "is_keras_spiking",
-    "spiking_form",
     "spiking_forms",
     "time_step_of",
     "without_spikes",
@@ -134,27 +132,17 @@ def spiking_forms() -> SpikingForms:
     return SpikingForms(SpikingForm, FilterForm)
 
 
-def spiking_form() -> Any:
-    """Return the class of activations that spike."""
-    return spiking_forms().activation
-
-
-def filter_form() -> Any:
-    """Return the class of filters."""
-    return spiking_forms().filter
-
-
 def __getattr__(name):
     if name == "SpikingForm":
-        return spiking_form()
+        return spiking_forms().activation
     if name == "FilterForm":
-        return filter_form()
+        return spiking_forms().filter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def has_spiking_forms(model: Any) -> bool:
     """Tell whether a model that `frame_model` made has activations that spike by themselves."""
-    own: Any = spiking_form()
+    own: Any = spiking_forms().activation
     return any(isinstance(layer, own) for layer in model.layers)
 
 

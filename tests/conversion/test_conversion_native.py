@@ -6,8 +6,6 @@ import nengo
 import nengo_dl
 import numpy as np
 import pytest
-from nengo.builder import Builder
-from nengo.builder.operator import Operator
 
 import nengo_cam as ncam
 from nengo_cam.compat import without_gpu_advice
@@ -441,42 +439,12 @@ def test_weights_that_learn_are_those_of_each_step(simulator, decoded, frames):
     assert_maps_of_each_step(hand, net, frames, SIMULATORS[simulator], minibatch_size=2, chunk_steps=4)
 
 
-class Drift(nengo.learning_rules.LearningRuleType):
-    """A rule of a user's own: weights grow by a share at each step."""
-
-    modifies = "weights"
-    probeable = ("delta",)
-
-    def __init__(self):
-        super().__init__(learning_rate=0.1, size_in=0)
-
-
-class SimDrift(Operator):
-    def __init__(self, weights, delta, rate):
-        super().__init__()
-        self.sets, self.incs, self.reads, self.updates, self.rate = [], [], [weights], [delta], rate
-
-    def make_step(self, signals, dt, rng):
-        weights, delta = signals[self.reads[0]], signals[self.updates[0]]
-
-        def step():
-            delta[...] = self.rate * weights
-
-        return step
-
-
-@Builder.register(Drift)
-def build_drift(model, drift, rule):
-    weights, delta = model.sig[rule.connection]["weights"], model.sig[rule]["delta"]
-    model.add_op(SimDrift(weights, delta, drift.learning_rate))
-
-
-def test_a_rule_of_ones_own_runs_on_nengo(frames):
+def test_a_rule_of_ones_own_runs_on_nengo(frames, drift):
     hand = Hand()
     with hand.net:
         hand.logits = layer(L, label="output").neurons
         hand.connection = nengo.Connection(
-            hand.features, hand.logits, transform=EACH, synapse=None, learning_rule_type=Drift()
+            hand.features, hand.logits, transform=EACH, synapse=None, learning_rule_type=drift()
         )
     mine, net = hand.probe(), hand.adopt()
     result = maps(net, frames)

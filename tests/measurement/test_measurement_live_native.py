@@ -6,8 +6,6 @@ import nengo
 import nengo_dl
 import numpy as np
 import pytest
-from nengo.builder import Builder
-from nengo.builder.operator import Operator
 
 import nengo_cam as ncam
 from nengo_cam.compat import without_decoder_cache, without_gpu_advice
@@ -208,39 +206,9 @@ def test_a_synapse_of_the_node_comes_behind_that_of_the_weights(simulator, frame
     assert_close(cam.maps(output), expected, 2e-6)
 
 
-class Drift(nengo.learning_rules.LearningRuleType):
-    """A rule of a user's own: weights grow by a share at each step."""
-
-    modifies = "weights"
-    probeable = ("delta",)
-
-    def __init__(self):
-        super().__init__(learning_rate=0.1, size_in=0)
-
-
-class SimDrift(Operator):
-    def __init__(self, weights, delta, rate):
-        super().__init__()
-        self.sets, self.incs, self.reads, self.updates, self.rate = [], [], [weights], [delta], rate
-
-    def make_step(self, signals, dt, rng):
-        weights, delta = signals[self.reads[0]], signals[self.updates[0]]
-
-        def step():
-            delta[...] = self.rate * weights
-
-        return step
-
-
-@Builder.register(Drift)
-def build_drift(model, drift, rule):
-    weights, delta = model.sig[rule.connection]["weights"], model.sig[rule]["delta"]
-    model.add_op(SimDrift(weights, delta, drift.learning_rate))
-
-
-def test_a_rule_of_ones_own(frames):
+def test_a_rule_of_ones_own(frames, drift):
     hand = Hand()
-    hand.read(target=_output(hand), learning_rule_type=Drift())
+    hand.read(target=_output(hand), learning_rule_type=drift())
     net = hand.adopt()
     found = assert_like_spiking_cam(net, frames, nengo.Simulator)
     with hand.net:
